@@ -1,7 +1,7 @@
-"""100 000 pools made, used once and dropped; what stays of them must not grow.
+"""Makes 100 000 pools, uses each once and drops it; memory and collection time must stay flat.
 
-Pools of every library over scripted networks. Half of them are never closed, and half of the
-requests belong to any-llm calls.
+The pools are those of every library, over scripted networks. Half of them are never closed, and
+half of the requests belong to any-llm calls.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _BOUNDS: Final = {
     "series": (0.0, 0.0),
 }
 _NOISE: Final = 1_500
-"""Blocks by which two equal samples differ: a set of the interpreter's may have grown between."""
+"""Blocks by which samples of the same state differ: a set of the interpreter may have grown."""
 _ANSWER: Final = answer(b"{}")
 _URL: Final = "http://api.openai.com/"
 
@@ -82,7 +82,7 @@ KINDS: Final[dict[str, Use]] = {
 
 
 def churn(pools: int, kinds: Sequence[str] = (*KINDS,)) -> Growth:
-    """Make and drop so many pools under the instrumentation, in rounds, and sample after each."""
+    """Make and drop pools under the instrumentation, in rounds, and sample after each round."""
     sdk = Sdk()
     growth = Growth(
         sdk.reader, lambda: blocks_of_histories(internals.installation().registry.ledgers)
@@ -90,7 +90,7 @@ def churn(pools: int, kinds: Sequence[str] = (*KINDS,)) -> Growth:
     size, uses = pools // _ROUNDS, [KINDS[kind] for kind in kinds]
 
     async def main() -> None:
-        # aiohttp complains of each session that was not closed.
+        # aiohttp reports each session that was not closed.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         for made in range(size, pools + 1, size):
             for number in range(size):
@@ -112,7 +112,7 @@ def churn(pools: int, kinds: Sequence[str] = (*KINDS,)) -> Growth:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return 0 when everything held, 1 when not."""
+    """Return 0 if all checks passed, 1 if not."""
     parser = Parser("churn", __doc__)
     parser.add_argument("--pools", type=int, default=100_000)
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""What the commands share: options and threads."""
+"""Options and threads, which the commands share."""
 
 import argparse
 import random
@@ -31,7 +31,7 @@ class Command(Parser):
 
 
 def started(name: str, target: Callable[..., None], *arguments: Any) -> threading.Thread:
-    """A thread that does not keep the program from ending."""
+    """Start a thread that does not keep the program from ending."""
     thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
     thread.start()
     return thread

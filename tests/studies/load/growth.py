@@ -1,4 +1,4 @@
-"""Oracle: what the process uses stays flat. Samples over a run, and whether they grow."""
+"""Oracle: samples the resources of the process over a run, and checks that they stay flat."""
 
 import gc
 import statistics
@@ -17,27 +17,27 @@ from studies.bench.workload import milliseconds
 from .reading import Collection
 
 ENOUGH: Final = 12
-"""Samples that growth is judged by at least."""
+"""The least number of samples to judge growth by."""
 _PAIR: Final = (semconv.POOL_NAME, semconv.SERVER_ADDRESS, semconv.SERVER_PORT)
 
 
 class Sample(SimpleNamespace):
-    """One look at the process, after a full garbage collection.
+    """One sample of the process, after a full garbage collection.
 
-    ``count``: requests or pools so far; ``alive``: pools that the package still tracks, where the
-    run counts them; ``resident``, ``blocks``, ``descriptors``, ``threads``, ``series``;
-    ``collection`` and ``garbage``: milliseconds of CPU that a collection of metrics and the garbage
-    collection took.
+    ``count``: requests or pools so far; ``alive``: pools that the package still tracks, if the run
+    counts them; ``resident``, ``blocks``, ``descriptors``, ``threads``, ``series``; ``collection``
+    and ``garbage``: milliseconds of CPU that a collection of metrics and the garbage collection
+    took.
     """
 
 
 class Growth:
-    """The samples of a run, and what a bound on series needs."""
+    """The samples of a run, and values for a bound on series."""
 
     def __init__(
         self, reader: InMemoryMetricReader, filling: Callable[[], int] = lambda: 0
     ) -> None:
-        """``filling`` returns blocks that are not counted: of what is bounded but not yet full."""
+        """``filling`` returns blocks not to count: those of bounded buffers that fill up."""
         self.samples: list[Sample] = []
         self.most_sets = 0
         """The most attribute sets of one instrument in a collection."""
@@ -72,7 +72,7 @@ class Growth:
         return sample
 
     def judge(self, bounds: Mapping[str, tuple[float, float]]) -> list[str]:
-        """What grew by more than its bound: a share of what it was, and an amount besides."""
+        """What grew by more than its bound: a share of the earlier value, plus an amount."""
         if len(self.samples) < ENOUGH:
             return [f"the run was too short to judge growth: {len(self.samples)} samples"]
         broken = []
@@ -93,7 +93,7 @@ class Growth:
 
 
 def medians(values: list[float]) -> tuple[float, float]:
-    """Of the second and of the last quarter. One peak changes neither."""
+    """Medians of the second and of the last quarter, which a single peak doesn't change."""
     quarter = max(len(values) // 4, 1)
     second = values[quarter : 2 * quarter] or values
     return statistics.median(second), statistics.median(values[-quarter:])

@@ -1,4 +1,4 @@
-"""One collection of the metrics, and what holds of every collection and of every snapshot."""
+"""One collection of the metrics, and checks that hold for every collection and every snapshot."""
 
 import time
 from collections import Counter
@@ -19,7 +19,7 @@ _NEVER_FALL = {
     if metric.instrument in (Instrument.OBSERVABLE_COUNTER, Instrument.HISTOGRAM)
 }
 HOLDING = ("awaiting_response", "reading", "unread")
-"""Phases of a request that has a connection of HTTP/1.1 for itself."""
+"""Phases in which a request has a connection of HTTP/1.1 for itself."""
 Series = tuple[str, frozenset[tuple[str, Any]]]
 
 
@@ -33,7 +33,7 @@ class Collection(Reading):
         super().__init__(points_of(data))
 
     def by(self, metric: Metric, *names: str) -> Counter[Any]:
-        """The same, as a Counter."""
+        """Return the result of `Reading.by` as a Counter."""
         return Counter(super().by(metric, *names))
 
     def total(self, metric: Metric, **where: Any) -> float:
@@ -52,7 +52,7 @@ def amount(point: Any) -> Any:
 
 
 class Choices:
-    """Expected values; of some only a set is known that holds the right one (None: no value)."""
+    """Expected values; for some, only a set with the right one is known (None: no value)."""
 
     def __init__(self, choices: Iterable[frozenset[Any]] = ()) -> None:
         self.certain: Counter[Any] = Counter()
@@ -61,7 +61,7 @@ class Choices:
             self.add(choice)
 
     def add(self, choice: frozenset[Any]) -> None:
-        """Add one request's."""
+        """Add the possible values of one request."""
         if len(choice) > 1:
             self.open[choice] += 1
         else:
@@ -75,7 +75,7 @@ class Choices:
         taken: dict[int, Any] = {}
 
         def give(number: int, tried: set[Any]) -> bool:
-            """Give a value to one that has a choice; others may have to choose again."""
+            """Assign a value to a request with a choice; others may have to choose again."""
             for value in choices[number]:
                 if value is None or value in tried:
                     continue
@@ -88,17 +88,17 @@ class Choices:
 
         for number, choice in enumerate(choices):
             if not give(number, set()) and None not in choice:
-                taken[number] = min(choice, key=str)  # one too few of it was reported
+                taken[number] = min(choice, key=str)  # it was reported too rarely
         rest.subtract(taken.values())
         return Counter({value: count for value, count in rest.items() if count})
 
     def settle(self, reported: Counter[Any]) -> None:
-        """Take what was reported as certain."""
+        """Take the reported values as certain."""
         self.certain, self.open = Counter(reported), Counter()
 
 
 def never_falling(of: Collection) -> dict[Series, float]:
-    """Every series that must not fall."""
+    """All series that must not fall."""
     return {
         (name, frozenset((point.attributes or {}).items())): amount(point)
         for name in _NEVER_FALL & of.collect().keys()
@@ -107,7 +107,7 @@ def never_falling(of: Collection) -> dict[Series, float]:
 
 
 def wrong_in_reading(reported: Collection) -> list[str]:
-    """What does not hold of a collection by itself, at any moment."""
+    """Violations in one collection, which must never occur."""
     wrong = {
         f"{name} is negative: {amount(point)} {dict(point.attributes or {})}": amount(point) < 0
         for name, points in reported.collect().items()
@@ -141,7 +141,7 @@ def fallen(before: Mapping[Any, float], now: Mapping[Any, float]) -> list[str]:
 
 
 def wrong_in_times(first: Collection, second: Collection) -> list[str]:
-    """Whether, without a step between, a phase's time grows by as much as there are requests."""
+    """Check that a phase's time grows in proportion to its requests while no step is taken."""
     wrong = []
     least, most = second.since - first.until, second.until - first.since
     before, after = (each.by(semconv.REQUEST_CURRENT, "phase") for each in (first, second))
@@ -156,7 +156,7 @@ def wrong_in_times(first: Collection, second: Collection) -> list[str]:
 
 
 def wrong_in_snapshot(taken: Snapshot) -> list[str]:
-    """What does not hold of a snapshot by itself, at any moment."""
+    """Violations in one snapshot, which must never occur."""
     wrong: dict[str, bool] = {}
     for pool in taken.pools:
         established, ever = pool.active + pool.idle, pool.requests_entered

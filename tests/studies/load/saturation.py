@@ -1,11 +1,11 @@
-"""More requests than connections or streams: whether every reading says who waits.
+"""More requests than connections or streams: checks that readings report who waits.
 
 ``--seconds`` is the length of each load, of which each library, mode and way has two.
 Readings are taken from another thread at random moments, of the metrics and of the snapshot in
 turn. A reading is wrong in either of two cases:
 
 - More requests are in phases that hold a connection (on HTTP/2: a stream) than there are.
-- It has no request that waits, while the study's own count of requests without a connection was
+- It has no waiting request, although the study's own count of requests without a connection was
   above 0 from 50 ms before the reading to 50 ms after it.
 """
 
@@ -38,7 +38,7 @@ from support.waiting import PATIENCE
 LOADS = ((50, 20), (120, 50))
 """Workers, and the connections or streams that they share."""
 MARGIN = 0.05
-"""Seconds before and after a reading in which requests wait all the time."""
+"""A request has to wait for this long before and after a reading, for the reading to be wrong."""
 WAITING = ("queued", "connecting", "stream_queued")
 WAYS = {
     "direct": "plain",
@@ -51,7 +51,7 @@ WAYS = {
 
 @dataclass(slots=True)
 class Load:
-    """One library under one load: what was reported, and what is so."""
+    """One library under one load: the readings, and the study's own records."""
 
     name: str
     places: int
@@ -60,13 +60,13 @@ class Load:
     entered: dict[str, float] = field(default_factory=dict)
     """When each request was handed to its library, by its path."""
     served: dict[str, float] = field(default_factory=dict)
-    """When its server got it: it had a connection by then. Of one that failed before: when."""
+    """When its server received it (it had a connection by then), or when it failed before that."""
     errors: Counter[str] = field(default_factory=Counter)
     """Requests that failed in their library."""
     broken: list[str] = field(default_factory=list)
 
     def wrong(self) -> list[str]:
-        """The readings that are wrong."""
+        """The wrong readings."""
         changes = [(at, 1) for at in self.entered.values()]
         changes = sorted(changes + [(at, -1) for at in self.served.values()])
         times = [at for at, _ in changes]
@@ -77,13 +77,13 @@ class Load:
             first = bisect.bisect_right(times, begin - MARGIN) - 1
             last = bisect.bisect_right(times, end + MARGIN)
             waited = first >= 0 and min(counts[first:last]) > 0
-            nobody_waits = waited and not sum(phases[phase] for phase in WAITING)
-            if _holders(phases) > places or nobody_waits:
+            none_waits = waited and not sum(phases[phase] for phase in WAITING)
+            if _holders(phases) > places or none_waits:
                 found.append(f"{dict(phases)} over {places}, waiting: {waited}")
         return found
 
     def report(self, reported: Collection, stuck: int) -> None:
-        """Print what was counted. All requests are, and none failed but in its library."""
+        """Print the counts, and check that the package counted each request."""
         self.errors["stuck"] += stuck
         over = len(self.entered) - stuck
         for metric, expected in (
@@ -109,10 +109,10 @@ def _holders(phases: Counter[str]) -> int:
     return sum(phases[phase] for phase in HOLDING)
 
 
-def put(
+def run_load(
     library: str, mode: str, way: str, load: tuple[int, int], seconds: float, seed: int
 ) -> Load:
-    """Let workers share a pool for so long, and read what is reported at random moments."""
+    """Let workers share a pool for ``seconds``, and take readings at random moments."""
     workers, places = load
     found = Load(f"{library} {mode}, {way}, {workers} over {places}", places)
     kind, loaded, certificates = WAYS[way], Library.load(library), Certificates.make()
@@ -140,7 +140,7 @@ def put(
             phases, established = (_of_snapshot, _of_metrics)[len(found.readings) % 2](telemetry)
             there = places if way == "HTTP/2" else established
             found.readings.append((begin, time.monotonic(), phases, there))
-        # On sync HTTP/2 one stream's reader reads for all, and at the end nobody may wake the last.
+        # On sync HTTP/2 one stream's thread reads for all, so the last ones may never be woken.
         for thread in threads:
             thread.join(max(deadline + PATIENCE + 30 - time.monotonic(), 0.0))
         assert origin.seen is not None
@@ -152,7 +152,7 @@ def put(
 def _work(
     found: Load, pool: PoolUnderTest, runner: Runner, origin: Origin, deadline: float, name: str
 ) -> None:
-    """Make one request after the other until the time is over."""
+    """Make one request after the other until the deadline."""
     chance = random.Random(name)
     while time.monotonic() < deadline:
         path = f"/{name}/{chance.random()}"
@@ -182,7 +182,7 @@ def _of_snapshot(_: Telemetry) -> tuple[Counter[str], int]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return 0 when no reading is wrong, 1 when one is."""
+    """Return 0 if no reading is wrong, 1 if one is."""
     parser = Command("saturation", __doc__, seconds=15)
     parser.add_argument("--library", nargs="+", choices=list(MODES), default=list(MODES))
     options = parser.parse(arguments)
@@ -191,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     for library in options.library:
         ways = list(WAYS) if library in HTTP2 else ["direct", "forward proxy"]
         for mode, way, load in itertools.product(MODES[library], ways, LOADS):
-            found = put(library, mode, way, load, options.seconds, options.seed)
+            found = run_load(library, mode, way, load, options.seconds, options.seed)
             wrong += len(found.wrong())
             readings += len(found.readings)
             figures.broken += found.broken

@@ -1,4 +1,4 @@
-"""The scripted servers of a study, and the addresses where none answers."""
+"""The scripted servers of a study, and addresses without a server."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from support.timeline import Timeline
 
 @dataclass(slots=True)
 class SeenRequest:
-    """One request as its server knows it: when it came, its head went, its body ended."""
+    """One request as its server sees it: when it came, its head was sent, its body ended."""
 
     connection: int
     at: dict[str, float] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class SeenRequest:
 
 @dataclass(slots=True)
 class SeenConnection:
-    """One connection as its server knows it."""
+    """One connection as its server sees it."""
 
     established: bool = False
     requests: int = 0
@@ -54,7 +54,7 @@ class Seen(Timeline):
         self._tls = tls
 
     def record(self, kind: str, connection: int, path: str = "") -> None:
-        """Note that something happened now."""
+        """Record an event with the current time."""
         known = self.connections.setdefault(connection, SeenConnection())
         if kind == ("secured" if self._tls else "accept"):
             known.established = True
@@ -81,7 +81,7 @@ class _Server(HTTP1Server):
 
 
 class _Cut(Listener):
-    """Closes each connection when its first bytes have come."""
+    """Closes each connection when its first bytes arrive."""
 
     async def serve(
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -117,7 +117,7 @@ class Origin:
     """Scheme, host and port."""
     server: Any = None
     handshakes: Gate | None = None
-    """What holds new TLS handshakes; None if nothing does."""
+    """The gate at which new TLS handshakes wait; None if they don't wait."""
     released_at: float = 0.0
 
     @property
@@ -137,7 +137,7 @@ class Origin:
         return self.base + path
 
     def request(self, path: str) -> SeenRequest | None:
-        """The request for a path, if the server has got it."""
+        """The request for a path, if the server has received it."""
         return self.seen.requests.get(path) if self.seen is not None else None
 
     def hold_handshakes(self) -> None:

@@ -1,4 +1,4 @@
-"""What the load studies judge by."""
+"""The oracles of the load studies."""
 
 from collections import Counter
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ def _raised(call: Any) -> Exception:
 
 
 def test_growth_is_distinguished_from_noise() -> None:
-    """A peak is no growth, a slope is."""
+    """A peak is no growth; a slope is."""
     peaks = [100.0, 140, 101, 99, 100, 150, 100, 101, 99, 100, 100, 180, 101, 100, 99, 100]
     for values, is_flat in ((peaks, True), ([100.0 + number for number in range(16)], False)):
         growth = Growth(None)  # type: ignore[arg-type]
@@ -36,7 +36,7 @@ def test_growth_is_distinguished_from_noise() -> None:
 
 
 def test_each_request_takes_one_of_the_reported_values() -> None:
-    """What is reported too often or too rarely remains, whichever way the choices are made."""
+    """Values reported too often or too rarely remain, however the choices are made."""
     choices = Choices(map(frozenset, ("a", "ab", "ab")))
     assert not choices.difference(Counter(a=1, b=2))
     assert choices.difference(Counter(a=1, b=3)) == {"b": 1}
@@ -53,10 +53,10 @@ def test_each_request_takes_one_of_the_reported_values() -> None:
         ({"reading": 2}, 8.97, False),  # the server got it just after
     ],
 )
-def test_reading_is_wrong_by_holders_or_by_missing_waiters(
+def test_reading_is_wrong_with_too_many_holders_or_without_waiters(
     phases: dict[str, int], begin: float, is_wrong: bool
 ) -> None:
-    """One request waits for two connections from 1 s to 9 s; two have them."""
+    """From 1 s to 9 s one request waits while two others hold the two connections."""
     load = Load("", 2, [(begin, begin, Counter(phases), 2)])
     load.entered = {"/one": 0.0, "/other": 0.5, "/waits": 1.0}
     load.served = {"/one": 0.1, "/other": 0.6, "/waits": 9.0}
@@ -72,17 +72,17 @@ def _hold_a_crowd() -> Measures:
     return measures
 
 
-def test_truth_of_a_crowd_is_what_is_reported() -> None:
+def test_reports_on_crowded_pools_are_true() -> None:
     """All requests are served or fail as planned, and each phase is compared."""
     measures = _hold_a_crowd()
     assert measures.requests.total() >= 20
     assert measures.compared["requests by phase"] > 5
 
 
-def test_truth_shows_waiting_requests_that_are_counted_as_sent(
+def test_waiting_requests_that_are_counted_as_sent_are_detected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The defect that the study is for."""
+    """The study detects the defect that it was written for."""
 
     def waiting(self: PoolTracker, lease: Lease, _: float | None = None) -> None:
         lease.enter(AWAITING_RESPONSE, self.clock())
@@ -93,7 +93,7 @@ def test_truth_shows_waiting_requests_that_are_counted_as_sent(
 
 
 def test_exception_raised_in_the_package_is_its_own() -> None:
-    """Also where another exception came of it; what only passed through is not."""
+    """So are causes of other exceptions; exceptions that only pass through are not."""
     own = _raised(lambda: GlueLLMInstrumentor.instrument_client(object()))
 
     def fails() -> list[object]:
@@ -102,5 +102,5 @@ def test_exception_raised_in_the_package_is_its_own() -> None:
     passed = _raised(lambda: snapshot_of(fails))
     later = ValueError("later")
     later.__cause__ = own
-    assert record.raised_by_us(later)
-    assert not record.raised_by_us(passed)
+    assert record.raised_by_package(later)
+    assert not record.raised_by_package(passed)

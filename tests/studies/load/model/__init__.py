@@ -1,1 +1,1 @@
-"""Random lives of pools over the real libraries, beside a model of what has to be reported."""
+"""Compares random lives of pools of the real libraries with a model of the expected reports."""

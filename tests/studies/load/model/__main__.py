@@ -1,4 +1,4 @@
-"""Random lives of pools over the real libraries, beside a model of what has to be reported."""
+"""Compares random lives of pools of the real libraries with a model of the expected reports."""
 
 import gc
 import itertools
@@ -21,19 +21,19 @@ PAIRS = (("httpx", "sync"), ("httpx", "asyncio"), ("httpx2", "sync"), ("httpx2",
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return 0 when all held, 1 when not."""
+    """Return 0 if all checks passed, 1 if not."""
     parser = Command("model", __doc__, seconds=300)
     parser.add_argument(
-        "--life", type=int, help="only this one of the seed's lives, for each library and mode"
+        "--life", type=int, help="only the life with this number, for each library and mode"
     )
     options = parser.parse(arguments)
-    warnings.simplefilter("ignore")  # what was dropped on purpose is reported as left open
-    figures = Figures("Random lives of pools, beside a model", {"seed": options.seed})
+    warnings.simplefilter("ignore")  # about resources that a life drops on purpose
+    figures = Figures("Random lives of pools, compared with a model", {"seed": options.seed})
     counts: dict[Any, Counter[str]] = {pair: Counter() for pair in PAIRS}
     certificates = Certificates.make()
     shared = ServerLoop(), certificates, certificates.client()
-    # Lives collect garbage often. What is there before them need not be looked at each time, and a
-    # collection at any other moment would make two runs differ.
+    # Lives collect garbage often: older objects are frozen to make that fast. Automatic collections
+    # would make two runs differ.
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -58,4 +58,4 @@ def main(arguments: list[str] | None = None) -> int:
 if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
-    os._exit(status)  # a thread that a broken life has left behind would be waited for
+    os._exit(status)  # don't wait for threads that a broken life has left behind

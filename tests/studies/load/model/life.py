@@ -1,4 +1,4 @@
-"""One life of a library's pools: servers whose every step waits for a gate, and what can happen."""
+"""One life of a library's pools: its steps, and servers whose every step waits for a gate."""
 
 import asyncio
 import contextlib
@@ -22,22 +22,22 @@ from support.waiting import wait_until, wait_until_collected
 
 _TURNS = 10
 _SHORT = 0.03
-"""Seconds of a timeout that has to come: nothing else could end the wait."""
+"""Seconds of a timeout that always expires, since nothing else ends the wait."""
 BROKEN_OFF = ("read_error", "protocol_error")
 Surroundings = tuple[ServerLoop, Certificates, ssl.SSLContext]
-"""What all lives of a run share: a loop for servers, certificates, whom clients trust."""
+"""What all lives of a run share: a loop for servers, certificates, and the clients' TLS context."""
 Outcome = tuple[int | None, str | None]
-"""Status and error type, as ``gluellm.pool.requests`` has them."""
+"""Status and error type, as in ``gluellm.pool.requests``."""
 
 
 class LivePool:
-    """A pool of httpcore or httpcore2, and its state by the library's own word."""
+    """A pool of httpcore or httpcore2, and its state according to the library."""
 
     def __init__(self, under_test: PoolUnderTest, maximum: int) -> None:
         self.under_test = under_test
         self.maximum = maximum
         self.tracked = False
-        """Whether the package follows it, by the model."""
+        """Whether the package tracks it, according to the model."""
         self.is_closed = False
         self.left_by_peer: weakref.WeakSet[Any] = weakref.WeakSet()
         """Idle connections that the server has closed."""
@@ -48,9 +48,9 @@ class LivePool:
         return self.under_test.raw
 
     def waiting(self) -> dict[str, bool | None]:
-        """By path, whether a request that the library has is in its queue.
+        """By path, whether a request is in the library's queue.
 
-        None while it is about to be assigned a connection, or to queue.
+        None while it is about to get a connection, or to queue.
         """
         return {
             request.request.url.target.decode(): _is_waiting(request)
@@ -58,7 +58,7 @@ class LivePool:
         }
 
     def states(self) -> Counter[str]:
-        """Its connections by state, as their public ``info()`` has it."""
+        """Its connections by state, according to their public ``info()``."""
         return Counter(_state_of(connection) for connection in list(self.raw._connections))
 
     @property
@@ -79,8 +79,8 @@ class LivePool:
     def expire(self) -> None:
         """Let the keep-alive of all idle connections run out.
 
-        The time is moved instead of being waited for: a pool with a short keep-alive would expire
-        at another step in each run. The contract suite has the real thing.
+        It moves their expiry instead of waiting: a short keep-alive would expire at another step in
+        each run. The contract suite tests real expiry.
         """
         for connection in self.idle():
             connection._connection._expire_at = time.monotonic() - 1
@@ -116,12 +116,12 @@ class Stage(StrEnum):
     READING = "reading"
     """A read of its body is in flight."""
     ABANDONED = "abandoned"
-    """Its response was dropped and not closed: the library decides when that is over."""
+    """Its response was dropped and not closed: the library decides when it ends."""
     OVER = "over"
 
 
 class ModelRequest:
-    """A request as the model knows it, from its sending on."""
+    """A request in the model, from its sending on."""
 
     def __init__(self, pool: LivePool, origin: Origin, path: str, status: int) -> None:
         self.pool, self.origin, self.path, self.status = pool, origin, path, status
@@ -132,11 +132,11 @@ class ModelRequest:
         self.stage = Stage.SENT
         self.has_read = False
         self.is_doomed = False
-        """Whether the server has broken off its connection, which the next read finds."""
+        """Whether the server has broken its connection, which the next read detects."""
         self.outcomes: frozenset[Outcome] = frozenset()
-        """How it may have ended, for one that is over."""
+        """The possible outcomes of a request that is over."""
         self.acquired = False
-        """Whether it ever had a connection, as far as the model knows."""
+        """Whether it ever had a connection, according to the model."""
         self.phase: str | None = None
 
     @property
@@ -145,7 +145,7 @@ class ModelRequest:
         return self.origin.request(self.path) is not None
 
     def where(self, waiting: dict[str, bool | None]) -> str | None:
-        """Its phase, by the library's queue and what the server saw; None while it moves on."""
+        """Its phase, according to the library's queue and the server; None while it changes."""
         if self.stage in (Stage.OPEN, Stage.ABANDONED):
             return "unread"
         if self.stage is Stage.READING:
@@ -158,14 +158,14 @@ class ModelRequest:
         return "connecting" if queued is False and self.origin.handshakes else None
 
     def over(self, *outcomes: Outcome) -> None:
-        """It has ended, in one of these ways."""
+        """Mark the request as ended, with one of these outcomes."""
         self.stage = Stage.OVER
         self.outcomes = frozenset(outcomes)
         self.exchange = self.body = None
 
 
 class Life:
-    """Servers, pools and requests of one life, and the steps, each waited for until it is done."""
+    """Servers, pools and requests of one life, and its steps. Each step returns when it is done."""
 
     def __init__(self, surroundings: Surroundings, library: str, mode: str) -> None:
         loop, certificates, self._context = surroundings
@@ -191,7 +191,7 @@ class Life:
         return [request for request in self.requests if request.stage in wanted]
 
     def close(self, *, broken: bool) -> None:
-        """Stop the servers and the runner; a life that is broken has clients to be let go."""
+        """Stop the servers and the runner; in a broken life, end waiting clients first."""
         if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
             GlueLLMInstrumentor().uninstrument()
         if broken:
@@ -213,7 +213,7 @@ class Life:
         return request
 
     def send(self, pool: LivePool, origin: Origin, status: int) -> None:
-        """A request whose head and whose end wait for their gates."""
+        """Send a request whose head and whose end wait for their gates."""
         request = self._new(pool, origin, status)
         head, end = origin.server.gate(), origin.server.gate()
         request.head_gate, request.end_gate = head, end
@@ -221,7 +221,7 @@ class Life:
         request.exchange = pool.under_test.send(origin.url(request.path, reply))
 
     def whole(self, pool: LivePool, origin: Origin) -> None:
-        """A request that is answered at once and read to its end."""
+        """Send a request that is answered at once, and read it to its end."""
         request = self._new(pool, origin)
         request.acquired = True
         exchange = pool.under_test.send(origin.url(request.path, Reply()))
@@ -230,7 +230,7 @@ class Life:
         request.over((200, None))
 
     def fails(self, pool: LivePool, origin: Origin, error: str) -> None:
-        """A request that fails before its head: by a timeout, or where nothing listens."""
+        """Send a request that fails before its head: by a timeout, or because nothing listens."""
         request = self._new(pool, origin)
         request.acquired = error != "pool_timeout"
         kind, timeouts = error.removesuffix("_timeout"), {}
@@ -243,18 +243,18 @@ class Life:
         request.over((None, error))
 
     def answer(self, request: ModelRequest) -> None:
-        """The head of a response comes."""
+        """Let the head of a response arrive."""
         request.head_gate.open()
         assert request.exchange.head() == request.status
         request.stage = Stage.OPEN
 
     def chunk(self, request: ModelRequest) -> None:
-        """The application reads what has come so far."""
+        """Read what has arrived of a response."""
         assert request.exchange.chunk() == b"one"
         request.has_read = True
 
     def begin_read(self, request: ModelRequest) -> None:
-        """The application reads on, and the rest does not come yet."""
+        """Begin to read a response whose rest has not arrived."""
         if request.is_doomed:
             assert request.exchange.begin_read().exception(10) is not None
             request.exchange.wait()
@@ -265,7 +265,7 @@ class Life:
         request.stage = Stage.READING
 
     def finish(self, request: ModelRequest) -> None:
-        """The end of a response comes and is read."""
+        """Let the end of a response arrive, and read it."""
         body = request.body or request.exchange.begin_read()
         request.end_gate.open()
         assert body.result(10) == (b"" if request.has_read else b"one")
@@ -273,29 +273,29 @@ class Life:
         request.over((request.status, None))
 
     def close_response(self, request: ModelRequest) -> None:
-        """The application closes a response that it has not read to the end."""
+        """Close a response that was not read to the end."""
         request.exchange.close()
         request.over((request.status, None))
 
     def abandon(self, request: ModelRequest) -> None:
-        """The application drops a response without closing it."""
+        """Drop a response without closing it."""
         request.exchange.abandon()
         request.exchange = None
         request.stage = Stage.ABANDONED
         self.let_loop_run()
 
     def cancel(self, request: ModelRequest) -> None:
-        """The task that a request runs in is cancelled, whatever it waits for."""
+        """Cancel the task of a request, whatever it waits for."""
         request.exchange.cancel()
         status = None if request.stage is Stage.SENT else request.status
-        # One that is unread closes its response: that is a close as well as a cancellation.
+        # Cancelling an unread response also closes it, so either outcome is possible.
         closed = [(status, None)] if request.stage is Stage.OPEN else []
         request.over((status, "cancelled"), *closed)
 
     # Servers
 
     def hang_up_idle(self, pool: LivePool, connection: Any) -> None:
-        """A server closes a connection that is idle; the pool finds out with its next request."""
+        """Let a server close an idle connection; the pool detects that with its next request."""
         port = connection._origin.port
         (origin,) = (origin for origin in self.origins if origin.port == port)
         # By the client's own address, which both sides know.
@@ -304,7 +304,7 @@ class Life:
         wait_until(connection.has_expired, "the client's side sees it")
 
     def break_off(self, request: ModelRequest, reset: bool) -> None:
-        """A server breaks off a connection with a request on it."""
+        """Let a server break a connection with a request on it."""
         seen = request.origin.request(request.path)
         assert seen is not None
         request.origin.server.drop(seen.connection, reset=reset)
@@ -322,7 +322,7 @@ class Life:
     # Pools
 
     def open_pool(self, maximum: int, kept: int | None) -> None:
-        """One more pool."""
+        """Open one more pool."""
         under_test = self.library.pool(
             self.runner,
             max_connections=maximum,
@@ -333,7 +333,7 @@ class Life:
         self.pools.append(LivePool(under_test, maximum))
 
     def close_pool(self, pool: LivePool) -> None:
-        """The pool is closed, as often as asked; what is in flight in it goes on if it can."""
+        """Close a pool, possibly again. Requests on its connections fail."""
         on_connections = [
             request
             for request in self.in_flight(Stage.SENT, Stage.READING)
@@ -356,7 +356,7 @@ class Life:
             request.over(*((status, error) for error in errors))
 
     def forget_pool(self, pool: LivePool) -> None:
-        """The last reference to a pool goes, and the garbage collector comes."""
+        """Drop the last reference to a pool, and wait until it is garbage collected."""
         reference = weakref.ref(pool.raw)
         self.pools.remove(pool)
         pool.under_test.forget()
@@ -368,12 +368,12 @@ class Life:
         pool.tracked = False
 
     def collect_garbage(self) -> None:
-        """The garbage collector comes."""
+        """Collect garbage, and let finalizers run."""
         gc.collect()
         self.let_loop_run()
 
     def let_loop_run(self) -> None:
-        """Let what is scheduled on the clients' loop end, as finalizers are."""
+        """Let everything that is scheduled on the clients' loop end, such as finalizers."""
         if self.runner.portal is not None:
             for _ in range(_TURNS):
                 self.runner.portal.call(asyncio.sleep, 0)

@@ -1,4 +1,4 @@
-"""One random life of a library's pools, and what has to hold after each of its steps."""
+"""One random life of a library's pools, and the checks after each of its steps."""
 
 import random
 import time
@@ -15,15 +15,15 @@ from support.installation import instrument
 from .life import Life, LivePool, ModelRequest, Stage, Surroundings
 
 _PATIENCE = 5.0
-"""Seconds after which what should come true is taken for a violation."""
+"""Seconds after which a condition that has not come true is a violation."""
 _MOST_IN_FLIGHT = 6
 _MOST_POOLS = 3
 _STEPS = 40
 _TURNS = 12
-"""More than it takes to bring all that can be in flight to its end."""
+"""More turns than it takes to end everything that can be in flight."""
 _DRIVEN = (Stage.SENT, Stage.OPEN, Stage.READING)
 Step = tuple[Sequence[Any], Callable[[Any], Any]]
-"""What there is to choose from, and what is done with the choice."""
+"""The candidates, and the function to call with the chosen one."""
 
 
 class SpoiltError(Exception):
@@ -36,13 +36,13 @@ class SpoiltError(Exception):
 
 
 class Walk:
-    """The steps of one life are drawn from its seed, of those that are possible at each moment."""
+    """Draws the steps of one life by its seed, each from those that are possible at that moment."""
 
     def __init__(
         self, surroundings: Surroundings, library: str, mode: str, seed: str, counts: Counter[str]
     ) -> None:
         self.taken: list[str] = []
-        """Each step, to find what went wrong."""
+        """All steps so far, to explain a failure."""
         self._life = Life(surroundings, library, mode)
         self._requests = self._life.in_flight
         self._rng = random.Random(seed)
@@ -56,7 +56,7 @@ class Walk:
         self._counts["lives"] += 1
         broken = True
         try:
-            # A first pool may be there before the instrumentation.
+            # The first pool may be older than the instrumentation.
             early = self._rng.random() < 0.5
             if early:
                 self._open_pool()
@@ -127,8 +127,8 @@ class Walk:
         steps["begin to read"] = opened, life.begin_read
         steps["read to the end"] = being_read + whole, life.finish
         steps["close a response"] = opened, life.close_response
-        # httpcore2 2.16.2 closes the connection of a reader that was dropped, and goes on listing
-        # its request: the pool then holds more requests than connections.
+        # httpcore2 2.16.2 closes the connection of a dropped reader, but goes on listing its
+        # request: the pool then holds more requests than connections.
         kept = [r for r in opened if not r.has_read or life.library.name != "httpx2"]
         steps["abandon a response"] = kept, life.abandon
         if life.is_async:
@@ -140,7 +140,7 @@ class Walk:
         steps["keep-alive expires"] = [pool for pool, _ in idle], lambda p: p.expire()
         if len(pools) < _MOST_POOLS:
             steps["new pool"] = [life], lambda _: self._open_pool()
-        # Not a sync pool under a thread that is in one of its sockets: it would wait for ever.
+        # Closing a sync pool while a thread is in one of its sockets would block forever.
         barring = {"connecting", *(() if life.is_async else ("awaiting_response", "reading"))}
         barred = [request.pool for request in in_flight if request.phase in barring]
         closable = [p for p in pools if (p.tracked or not p.is_closed) and p not in barred]
@@ -156,7 +156,7 @@ class Walk:
         return [request for request in self._requests(Stage.SENT) if request.is_at_server]
 
     def _send_and_answer(self, pool: LivePool, ready: list[Any]) -> None:
-        """One or two at once; the newest is answered if it got as far as its server."""
+        """Send one or two requests; answer the newest if it has reached its server."""
         for _ in range(self._rng.randint(1, 2)):
             self._life.send(pool, self._rng.choice(ready), 200)
             self._hold()
@@ -185,7 +185,7 @@ class Walk:
         self._counts["times that everything was compared"] += 1
 
     def _wrong(self) -> list[str]:
-        """What may not agree yet. Raises AssertionError for what may never be."""
+        """Differences that may still disappear. Raises AssertionError for impossible ones."""
         moving = settle(self._life)
         if moving is not None:
             return [moving]
@@ -201,12 +201,12 @@ class Walk:
         if not wrong:
             self._times.update(times)
         if not wrong and self._requests():
-            time.sleep(0.001)  # for time to pass that has to be reported
+            time.sleep(0.001)  # so that there is time to report
             wrong = reading.wrong_in_times(reported, Collection(reader))
         return wrong
 
     def _end(self) -> None:
-        """Bring everything to its end."""
+        """End all requests and drop all pools."""
         life = self._life
         life.secure.release_handshakes()
         for _ in range(_TURNS):
@@ -222,8 +222,8 @@ class Walk:
             self._hold()
             left = self._requests(Stage.SENT)
             if left and not self._answerable():
-                # They queue behind a response that was dropped, which the library holds for ever,
-                # or in a closed pool, which serves them once another request comes.
+                # They queue behind a dropped response, which the library holds forever, or in a
+                # closed pool, which serves them when another request comes.
                 pool = left[0].pool
                 life.close_pool(pool)
                 life.send(pool, life.origins[0], 200)
@@ -238,7 +238,7 @@ class Walk:
 
 
 def settle(life: Life) -> str | None:
-    """Record where each request is, by library and servers; return what is still moving, if so."""
+    """Set the phase of each request, by library and servers; return one that is changing."""
     waiting = {id(pool): pool.waiting() for pool in life.pools}
     for request in life.in_flight():
         known = waiting.get(id(request.pool), {})
@@ -255,7 +255,7 @@ def settle(life: Life) -> str | None:
 
 
 def wrong_in(life: Life, reported: Collection, taken: Snapshot) -> list[str]:
-    """In what a collection and a snapshot differ from the model."""
+    """Differences between the model and a collection and a snapshot."""
     now = life.in_flight()
     ended = life.in_flight(Stage.OVER)
     tracked = [pool for pool in life.pools if pool.tracked]
@@ -282,7 +282,7 @@ def wrong_in(life: Life, reported: Collection, taken: Snapshot) -> list[str]:
         ("pool.live", total(semconv.POOL_LIVE), len(tracked)),
         ("pool.opened", total(semconv.POOL_OPENED), life.opened),
         ("pool.discarded", by(semconv.POOL_DISCARDED, "discard"), +life.discarded),
-        ("requests, beside what is expected", unexplained, Counter()),
+        ("requests with unexpected outcomes", unexplained, Counter()),
         ("timeouts", by(semconv.TIMEOUTS, "kind"), life.timeouts),
         ("acquire.duration", total(semconv.ACQUIRE_DURATION), len(ended) + answered),
         ("lease.duration", total(semconv.LEASE_DURATION), sum(r.acquired for r in ended)),

@@ -1,7 +1,7 @@
 """Half an hour of mixed load with every kind of fault, in several event loops and threads.
 
-Nothing may grow: memory, descriptors, threads, series. No exception may come from the package, no
-request may end as its library ends none, no worker may stand still, and nothing may stay behind.
+Memory, descriptors, threads and series must not grow. The package must raise no exception, each
+request must end as its library allows, no worker may hang, and nothing may be left at the end.
 """
 
 import contextlib
@@ -24,8 +24,8 @@ from studies.load.growth import Growth
 from studies.load.reading import Collection
 from support.waiting import wait_until
 
+from .actions import Worker
 from .clients import EXPECTED, Servers, running, serving
-from .deeds import Worker
 from .disturbances import Disturbances, Sdk
 from .held import blocks_of_histories
 from .record import Listening, Record
@@ -37,36 +37,36 @@ _GROUPS: Final = {
     "trio": ("httpx", "httpx2"),
     "sync": ("httpx", "httpx2", "urllib3", "grpc", "any-llm openai"),
 }
-"""The libraries whose workers share an event loop; those of ``sync`` have threads alone."""
+"""The libraries whose workers share an event loop; those of ``sync`` use threads only."""
 _LOOP_LASTS: Final = (8.0, 25.0)
 _SAMPLES: Final = 60
-_STANDS_STILL: Final = 60.0
-"""Seconds of a deed after which the run has failed. The stacks of all threads are written then."""
+_HANGS_AFTER: Final = 60.0
+"""Seconds after which an action hangs: the run fails, and prints the stacks of all threads."""
 _PATIENCE: Final = 30.0
-"""Seconds for what has to go at the end; the watch's thread goes 11 s after the last request."""
+"""Seconds to wait for all to end; the watch's thread ends 11 s after the last request."""
 _LONG: Final = 120.0
-"""Seconds of a run from which growth is judged and each deed has to have been done."""
+"""Seconds from which a run is long enough to judge growth and to require each action."""
 _FLAT: Final = {
-    # The allocator gives back little of what a peak took.
+    # The allocator returns little of a peak's memory.
     "resident": (0.06, 12e6),
     "blocks": (0.03, 45_000.0),
     "descriptors": (0.3, 40.0),
     "threads": (0.3, 10.0),
 }
 _MOST_SETS: Final = 1500
-"""Of the contract: attribute sets of an instrument, for the life of the process."""
+"""The contract's limit: attribute sets of an instrument, for the life of the process."""
 _SERIES_OF_ORIGIN: Final = 230
 """Series of a pool's name with one origin after every failure (docs/maintainers/performance.md)."""
 _PACKAGE: Final = "opentelemetry.instrumentation.gluellm"
 _KEPT: Final = ("Lease", "PoolTracker", "TrackedConnection", "Installation")
-"""Classes of which no object may be left."""
+"""Classes of which no object may be left at the end."""
 _FEW: Final = 20
-"""Objects of a class that may be kept while it is on: the log of leaks keeps the longest-held lease
-of each call site."""
+"""Objects of a class that may be kept while the instrumentation is on: the log of leaks keeps the
+longest-held lease of each call site."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return 0 when everything held, 1 when not."""
+    """Return 0 if all checks passed, 1 if not."""
     parser = Command("soak", __doc__, seconds=1800)
     options = parser.parse(arguments)
     random.seed(options.seed)
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         began = time.monotonic()
         _run(record, servers, sdk, growth, options.seconds)
         seconds = time.monotonic() - began
-        # Exporters send over pools as well, which are there for as long as they are.
+        # Exporters have pools as well, which live as long as they do.
         sdk.end_exports()
         figures.broken += _after(record, sdk, growth, seconds)
         GlueLLMInstrumentor().uninstrument()
@@ -104,12 +104,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(record: Record, servers: Servers, sdk: Sdk, growth: Growth, seconds: float) -> None:
-    """Let all workers work for so long. Ctrl-C ends it early."""
+    """Run all workers for ``seconds``. Ctrl-C ends the run early."""
     disturbances = Disturbances(record, sdk)
 
     def look() -> None:
         while not record.over.wait(max(0.75, seconds / _SAMPLES)):
-            # Both take most of the run to fill.
+            # Both would grow for most of the run.
             servers.remembered.clear()
             disturbances.previous = None
             growth.look(record.requests.total())
@@ -121,14 +121,14 @@ def _run(record: Record, servers: Servers, sdk: Sdk, growth: Growth, seconds: fl
         workers = [Worker(record, servers, group, name) for name in names]
         threads.append(started(group, _live, record, group, workers))
     while any(thread.is_alive() for thread in threads):
-        still, deed = record.slowest()
-        if still < _STANDS_STILL:  # faulthandler ends the program unless this goes on
-            faulthandler.dump_traceback_later(2 * _STANDS_STILL, exit=True)
-        elif still < _STANDS_STILL + 1:
-            print(f"DID NOT HOLD: nothing for {still:.0f} s in {deed}", flush=True)
+        still, action = record.slowest()
+        if still < _HANGS_AFTER:  # faulthandler ends the program unless this is repeated
+            faulthandler.dump_traceback_later(2 * _HANGS_AFTER, exit=True)
+        elif still < _HANGS_AFTER + 1:
+            print(f"FAILED: nothing for {still:.0f} s in {action}", flush=True)
             faulthandler.dump_traceback_later(1, exit=True)
         try:
-            # Signals are for this thread.
+            # Signals are sent to this thread.
             disturbances.in_main_thread()
             time.sleep(0.1)
         except KeyboardInterrupt:
@@ -138,7 +138,7 @@ def _run(record: Record, servers: Servers, sdk: Sdk, growth: Growth, seconds: fl
 
 
 def _live(record: Record, group: str, workers: list[Worker]) -> None:
-    """One event loop after the other, each for some seconds, with the same workers."""
+    """Run the same workers in one event loop after the other, each for some seconds."""
     rng = record.source(group)
     while not record.over.is_set():
         with running(group) as runner:
@@ -148,7 +148,7 @@ def _live(record: Record, group: str, workers: list[Worker]) -> None:
 
 
 def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str]:
-    """What does not hold, once all workers have ended."""
+    """The checks that failed, once all workers have ended."""
     broken = growth.judge(_FLAT) if seconds >= _LONG else []
     gone = _wait(lambda: not gc.collect() * 0 + len(snapshot().pools))
     reported, pairs = Collection(sdk.reader), len(growth.pairs)
@@ -159,8 +159,8 @@ def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str
     in_flight = reported.by(semconv.REQUEST_CURRENT, "phase")
     for what, is_broken in {
         **{f"an exception of the package: {what}": True for what in record.ours[:20]},
-        **{f"a request ended as none should: {what}": True for what in record.unexpected[:20]},
-        f"the run did not come to: {record.missing}": record.missing and seconds >= _LONG,
+        **{f"unexpected end of a request: {what}": True for what in record.unexpected[:20]},
+        f"actions that never ran: {record.missing}": record.missing and seconds >= _LONG,
         f"pools are left: {[pool.name for pool in snapshot().pools]}": not gone,
         f"objects of the package are kept without pools: {kept}": kept,
         f"errors of the instrumentation: {dict(errors)}": errors,
@@ -168,7 +168,7 @@ def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str
         f"{most} series for {pairs} pairs of pool and origin": most > _SERIES_OF_ORIGIN * pairs,
         f"{growth.most_sets} attribute sets": growth.most_sets >= _MOST_SETS,
         f"overflow in {growth.overflowed}": growth.overflowed,
-        "the watch is still there although there are no requests": not idle,
+        "the watch still runs although there are no requests": not idle,
     }.items():
         broken += [what] if is_broken else []
     return broken

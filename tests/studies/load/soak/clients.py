@@ -1,4 +1,4 @@
-"""Clients of each library, to each kind of server, all driven by exchanges."""
+"""Clients of each library for each kind of server, all used through exchanges."""
 
 import asyncio
 import math
@@ -44,7 +44,7 @@ _COLLECTORS: Final = (
     *(REPLIES["reset_before_head"], Reply(status=400), Reply(status=503)),
     *(Reply(head_after=0.8, chunks=()), Reply(head_after=2.5, chunks=()), Reply(chunks=())),
 )
-"""What an OTLP receiver answers: it drops the connection, refuses, is slow, hangs, takes it."""
+"""Answers of an OTLP receiver: it drops the connection, rejects, is slow, hangs, or accepts."""
 _WEIGHTS: Final = (1, 1, 1, 1, 1, 5)
 _BEHAVIOURS: Final = {
     "slow": Behaviour(head_delay=0.15),
@@ -81,7 +81,7 @@ EXPECTED: Final = (
     *(grpc.RpcError, grpc.aio.UsageError, asyncio.CancelledError, ValueError),
     *(openai.OpenAIError, anthropic.AnthropicError, any_llm.exceptions.AnyLLMError),
 )
-"""What a request may end in."""
+"""The exceptions that a request may end with."""
 
 
 class AnyLLM(PoolUnderTest):
@@ -120,45 +120,45 @@ class AnyLLM(PoolUnderTest):
         return TaskExchange(runner.portal, runner.mode, opening_async)
 
     def _close(self) -> None:
-        # any-llm's sync calls run in a loop of its own, where nothing can close what they use.
+        # any-llm's sync calls run in its own loop, where their client can't be closed from here.
         if self._runner.portal is not None:
             self._runner.portal.call(self.raw.close)
 
 
 @dataclass(slots=True)
 class Client:
-    """A client, and how its requests go."""
+    """A client, its base URL and the timeouts of its requests."""
 
     under_test: PoolUnderTest
     base: str
     timeouts: dict[str, float]
 
     def send(self, answer: str) -> Sent:
-        """A request up to its head."""
+        """Send a request."""
         return Sent(self.under_test.send(f"{self.base}/{answer}", **self.timeouts))
 
     @property
     def raw(self) -> Any:
-        """The library's own; a channel once it was used."""
+        """The library's own client; for gRPC its channel, once it was used."""
         raw = self.under_test.raw
         return next(iter(raw.values()), None) if isinstance(raw, dict) else raw
 
 
 @dataclass(slots=True)
 class Servers:
-    """Everything that a run talks to."""
+    """All servers of a run."""
 
     origins: dict[str, Origin]
     context: ssl.SSLContext
     openai: str
     anthropic: str
     remembered: deque[Any]
-    """Requests that the fake provider remembers. It takes minutes until they are 10 000."""
+    """Requests that the fake provider remembers; they reach their limit of 10 000 after minutes."""
 
     def client(
         self, name: str, runner: Runner, where: str = "", connections: int = 6, pool: float = 0.5
     ) -> Client:
-        """A new client of a library, for what ``where`` names."""
+        """A new client of a library; ``where`` names its kind of server."""
         library, _, provider = name.partition(" ")
         kind, proxy = self.wheres(name).get(where, ("grpc" if library == "grpc" else "plain", None))
         base = self.origins[kind].base
@@ -187,7 +187,7 @@ class Servers:
 
     @staticmethod
     def wheres(name: str) -> dict[str, tuple[str, str | None]]:
-        """Where a library's clients go besides a plain server."""
+        """The kinds of servers that a library's clients use, besides a plain one."""
         if name.startswith("any-llm"):
             return {"a port that refuses": ("refused", None)}
         if name == "grpc":
@@ -197,11 +197,11 @@ class Servers:
 
 @contextmanager
 def serving() -> Iterator[tuple[Servers, str]]:
-    """The servers, and the address of an OTLP receiver that takes some requests."""
+    """The servers, and the address of an OTLP receiver that accepts some requests."""
     certificates, loop, rng = Certificates.make(), ServerLoop(), random.Random(1)
     kinds = {kind for pair in (*_HTTP.values(), *_GRPC.values()) for kind in pair if kind}
     kinds |= {"http2", "grpc", "another plain"}
-    # Clients break off wherever they like: that is no news.
+    # Clients break connections on purpose, which needn't be logged.
     loop.loop.set_exception_handler(lambda *_: None)
     with (
         origins(certificates, *kinds, loop=loop, recorded=False) as started,

@@ -1,4 +1,4 @@
-"""What is done to the whole process meanwhile, from a thread of its own; and its SDK."""
+"""Disturbs the whole process during a run, from a thread of its own; and the process' SDK."""
 
 import gc
 import os
@@ -28,7 +28,7 @@ _NAME: Final = "disturbances"
 
 
 class Sdk:
-    """Both providers, which send to an OTLP receiver that fails in every way that it can."""
+    """Both providers. They export to an OTLP receiver that fails in many ways."""
 
     def __init__(self, collector: str) -> None:
         metrics = OTLPMetricExporter(f"{collector}/v1/metrics", timeout=1)
@@ -76,7 +76,7 @@ class Disturbances:
         """Set while the main thread has to uninstrument and instrument."""
         collecting = gc.set_threshold, 1, gc.get_threshold()[0]
         switching = sys.setswitchinterval, 1e-6, sys.getswitchinterval()
-        deeds: list[tuple[str, Callable[[], Any]]] = [
+        actions: list[tuple[str, Callable[[], Any]]] = [
             ("collection of metrics by another thread", sdk.reader.get_metrics_data),
             ("period of garbage collections", partial(self._stress, *collecting)),
             ("period of thread switches", partial(self._stress, *switching)),
@@ -85,10 +85,10 @@ class Disturbances:
             ("report by a signal", self._signal),
             ("uninstrument and instrument", self._again.set),
         ]
-        self._deck = Deck(record, _NAME, deeds)
+        self._deck = Deck(record, _NAME, actions)
 
     def run(self) -> None:
-        """One after the other, until the run is over."""
+        """Run one disturbance after the other, until the run is over."""
         while not self._record.over.wait(self._rng.uniform(*_PAUSE)):
             name, method = self._deck.draw()
             self._record.begin(_NAME, name)
@@ -110,14 +110,14 @@ class Disturbances:
         self.previous = now
 
     def _signal(self) -> None:
-        # While it is off, the signal would end the program, as it does without a handler.
+        # While uninstrumented, the process has no handler, and the signal would end it.
         while self._again.is_set() and not self._record.over.wait(0.05):
             pass
         if not self._again.is_set():
             os.kill(os.getpid(), signal.Signals[_SIGNAL])
 
     def in_main_thread(self) -> None:
-        """What only that thread can do, because it sets a signal handler."""
+        """Instrument again if that is due: only the main thread can set a signal handler."""
         if self._again.is_set():
             GlueLLMInstrumentor().uninstrument()
             time.sleep(0.05)

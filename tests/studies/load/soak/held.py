@@ -7,7 +7,7 @@ from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite
 from opentelemetry.instrumentation.gluellm.pool.ledger import Ledgers
 
 _LARGEST_SHARED: Final = 256
-"""Largest number of which CPython has a single object."""
+"""Largest integer for which CPython has a single object."""
 
 
 def blocks_of_histories(ledgers: Ledgers) -> int:

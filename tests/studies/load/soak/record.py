@@ -1,4 +1,4 @@
-"""What the workers did and how it ended; and which exceptions and log lines are the package's."""
+"""Records what the workers did and how it ended, and finds exceptions and logs of the package."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from opentelemetry.instrumentation.gluellm.failures import Failures
 _HOME: Final = str(Path(package.__file__).parent)
 _LONGEST: Final = 3000
 _NO_LOOP: Final = ("Event loop is closed", "must be called from async context")
-"""RuntimeErrors of clients and streams that are left open: their SDKs close them in a task of
-whichever loop the garbage collector happens to run in."""
+"""RuntimeErrors of clients and streams that are left open: their SDKs close them in a task of the
+loop in which the garbage collector happens to run."""
 _CLOSED: Final = (
     "Cannot send a request, as the client has been closed.",
     *("Session is closed", "Connection closed."),
@@ -31,7 +31,7 @@ _CLOSED: Final = (
 
 
 def _files(error: BaseException) -> list[list[str]]:
-    """The files that it passed, and those of each exception that it came from."""
+    """The files in the traceback of an exception, and in those of its causes."""
     seen: dict[int, list[str]] = {}
     errors: list[BaseException | None] = [error]
     while errors:
@@ -42,16 +42,16 @@ def _files(error: BaseException) -> list[list[str]]:
     return list(seen.values())
 
 
-def raised_by_us(error: BaseException) -> bool:
-    """Whether it, or one that it came from, was raised in the package's own code.
+def raised_by_package(error: BaseException) -> bool:
+    """Whether an exception, or one of its causes, was raised in the package's own code.
 
-    That it passed through is no sign of anything: every request does.
+    Passing through the package means nothing: every request does.
     """
     return any(files[-1].startswith(_HOME) for files in _files(error) if files)
 
 
-def passed_us(error: BaseException) -> bool:
-    """Whether the package is anywhere in it."""
+def passed_package(error: BaseException) -> bool:
+    """Whether the package is in the traceback of an exception or of its causes."""
     return any(file.startswith(_HOME) for files in _files(error) for file in files)
 
 
@@ -60,14 +60,14 @@ def _words(error: BaseException) -> str:
 
 
 class Record:
-    """Counts, what must not have happened, and when each worker last began something."""
+    """Counts, violations, and the current action of each worker."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.deeds: set[str] = set()
-        """The names of all deeds; each has to be done."""
+        self.actions: set[str] = set()
+        """The names of all actions; each has to be done."""
         self.requests, self.done, self.endings = (Counter[str]() for _ in range(3))
-        """Counts by library, by deed, and by library and type of exception."""
+        """Counts by library, by action, and by library and type of exception."""
         self.unexpected: list[str] = []
         """Exceptions that no library should end a request with."""
         self.ours: list[str] = []
@@ -76,18 +76,18 @@ class Record:
         self._at: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
-    def hear_failures(self) -> None:
-        """Record what the package catches of its own failures: its log has only their types."""
+    def record_failures(self) -> None:
+        """Record the failures that the package catches: its log has only their types."""
         caught, ours = Failures.caught, self.ours
 
-        def heard(self: Failures, kind: str, error: BaseException) -> None:
+        def recorded(self: Failures, kind: str, error: BaseException) -> None:
             caught(self, kind, error)
             ours.append(f"failure in {kind}: {_words(error)}")
 
-        Failures.caught = heard  # type: ignore[method-assign]
+        Failures.caught = recorded  # type: ignore[method-assign]
 
     def source(self, name: str) -> random.Random:
-        """The draws of one worker."""
+        """The random numbers of one worker."""
         return random.Random(f"{self.seed} {name}")
 
     def count(self, counter: Counter[str], key: str) -> None:
@@ -95,53 +95,53 @@ class Record:
         with self._lock:
             counter[key] += 1
 
-    def ended(self, where: str, deed: str, error: BaseException, *expected: type) -> None:
-        """A request ended in an exception."""
+    def ended(self, where: str, action: str, error: BaseException, *expected: type) -> None:
+        """Record that a request ended in an exception."""
         self.count(self.endings, f"{where} {type(error).__qualname__}")
-        if raised_by_us(error):
-            self.ours.append(f"{where}, {deed}: {_words(error)}")
+        if raised_by_package(error):
+            self.ours.append(f"{where}, {action}: {_words(error)}")
         elif not isinstance(error, expected) and str(error) not in _CLOSED:
-            self.unexpected.append(f"{where}, {deed}: {_words(error)}")
+            self.unexpected.append(f"{where}, {action}: {_words(error)}")
 
-    def begin(self, worker: str, deed: str = "") -> None:
-        """A worker begins a deed, or is done with all if none is named."""
+    def begin(self, worker: str, action: str = "") -> None:
+        """Record that a worker begins an action, or that it has done all if none is named."""
         if before := self._at.pop(worker, None):
             self.count(self.done, before[1])
-        if deed:
-            self._at[worker] = time.monotonic(), deed
+        if action:
+            self._at[worker] = time.monotonic(), action
 
     def slowest(self) -> tuple[float, str]:
-        """Seconds of the longest deed that goes on, and which it is."""
+        """Seconds and name of the action that has taken longest so far."""
         now, at = time.monotonic(), dict(self._at)
-        going_on = ((now - began, f"{worker}: {deed}") for worker, (began, deed) in at.items())
+        going_on = ((now - began, f"{worker}: {action}") for worker, (began, action) in at.items())
         return max(going_on, default=(0.0, ""))
 
     @property
     def missing(self) -> list[str]:
-        """Deeds that were never done."""
-        return sorted(self.deeds - self.done.keys())
+        """Actions that were never done."""
+        return sorted(self.actions - self.done.keys())
 
 
 class Deck:
-    """Draws everything once before anything a second time, so that short runs have had it all."""
+    """Draws each card once before any card a second time, so that short runs do everything."""
 
     def __init__(self, record: Record, name: str, cards: Sequence[Any]) -> None:
         self._rng = record.source(name)
         self._cards = list(cards)
         self._left: list[Any] = []
-        record.deeds |= {card[0] for card in cards}
+        record.actions |= {card[0] for card in cards}
 
     def draw(self) -> Any:
-        """The next one."""
+        """Draw the next card."""
         self._left = self._left or self._rng.sample(self._cards, len(self._cards))
         return self._left.pop()
 
 
 class Listening(logging.Handler):
-    """Hears every logger, hook, warning and failure of the package in the process."""
+    """Receives the logs, uncaught exceptions, warnings and failures of the process."""
 
     def __init__(self, record: Record, expected: tuple[type, ...]) -> None:
-        """``expected`` is what requests may end in, and so what may be reported of them."""
+        """``expected``: exceptions that requests may end with, and that may therefore be logged."""
         super().__init__(logging.DEBUG)
         self._record = record
         self._expected = (*expected, asyncio.CancelledError, GeneratorExit)
@@ -154,25 +154,25 @@ class Listening(logging.Handler):
         warnings.showwarning = self._warned  # type: ignore[assignment]
         sys.unraisablehook = self._unraisable
         threading.excepthook = self._died
-        record.hear_failures()
+        record.record_failures()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """A line of a log."""
+        """Check a line of a log."""
         text, ours = record.getMessage(), self._record.ours
         error = record.exc_info[1] if record.exc_info else None
         if record.name.startswith(package.__name__):
             if error is not None:
                 ours.append(f"the package's log: {text[:_LONGEST]}")
             return
-        # The SDK complains of instruments by their names.
+        # The SDK's warnings about instruments have their names.
         of_instrument = record.name.startswith("opentelemetry.") and "gluellm." in text
         if _HOME in text or of_instrument:
             ours.append(f"log of {record.name}: {text[-_LONGEST:]}")
         self._look("log of " + record.name, error)
 
     def _unraisable(self, hook: sys.UnraisableHookArgs) -> None:
-        # The collector closes coroutines and generators in any thread, perhaps in the package's
-        # code. Then the traceback has that code, though it did not fail.
+        # The collector closes coroutines and generators in any thread, perhaps while the package's
+        # code runs, which is then in the traceback although it did not fail.
         code = getattr(hook.object, "ag_code", getattr(hook.object, "cr_code", None))
         if code is None or code.co_filename.startswith(_HOME):
             self._look("unraisable", hook.exc_value)
@@ -187,7 +187,7 @@ class Listening(logging.Handler):
         self, message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any
     ) -> None:
         text = str(message)
-        # This one names the file in which the collector ran.
+        # This warning names the file in which the garbage collector ran.
         here = filename.startswith(_HOME) and not text.endswith(" was never awaited")
         if here or _HOME in text:
             self._record.ours.append(f"warning: {filename}: {message}")
@@ -195,5 +195,5 @@ class Listening(logging.Handler):
     def _look(self, where: str, error: BaseException | None) -> None:
         if error is not None:
             known = isinstance(error, self._expected) or str(error) in _NO_LOOP
-            if raised_by_us(error) or (passed_us(error) and not known):
+            if raised_by_package(error) or (passed_package(error) and not known):
                 self._record.ours.append(f"{where}: {_words(error)}")

@@ -1,1 +1,1 @@
-"""What the metrics tell, beside what the operating system, the servers and the clients know."""
+"""Compares metrics with what the operating system, the servers and the clients know."""

@@ -1,4 +1,4 @@
-"""Metrics beside the kernel's sockets, the servers' schedule and the clients, under load."""
+"""Compares metrics under load with the kernel's sockets, the servers' schedule and the clients."""
 
 import logging
 import sys
@@ -14,18 +14,18 @@ CROWD = 5
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return 0 when all held, 1 when not."""
+    """Return 0 if all checks passed, 1 if not."""
     parser = Command("truth", __doc__, seconds=120)
     parser.add_argument("--library", nargs="+", choices=list(MODES), default=list(MODES))
-    late = "how many times as late as on an idle machine threads may be"
+    late = "by which factor threads may be later than on an idle machine"
     parser.add_argument("--slack", type=float, default=1.0, help=late)
     crowded = f"{CROWD} times as many requests share the pools"
     parser.add_argument("--crowded", action="store_true", help=crowded)
     options = parser.parse(arguments)
     pairs = [(name, mode) for name in options.library for mode in MODES[name]]
-    # Sessions that are dropped on purpose are reported when they go.
+    # asyncio reports sessions that are dropped on purpose.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    figures = Figures("What is reported, beside the truth", {"seed": options.seed})
+    figures = Figures("Metrics, compared with the truth", {"seed": options.seed})
     measures, settings = Measures(), {"seed": options.seed, "slack": options.slack}
     settings["crowd"] = CROWD if options.crowded else 1
     for library, mode in pairs:

@@ -1,4 +1,4 @@
-"""At a moment at which nothing moves: what is reported, beside what is true."""
+"""Compares what is reported with the truth, at moments when nothing changes."""
 
 import gc
 import time
@@ -13,9 +13,9 @@ from .requests import SHORT, UNSEEN, Request
 from .world import ACTIVE, CONNECTING, OPEN, PHASES, Truth, World
 
 PATIENCE = 8.0
-"""Seconds after which what should come true has not."""
+"""Seconds to wait for a condition."""
 CALM = 0.005
-"""Seconds without a change after which nothing moves."""
+"""Seconds without a change after which the state is stable."""
 
 
 def wait_for(world: World, condition: Callable[[], Any], what: str) -> Any:
@@ -26,8 +26,8 @@ def wait_for(world: World, condition: Callable[[], Any], what: str) -> Any:
         if now > begun + PATIENCE:
             raise world.mismatch(f"not within {PATIENCE:g} s: {what}")
         if now > collected + 0.1:
-            # What was abandoned or cancelled may be in cycles. A finalizer of aiohttp closes a
-            # connection with call_soon(), which does not wake a loop in another thread.
+            # Abandoned and cancelled requests may be in reference cycles. A finalizer of aiohttp
+            # closes a connection with call_soon(), which does not wake a loop in another thread.
             if world.runner.portal is None:
                 gc.collect()
             else:
@@ -38,7 +38,7 @@ def wait_for(world: World, condition: Callable[[], Any], what: str) -> Any:
 
 
 def settle(world: World) -> None:
-    """Wait until all that can be served is held by its server, and all else is over or waits."""
+    """Wait until requests that can be served are at their server, and others are over or wait."""
     stable: list[Any] = [None, 0.0]
 
     def settled() -> bool:
@@ -47,8 +47,8 @@ def settle(world: World) -> None:
         if state != stable[0]:
             stable[:] = state, now
         waiting = [request for request in world.in_flight if not request.is_over]
-        # On HTTP/2 one stream's reader reads for all; another whose frames have come goes on only
-        # when more come.
+        # On HTTP/2 one stream's reader reads for all; another stream whose frames have come goes on
+        # only when more frames come.
         http2 = world.pools[0].http2 is not None
         hasty = http2 or any(r.timeouts and r.phase == UNSEEN for r in waiting)
         if now - stable[1] < (2 * SHORT if hasty else min(CALM * world.slack, SHORT)):
@@ -60,7 +60,7 @@ def settle(world: World) -> None:
         if any(_goes_on(request) for request in waiting):
             return False
         served, expected = _in_service(world)
-        # aiohttp gives out an idle connection whether its limit is reached or not.
+        # aiohttp hands out idle connections even if its limit is reached.
         return served == expected or (world.library.name == "aiohttp" and served > expected)
 
     wait_for(world, settled, "all that can be served is being served")
@@ -74,7 +74,7 @@ def _goes_on(request: Request) -> bool:
 
 
 def _in_service(world: World) -> tuple[int, float]:
-    """How many requests have a place in their pools, and how many must have one."""
+    """How many requests have a connection in their pools, and how many must have one."""
     there = [r for r in world.in_flight if not r.is_over or r.is_held_for_ever]
     served = sum(request.phase != UNSEEN for request in there)
     groups = Counter((request.pool, request.pool.group(request.origin)) for request in there)
@@ -86,7 +86,7 @@ def _in_service(world: World) -> tuple[int, float]:
 
 
 def compare(world: World) -> None:
-    """Compare what is reported with what is true now, and how fast times go on."""
+    """Compare what is reported with the truth of this moment, and how fast times grow."""
     measures = world.measures
 
     def agree() -> tuple[Truth, Collection] | None:
@@ -121,7 +121,7 @@ def _as_truth(reported: Collection) -> Truth:
 
 
 def _differences(world: World, truth: Truth, reported: Collection) -> dict[str, int]:
-    """By how much each quantity differs, where that is no known difference."""
+    """By how much each quantity differs, apart from known differences."""
     shown, known = _as_truth(reported), world.measures.known
     found = {
         name: max((abs(one[key] - shown[name][key]) for key in one | shown[name]), default=0)
@@ -129,7 +129,8 @@ def _differences(world: World, truth: Truth, reported: Collection) -> dict[str, 
     }
     gone = sum(pool.gone_but_listed for pool in world.pools) if found[OPEN] else 0
     if gone and (shown[OPEN] - truth[OPEN]).total() == gone and not truth[OPEN] - shown[OPEN]:
-        # Documented: idle connections include what the peer has closed until the pool drops it.
+        # Documented: idle connections include those that the peer has closed, until the pool drops
+        # them.
         known["connections that the server has ended and the pool still lists"] += gone
         found[OPEN] = 0
     never = sum(pool.never_set_up for pool in world.pools)
@@ -143,7 +144,7 @@ def _compare_rates(world: World, before: Truth, first: Collection) -> None:
     """While nothing moves, a phase's time grows by its requests times the time that passes."""
     time.sleep(0.005)
     second = Collection(world.telemetry.reader)
-    if before != world.truth():  # a timeout struck, or the system had it late
+    if before != world.truth():  # a timeout expired, or the system reported it late
         return
     series = never_falling(second)
     wrong = wrong_in_times(first, second) + fallen(world.series, series)

@@ -1,4 +1,4 @@
-"""How a request ended, by its client's word, in the contract's: the row of the outcome table."""
+"""Maps the end of a request, as its client saw it, to its row in the contract's outcome table."""
 
 import asyncio
 import errno
@@ -24,7 +24,7 @@ _CLASSES = {
     "write_timeout": "WriteTimeout",
     "read_error": "ReadError ClientOSError",
     "write_error": "WriteError",
-    # httpcore has local ones for a stream too many, since cancelled ones stay open.
+    # httpcore raises local ones for streams above the limit, since cancelled streams stay open.
     "protocol_error": "RemoteProtocolError LocalProtocolError ServerDisconnectedError"
     " IncompleteRead",
     "connection_error": "ClientConnectorError NewConnectionError",
@@ -35,9 +35,9 @@ _OF_SET_UP = {"connect_timeout", "secure_connection_error", "connection_error"}
 
 
 class Row(NamedTuple):
-    """What each metric may have got for one request; None in a set means that it may have none.
+    """The values that each metric may have recorded for one request; None if it may have none.
 
-    An error of a metric is ``OK`` if it went well.
+    The error of a success is ``OK``.
     """
 
     name: str
@@ -63,17 +63,17 @@ def _row(
 
 
 def row_of(request: Request) -> Row:
-    """The row of a request that is over, or was abandoned and is let go of."""
+    """The row of a request that is over, or was abandoned and ends with its pool."""
     error, status, cut = request.error, request.status, request.cancelled_in
     where = "in the body" if status else "before the head"
-    if request.is_held_for_ever:  # each library lets it end in a way of its own
+    if request.is_held_for_ever:  # each library ends it differently
         errors = ("client_closed", "protocol_error", "connection_error", "_OTHER")
         return _row("its pool was closed under it", status, "cancelled", None, *errors)
     if error is None and cut is None:
         how = "read to its end" if request.reading is not None else "closed unread"
         may_fail = how == "closed unread" and request.pool.library == "aiohttp"
         if may_fail and request.gate is None and request.reply.failure is not Failure.NONE:
-            # The connection may have failed before that, which aiohttp notices by itself.
+            # The connection may have failed before the close; aiohttp detects that by itself.
             return _row("closed unread in a storm", status, None, "protocol_error", "read_error")
         return _row(f"answered, {'abandoned' if request.abandoned else how}", status, None)
     # trio's group of the tasks in which it tries addresses.
@@ -90,7 +90,8 @@ def row_of(request: Request) -> Row:
         return _row(f"cancelled {where}", status, "cancelled")
     kind = error_type(request, error)
     if "pool" in request.timeouts and type(error).__name__ == "ConnectionTimeoutError":
-        # aiohttp's covers the queue and the set-up; only aiohttp knows when the one ends.
+        # aiohttp's timeout covers the queue and the set-up, and does not report which of them it
+        # ended.
         name = "pool timeout, or connect timeout (aiohttp has one for both)"
         kinds = "pool_timeout", "connect_timeout"
         return _row(name, None, *kinds, acquire=(kinds[0], OK), set_up=(None, kinds[1]))
@@ -102,7 +103,7 @@ def row_of(request: Request) -> Row:
 
 
 def _cancelled_anywhere(request: Request, status: int | None) -> Row:
-    """Cancelled at a random moment: its server knows whether it had come that far."""
+    """The row of a request cancelled at a random moment, by what its server saw."""
     if request.phase == UNSEEN:
         name = "cancelled in a storm, in the pool or while it was sent"
         both = {"acquire": (OK, "cancelled"), "set_up": (None, "cancelled")}
@@ -117,7 +118,7 @@ def _cancelled_anywhere(request: Request, status: int | None) -> Row:
 
 
 def error_type(request: Request, error: BaseException) -> str:
-    """What the contract calls an exception, by its class and by what the server did."""
+    """The contract's error type for an exception, by its class and by what the server did."""
     name = type(error).__name__
     if name == "ConnectError":
         tls = any(isinstance(cause, ssl.SSLError) for cause in _causes(error))
@@ -130,7 +131,7 @@ def error_type(request: Request, error: BaseException) -> str:
         if isinstance(error.args[-1] if error.args else None, TimeoutError):
             return "write_timeout"
         reset = any(getattr(cause, "errno", 0) == errno.ECONNRESET for cause in _causes(error))
-        # aiohttp has the cause in its text only.
+        # aiohttp names the cause in its text only.
         return "read_error" if reset or "ConnectionResetError" in str(error) else "protocol_error"
     return _BY_CLASS.get(name, f"unknown: {name}")
 
@@ -145,17 +146,17 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 _ERRORS_OF_CREATE = ("connect_timeout", "secure_connection_error", "cancelled")
-"""Error types that the create histogram has; all others are a connection_error there."""
+"""Error types of the create histogram; all others are a connection_error there."""
 
 
 class Ledger:
-    """What the metrics have to hold of all requests that have ended so far."""
+    """What the metrics have to report about all requests that have ended so far."""
 
     def __init__(self) -> None:
         self.requests = 0
         self.acquire, self.outcomes, self.failed_set_ups = Choices(), Choices(), Choices()
         self.cut_set_ups = 0
-        """Set-ups that a client gave up at a moment at which its server may have been done."""
+        """Set-ups that a client cancelled when its server may have been done with them."""
 
     def add(self, row: Row, *, may_be_established: bool) -> None:
         """Add a request that has ended."""
@@ -168,7 +169,7 @@ class Ledger:
         self.failed_set_ups.add(frozenset(errors))
 
     def differences(self, reported: Collection, established: int, held: int) -> list[str]:
-        """In what the metrics differ, in words.
+        """Differences between the metrics and the truth, in words.
 
         ``established`` are the connections that the servers saw, ``held`` the requests that were
         answered and will end with their pool: their acquires are reported, their leases are not.
@@ -185,7 +186,7 @@ class Ledger:
             ("create, failed", self.failed_set_ups, create),
         )
         found = [
-            f"{name}: reported beside the truth {dict(difference)}, reported {dict(values)}"
+            f"{name}: differs from the truth by {dict(difference)}, reported {dict(values)}"
             for name, choices, values in compared
             if (difference := choices.difference(values))
         ]

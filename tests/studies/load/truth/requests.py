@@ -1,4 +1,4 @@
-"""Random pools and requests: where to, how they are served, and what goes wrong with them."""
+"""Random pools and requests: where requests go, how they are served, and their faults."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from .world import World
 
 UNSEEN = "unseen"
-"""Phase of a request that no server has got: it is queued, connecting or waits for a stream."""
+"""Phase of a request that no server has received: queued, connecting or without a stream."""
 SHORT = 0.05
-"""Seconds of the timeouts that are meant to strike."""
+"""Seconds of timeouts that are meant to expire."""
 _SERVED = ("plain", "plain", "another plain", "tls")
 _BEFORE_HEAD = (Failure.RESET_BEFORE_HEAD, Failure.EOF_BEFORE_HEAD)
 _IN_BODY = (Failure.RESET_IN_BODY, Failure.EOF_IN_BODY)
@@ -35,7 +35,7 @@ _KINDS = {
     "held tls": 8,
     "with an idle timeout": 6,
 }
-"""Weights of what a request is planned for."""
+"""Weights of the kinds of requests."""
 _KINDS_OF_HTTP2 = {"held": 3, "served": 2, "broken": 1}
 _STATUSES = (200, 200, 200, 201, 404, 429, 500, 503)
 
@@ -48,11 +48,11 @@ class Pool:
     library: str
     settings: dict[str, Any]
     limit: float
-    """Connections that may be in use: of all origins, with urllib3 of each."""
+    """Connections that may be in use, to all origins; with urllib3, to each origin."""
     http2: str | None = None
     """The kind of the origin that an HTTP/2 pool is for."""
     lost: Counter[str] = field(default_factory=Counter)
-    """Places that are taken for ever, by origin: urllib3's where a response was only closed."""
+    """Connections never released, by origin: urllib3's, after a response was only closed."""
 
     @classmethod
     def make(
@@ -81,18 +81,17 @@ class Pool:
         return cls(under_test, library.name, settings, limit, http2)
 
     def group(self, origin: Origin) -> str:
-        """Whose requests share the limit with those to this origin."""
+        """Name of the origins that share a limit with this one."""
         return origin.kind if self.library == "urllib3" else "all"
 
     @property
     def gone_but_listed(self) -> int:
-        """Connections that the system has no more, and that the pool has not dropped yet.
+        """Connections that the system no longer has, but that the pool has not dropped yet.
 
-        A documented difference: an idle connection counts until its pool drops it. (So does one
-        whose response is not read, so that its reset is not noticed.) Where the peer
-        has closed it, the system keeps the socket until the client closes it; where the peer has
-        reset it, it does not. aiohttp's loop closes the socket in both cases, and its pool looks
-        at it when it needs a connection.
+        A documented difference: an idle connection counts until its pool drops it. So does one with
+        an unread response, whose reset is not detected. If the peer has closed it, the system keeps
+        the socket until the client closes it; if the peer has reset it, it does not. aiohttp's loop
+        closes the socket in both cases, and its pool checks it when it needs a connection.
         """
         if self.library == "aiohttp":
             return sum(not idle.protocol.is_connected() for idle in self.under_test.connections)
@@ -106,11 +105,11 @@ class Pool:
 
     @property
     def never_set_up(self) -> int:
-        """Connections that are listed, of no request, and will never be set up.
+        """Listed connections without a request that will never be set up.
 
-        httpcore and httpcore2 make one for a request whose wait for a place has timed out at that
-        very moment. It takes a place for as long as the pool is there, and so it is reported as one
-        that is being set up (and as the anomaly ``orphaned_connection``).
+        httpcore and httpcore2 make one for a request whose pool timeout expires at that very
+        moment. It takes up a connection of the pool for the pool's lifetime, so it is reported as
+        one that is being set up (and as the anomaly ``orphaned_connection``).
         """
         return sum(
             connection._connection is None and not connection._connect_failed
@@ -119,11 +118,11 @@ class Pool:
 
     @property
     def orphaned(self) -> int:
-        """Connections that are listed and of no request, and that no request will ever get.
+        """Listed connections without a request that no request will ever get.
 
-        Those that are `never_set_up`. And with trio httpcore and httpcore2 keep one that has just
-        been secured as its request was cancelled, with the instrumentation and without it: it is
-        open, and never idle.
+        These are the `never_set_up` ones. With trio, httpcore and httpcore2 also keep a connection
+        that was secured just as its request was cancelled, with or without the instrumentation: it
+        is open, and never idle.
         """
         return sum(
             not connection.is_idle() and not connection.is_closed()
@@ -151,7 +150,7 @@ class Pool:
 
 @dataclass(slots=True, kw_only=True)
 class Request(Sent):
-    """A request, and what is done to it on purpose."""
+    """A request, with its planned answer and faults."""
 
     number: int
     pool: Pool
@@ -160,7 +159,7 @@ class Request(Sent):
     gate: Gate | None = None
     """Where its server holds it: before the head or in the body."""
     reads: bool = True
-    """Whether its body is read as soon as its head has come."""
+    """Whether its body is read as soon as its head has arrived."""
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
     timeouts: Timeouts = field(default_factory=dict)
@@ -169,11 +168,11 @@ class Request(Sent):
     """The phase that it was in when it was cancelled; ``anything`` if that is unknown."""
     abandoned: bool = False
     is_held_for_ever: bool = False
-    """Whether it was abandoned, and its library holds it for as long as its pool is there."""
+    """Whether it was abandoned and its library keeps it for the lifetime of its pool."""
     read_from: float | None = None
-    """When its reader began, where that was not at once."""
+    """When its reader began, if that was not at once."""
     ended: float | None = None
-    """When its lease ended, where that is not when its exchange did."""
+    """When its lease ended, if that was not when its exchange did."""
 
     @property
     def path(self) -> str:
@@ -181,7 +180,7 @@ class Request(Sent):
         return f"/{self.number}"
 
     def send(self) -> None:
-        """Let it go."""
+        """Send the request."""
         url = self.origin.url(self.path, self.reply)
         raw = self.pool.under_test
         self.exchange = raw.send(url, body=self.body, headers=self.headers, **self.timeouts)
@@ -189,13 +188,13 @@ class Request(Sent):
             self.reading = self.exchange.begin_read()
 
     def seen_at(self, kind: str) -> float | None:
-        """When its server saw or did something of it."""
+        """When its server recorded an event of it."""
         request = self.origin.request(self.path)
         return None if request is None else request.at.get(kind)
 
     @property
     def phase(self) -> str:
-        """Its phase, as its server and its reader know it. Meant for one that is held."""
+        """Its phase, according to its server and its reader. Valid while it is held."""
         if self.seen_at("request") is None:
             return UNSEEN
         if not self.exchange.answered:
@@ -208,7 +207,7 @@ class Request(Sent):
         return self.exchange.left if self.ended is None else self.ended
 
     def times(self) -> dict[str, float]:
-        """Seconds that it was before its server, in its server's hands, read, and left unread."""
+        """Seconds before it reached its server, at the server, unread, and being read."""
         entered, answered, end = self.exchange.entered, self.exchange.answered, self.end
         seen = self.seen_at("request") or end
         times = {"before it is sent": min(seen, end) - entered}
@@ -221,7 +220,7 @@ class Request(Sent):
         return times
 
     def __str__(self) -> str:
-        """All of it, to find what went wrong."""
+        """All details, to explain a mismatch."""
         seen = self.origin.request(self.path)
         state = f"over with {self.error!r}" if self.is_over else self.phase
         return (
@@ -237,7 +236,7 @@ def plan(
     kinds: dict[str, int] = _KINDS,
     of_http2: dict[str, int] = _KINDS_OF_HTTP2,
 ) -> Request:
-    """A request of one of these kinds, which have weights."""
+    """A request of one of these kinds, by their weights."""
     chance = world.chance
     kinds = of_http2 if pool.http2 else kinds
     (kind,) = chance.choices(list(kinds), list(kinds.values()))
@@ -246,7 +245,7 @@ def plan(
     if kind not in ("held", "served"):
         names = {"broken": str(request.reply.failure), "held tls": "TLS handshake that is held"}
         world.measures.faults[names.get(kind, kind)] += 1
-    # aiohttp's covers the queue and the set-up: which of them it struck would be unknown.
+    # aiohttp's timeout covers the queue and the set-up; which of them it ended would be unknown.
     is_both = pool.library == "aiohttp" and (
         request.origin.kind == "held tls" or "connect" in request.timeouts
     )

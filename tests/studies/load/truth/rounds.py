@@ -1,4 +1,4 @@
-"""Rounds of a load: requests that are held, looked at, and let go of one by one."""
+"""Rounds of a load: requests are held, compared, and released one by one."""
 
 import gc
 import random
@@ -23,19 +23,19 @@ MODES = {
 
 
 STORM = {"served": 60, "broken": 22, "with an idle timeout": 10, "refused": 8}
-"""What requests of a storm are planned for, with weights."""
+"""Weights of the kinds of requests in a storm."""
 LATE = 0.006
 """Seconds per request, on average, that the library's calls may last beyond what is reported."""
 
 LATE_BY_PHASE = 0.05
-"""The same where the server's clock parts two phases: it sees a request only when it has a turn."""
+"""`LATE` where the server's clock separates two phases: it sees a request only in its own turn."""
 
 EARLY = 0.001
-"""Seconds by request that may be reported beyond what its client measured around it."""
+"""Seconds per request that may be reported beyond what its client measured around it."""
 
 
 def held_round(world: World) -> None:
-    """Send requests, and stop time after time to compare while all of them are held."""
+    """Send requests, and compare again and again while all of them are held."""
     world.origins["held tls"].hold_handshakes()
     number = world.crowd * world.chance.randint(4, 14)
     requests = [plan(world, world.chance.choice(world.pools)) for _ in range(number)]
@@ -51,7 +51,7 @@ def held_round(world: World) -> None:
 
 
 def finish(world: World) -> None:
-    """Wait until all are over, and compare rows and what is left open."""
+    """Wait until all requests are over, and compare their rows and what is left open."""
     world.origins["held tls"].release_handshakes()
     for request in world.in_flight:
         wait_for(world, lambda request=request: request.is_over, "all requests are over")  # type: ignore[misc]
@@ -64,13 +64,12 @@ def finish(world: World) -> None:
 
 
 def enter(world: World, request: Request) -> None:
-    """Enter a request that has ended into the ledger."""
+    """Add a request that has ended to the ledger."""
     row = row_of(request)
     request.forget_error()
     if any("unknown" in str(error) for _, error in row.requests):
-        raise world.mismatch(f"what is this exception to the contract? {request}")
-    # A server may have established a connection that its client had just given up; what a storm
-    # breaks off, it may have had nearly done.
+        raise world.mismatch(f"no error type of the contract for this exception: {request}")
+    # A server may have established a connection that its client, or a storm, had just given up.
     origin, unseen = request.origin, request.phase == UNSEEN
     released = origin.kind != "held tls" or request.exchange.left > origin.released_at
     cut = unseen and released and origin.seen is not None
@@ -81,7 +80,7 @@ def enter(world: World, request: Request) -> None:
 
 
 def check_ledger(world: World) -> None:
-    """What was reported of all requests that have ended is what the table says."""
+    """Check that the reports on all requests that have ended match the outcome table."""
     seen = [origin.seen for origin in world.origins.values() if origin.seen]
     reported: list[str] = []
 
@@ -101,10 +100,11 @@ def check_ledger(world: World) -> None:
 
 
 def check_times(world: World) -> None:
-    """The time of all phases is what clients measured around the library's own calls.
+    """Check the time of all phases against what clients measured around the library's own calls.
 
-    And by phase it is the server's schedule's. Both take the clock a little before or after the
-    library does, by as much as the machine lets a thread wait: ``world.slack`` says how busy it is.
+    The time of each phase has to match the server's schedule. Both read the clock a little before
+    or after the library does, by as much as the machine lets a thread wait: ``world.slack`` is how
+    busy it is.
     """
     reported, number = Collection(world.telemetry.reader).phases(), world.ledger.requests
     allowed = number * world.slack
@@ -125,12 +125,12 @@ def check_times(world: World) -> None:
 
 
 def _act(world: World) -> None:
-    """Do something to some of the requests that are held."""
+    """Act on some of the requests that are held."""
     chance = world.chance
     waiting = [request for request in world.in_flight if not request.is_over]
     unseen = [request for request in waiting if request.phase == UNSEEN]
     if unseen and world.can_cancel and chance.random() < 0.4:
-        cancel(world, chance.choice(unseen))  # first, while it is known where it is
+        cancel(world, chance.choice(unseen))  # first, while its phase is known
     handshakes = world.origins["held tls"]
     if handshakes.handshakes is not None and chance.random() < 0.4:
         handshakes.release_handshakes()
@@ -158,7 +158,7 @@ def _act_on(world: World, request: Request) -> None:
 
 
 def release(request: Request) -> None:
-    """Let the server go on, and the client read to the end."""
+    """Let the server continue, and the client read to the end."""
     _open(request)
     if request.reading is None:
         request.read_from = time.monotonic()
@@ -171,7 +171,7 @@ def _open(request: Request) -> None:
 
 
 def cancel(world: World, request: Request) -> None:
-    """Cancel it, whatever it does."""
+    """Cancel a request in any phase."""
     phase = request.phase
     if phase == UNSEEN:
         phase = "stream_queued" if request.pool.http2 else "queued"
@@ -180,9 +180,10 @@ def cancel(world: World, request: Request) -> None:
             if connecting < sum(other.phase == UNSEEN for other in there):
                 return  # it may be queued or connecting
             phase = "connecting"
-            # Where a handshake fails, httpcore closes its socket; where it is cancelled, it leaves
+            # If a handshake fails, httpcore closes its socket; if it is cancelled, httpcore leaves
             # that to the garbage collector (httpcore 1.0.9 and httpcore2 2.16.2, ``start_tls`` of
-            # AnyIOStream and TrioStream: ``except Exception``). It belongs to no connection.
+            # AnyIOStream and TrioStream: ``except Exception``). The socket belongs to no
+            # connection.
             known = "sockets of cancelled handshakes, left to the garbage collector"
             world.measures.known[known] += world.library.name in HTTP2
     request.cancelled_in = phase
@@ -203,7 +204,7 @@ def _may_be_abandoned(world: World, request: Request) -> bool:
 
 
 def abandon(world: World, request: Request) -> None:
-    """Drop the response, and see that the garbage collector has been there."""
+    """Drop the response without closing it, and collect garbage."""
     library = world.library.name
     world.measures.faults["abandoned"] += 1
     request.abandoned = True
@@ -211,8 +212,8 @@ def abandon(world: World, request: Request) -> None:
     for _ in range(2):
         gc.collect()
     if library == "urllib3":
-        # Its finalizer closes the response, and a response that was only closed leaves its place
-        # in a full pool taken.
+        # Its finalizer only closes the response, which never frees the connection in a pool that
+        # blocks.
         request.pool.lost[request.pool.group(request.origin)] += 1
     elif library == "aiohttp":
         # Its loop holds the response until the server is done.
@@ -220,12 +221,12 @@ def abandon(world: World, request: Request) -> None:
         wait_for(world, lambda: request.seen_at("body_end") is not None, "the server is done")
         request.ended = request.seen_at("body_end")
     else:
-        # httpcore holds a response that is not read for as long as the pool is there.
+        # httpcore keeps an unread response for the lifetime of the pool.
         request.is_held_for_ever = True
 
 
 def storm(world: World) -> None:
-    """Send requests with timeouts of milliseconds, cancel some, let servers hang up."""
+    """Send requests with timeouts of milliseconds, cancel some, and let servers hang up."""
     chance = world.chance
     number = world.crowd * chance.randint(10, 30)
     requests = [_stormy(world, world.pools[0].http2) for _ in range(number)]
@@ -250,7 +251,7 @@ def _stormy(world: World, http2: str | None) -> Request:
     request.reads = chance.random() < 0.85
     if chance.random() < 0.2:
         request.timeouts["pool"] = 0.001 + chance.random() * 0.02
-    # On HTTP/2 a stream that is broken off keeps its place, until the pool is stuck.
+    # On HTTP/2 each stream that is broken off keeps its slot, until the pool is stuck.
     if chance.random() < 0.15 and not http2:
         request.timeouts["read"] = 0.001 + chance.random() * 0.01
     if chance.random() < 0.1 and not request.timeouts:
@@ -270,17 +271,17 @@ def _break_something(world: World, chance: random.Random) -> None:
             request.exchange.cancel()
             request.forget_error()
     elif dice < 0.15 and not http2:
-        # On HTTP/2 httpcore and httpcore2 lock up by themselves when that strikes: requests wait
-        # for a connection that never comes, with the instrumentation and without it.
+        # On HTTP/2 a hang-up can lock up httpcore and httpcore2: requests wait for a connection
+        # that never comes, with or without the instrumentation.
         origin = world.origins[chance.choice(("plain", "another plain", "tls"))]
         world.measures.faults["server hung up at any moment"] += 1
         origin.server.hang_up(reset=chance.random() < 0.5)
 
 
 def run(library: str, mode: str, seconds: float, measures: Measures, **settings: Any) -> None:
-    """Put pools under load, generation by generation, for so long.
+    """Put pools under load, generation by generation, for ``seconds``.
 
-    Raises MismatchError if something was reported that is not so.
+    Raises MismatchError if a report is not true.
     """
     with World.start(library, mode, measures, **settings) as world:
         deadline = time.monotonic() + seconds
@@ -291,7 +292,7 @@ def run(library: str, mode: str, seconds: float, measures: Measures, **settings:
 
 
 def generation(world: World, number: int) -> None:
-    """One or two pools from their first request to their end."""
+    """Use one or two pools from their first request to their end."""
     chance = world.begin(f"{number}.0")
     http2 = None
     if world.library.name in HTTP2 and chance.random() < 0.25:
@@ -312,7 +313,7 @@ def generation(world: World, number: int) -> None:
 
 
 def idle(world: World) -> None:
-    """Do something to the idle connections, and compare."""
+    """Act on the idle connections, and compare."""
     chance = world.chance
     dice = chance.random()
     if dice < 0.2:
@@ -337,13 +338,13 @@ def end(world: World) -> None:
     for pool in world.pools:
         if how != "dropped":
             pool.under_test.close()
-        # What was abandoned in it ends with the pool's last reference.
+        # Abandoned requests end with the pool's last reference.
         pool.under_test.forget()
         world.runner.pools.remove(pool.under_test)
     world.pools = []
     for request in world.in_flight:
         request.forget_error()
-    world.this_round = []  # urllib3's exceptions know their pool
+    world.this_round = []  # urllib3's exceptions reference their pool
     for _ in range(3):
         gc.collect()
     ended = time.monotonic()

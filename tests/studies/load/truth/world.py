@@ -1,4 +1,4 @@
-"""One library in one mode: its servers, its metrics, its requests, and what is true of them."""
+"""One library in one mode: its servers, its metrics, its requests, and the truth about them."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _KINDS = (
 ACTIVE, PHASES = "active requests", "requests by phase"
 OPEN, CONNECTING = "open connections", "connections being set up"
 Truth = dict[str, Counter[Any]]
-"""What is so at one moment, by port, from outside the package; requests by port and phase."""
+"""The truth at one moment, by port, from outside the package; requests by port and phase."""
 
 
 class MismatchError(AssertionError):
-    """The metrics reported something else than the truth, or something never came to its end."""
+    """The metrics differ from the truth, or something never ended."""
 
 
 class Measures:
-    """Counts by what was compared or done.
+    """Counts of what was compared or done.
 
-    ``known`` are differences that the documentation describes, and that were allowed for.
+    ``known`` are differences that the documentation describes, and that are allowed.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Measures:
         self.compared, self.faults, self.rows, self.known = (Counter[str]() for _ in range(4))
 
     def as_figures(self) -> dict[str, Any]:
-        """All of it in words and numbers."""
+        """All counts, by their names."""
         return {"requests": self.requests.total()} | {
             f"{what}: {name}": number
             for what, counts in vars(self).items()
@@ -58,7 +58,7 @@ class Measures:
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """All of a run."""
+    """The state of a run."""
 
     library: Library
     mode: str
@@ -69,34 +69,34 @@ class World:
     telemetry: Telemetry
     measures: Measures
     slack: float
-    """How many times as late as on a machine with nothing else to do a thread may have its turn."""
+    """By which factor a thread may be later than on an idle machine."""
     crowd: int
-    """How many times as many requests as usual share the pools."""
+    """By which factor there are more requests than usual."""
     baseline: Counter[tuple[int, str]]
-    """Sockets that are not the pools': those that fill a listener's queue."""
+    """Sockets that don't belong to the pools: those that fill a listener's queue."""
     ledger: Ledger = field(default_factory=Ledger)
     pools: list[Pool] = field(default_factory=list)
-    """Those that are neither closed nor dropped."""
+    """Pools that are neither closed nor dropped."""
     in_flight: list[Request] = field(default_factory=list)
-    """Requests that were sent and have not been entered into the ledger."""
+    """Requests that were sent and are not in the ledger yet."""
     this_round: list[Request] = field(default_factory=list)
-    """All requests of the round, to find what went wrong."""
+    """All requests of the round, to explain a mismatch."""
     number: int = 0
     step: str = ""
     chance: random.Random = field(default_factory=random.Random)
     client_seconds: float = 0.0
-    """What clients measured of the requests in the ledger, around the library's calls."""
+    """Time of the requests in the ledger, as clients measured it around the library's calls."""
     unknown_seconds: float = 0.0
-    """Of these, what passed while abandoned requests ended with their pool at some moment."""
+    """Part of `client_seconds` in which abandoned requests ended at an unknown moment."""
     series: dict[Any, float] = field(default_factory=dict)
-    """Values that must not fall, when everything was last compared."""
+    """Values at the last comparison that must not fall."""
     phase_seconds: Counter[str] = field(default_factory=Counter)
-    """The time of clients by phase, as the server's schedule and the readers have it."""
+    """`client_seconds` by phase, according to the server's schedule and the readers."""
 
     @classmethod
     @contextlib.contextmanager
     def start(cls, library: str, mode: str, measures: Measures, **settings: Any) -> Iterator[World]:
-        """Servers, an event loop if the mode wants one, and the instrumentation."""
+        """Start servers, an event loop if the mode needs one, and the instrumentation."""
         certificates = Certificates.make()
         kinds = (*_KINDS, *(("http2", "http2 cleartext") if library in HTTP2 else ()))
         with contextlib.ExitStack() as stack:
@@ -122,7 +122,7 @@ class World:
 
     @property
     def can_cancel(self) -> bool:
-        """Whether a request is a task."""
+        """Whether requests are tasks."""
         return self.mode != "sync"
 
     def request(self, pool: Pool, kind: str) -> Request:
@@ -132,26 +132,27 @@ class World:
         return Request(number=self.number, pool=pool, origin=self.origins[pool.http2 or kind])
 
     def begin(self, step: str) -> random.Random:
-        """A step: its chance depends on the seed and its name alone, so that it can be replayed."""
+        """Begin a step. It can be replayed: its random numbers follow from seed and name."""
         self.step = step
         self.chance = random.Random(f"{self.seed} {self.library.name} {self.mode} {step}")
         return self.chance
 
     def truth(self) -> Truth:
-        """What is so now. Meant for a moment at which nothing moves."""
+        """The truth at this moment; valid while nothing changes."""
         truth: Truth = {name: Counter() for name in (ACTIVE, PHASES, OPEN, CONNECTING)}
         established, connecting = truth[OPEN], truth[CONNECTING]
         listed = _sockets_to(self.ports)
         listed.subtract(self.baseline)
         for (port, state), count in listed.items():
-            # A half that the peer has closed counts.
+            # A connection that the peer has half-closed counts.
             if state in (psutil.CONN_ESTABLISHED, psutil.CONN_CLOSE_WAIT):
                 established[port] += count
             elif state == psutil.CONN_SYN_SENT:
                 connecting[port] += count
         for port, origin in self.ports.items():
             if origin.handshakes is not None and origin.seen is not None:
-                # With handshakes held, those that the server has secured are the established ones.
+                # While handshakes are held, only connections that the server has secured are
+                # established.
                 secured = sum(
                     known.established and not known.ended
                     for known in list(origin.seen.connections.values())
@@ -163,7 +164,7 @@ class World:
             if not request.is_over or request.is_held_for_ever:
                 phases[request.origin.port, request.phase] += 1
         for port, origin in self.ports.items():
-            # Those that no server has seen: connecting, and else queued or without a stream.
+            # Requests that no server has seen are connecting, queued or waiting for a stream.
             unseen = phases.pop((port, "unseen"), 0)
             phases[port, "connecting"] = min(unseen, connecting[port])
             waiting = "stream_queued" if origin.kind.startswith("http2") else "queued"
@@ -174,20 +175,20 @@ class World:
         return {name: +counts for name, counts in truth.items()}
 
     def mismatch(self, what: str) -> MismatchError:
-        """What to raise: all that is needed to see it again."""
+        """The error to raise, with everything that is needed to reproduce it."""
         reported = [
             f"{what}",
             f"  {self.library.name} {self.mode}, seed {self.seed}, step {self.step}",
-            *(f"  pool {pool.settings}, places lost {dict(pool.lost)}" for pool in self.pools),
+            *(f"  pool {pool.settings}, connections lost {dict(pool.lost)}" for pool in self.pools),
             *(f"  request {request}" for request in self.this_round),
         ]
         return MismatchError("\n".join(reported))
 
 
 def _sockets_to(ports: Mapping[int, Origin]) -> Counter[tuple[int, str]]:
-    """How many sockets lead from this process to each of these ports, by the state of TCP.
+    """How many sockets lead from this process to each of these ports, by TCP state.
 
-    The servers run in the same process; a port of theirs is the local one of their ends.
+    The servers run in the same process; the ports are the local ones of their own sockets.
     """
     sockets = psutil.Process().net_connections("tcp4")
     leading = (each for each in sockets if each.raddr and each.raddr.port in ports)

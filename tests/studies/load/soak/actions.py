@@ -1,4 +1,4 @@
-"""What a worker does with a library's clients, well and badly by turns."""
+"""What a worker does with a library's clients: use and misuse, in turn."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ from .record import Deck, Record
 
 _CLIENT_LASTS: Final = (10, 60)
 _PAUSE: Final = 0.25
-"""The longest pause between two deeds; it bounds the rate."""
+"""The longest pause between two actions; it limits the rate."""
 _PATIENCE: Final = 60.0
 _CANCELLED: Final = (asyncio.CancelledError, trio.Cancelled, BaseExceptionGroup)
 
@@ -33,19 +33,19 @@ class Worker:
         self._runner: Any = None
         self._client: Any = None
         self._lasts = 0
-        self._deed = ""
-        self._deck = Deck(record, self.name, self._deeds(is_async=group != "sync"))
+        self._action = ""
+        self._deck = Deck(record, self.name, self._actions(is_async=group != "sync"))
 
-    def _deeds(self, *, is_async: bool) -> list[tuple[Any, ...]]:
-        """Name, method and arguments. Half of what is drawn is nothing special."""
+    def _actions(self, *, is_async: bool) -> list[tuple[Any, ...]]:
+        """Name, method and arguments of each action. Half of them are ordinary."""
         wheres = self._servers.wheres(self._library)
-        deeds: list[tuple[Any, ...]] = [("burst", self._burst, ("ok", "slow") * 4)] * 3
-        deeds += [("read", self._burst, ("ok",))] * 6
-        deeds += [("read of a slow answer", self._burst, ("slow",))] * 2
-        deeds += [("stream to its end", self._burst, ("chunks",))] * 3
-        deeds += [(f"answer: {one}", self._burst, (one,)) for one in (*CUTS, "hangs", "busy")]
-        deeds += [(f"to {where}", self._elsewhere, where) for where in wheres]
-        deeds += [
+        actions: list[tuple[Any, ...]] = [("burst", self._burst, ("ok", "slow") * 4)] * 3
+        actions += [("read", self._burst, ("ok",))] * 6
+        actions += [("read of a slow answer", self._burst, ("slow",))] * 2
+        actions += [("stream to its end", self._burst, ("chunks",))] * 3
+        actions += [(f"answer: {one}", self._burst, (one,)) for one in (*CUTS, "hangs", "busy")]
+        actions += [(f"to {where}", self._elsewhere, where) for where in wheres]
+        actions += [
             ("stream abandoned", self._abandon, 1),
             ("stream never read", self._abandon, 0),
             ("stream kept for a while", self._keep),
@@ -57,17 +57,17 @@ class Worker:
         ]
         if is_async:
             silent = next((where for where in wheres if "silent" in where), "")
-            deeds += [
+            actions += [
                 ("cancelled in a read", self._cancel, "slow"),
                 ("cancelled in a stream", self._cancel, "chunks"),
                 ("cancelled in a queue", self._cancel_queued),
                 ("cancelled in a set-up", self._cancel, "ok", silent),
                 ("event loop blocked", self._block),
             ]
-        return deeds
+        return actions
 
     def work(self, runner: Runner, until: float) -> None:
-        """One deed after the other. What is open at the end stays open, or not."""
+        """Do one action after the other. What is open at the end is closed, or left open."""
         self._runner = runner
         try:
             while not self._record.over.is_set() and time.monotonic() < until:
@@ -75,8 +75,8 @@ class Worker:
                     self._close(self._client, 0.5)
                     self._client, self._lasts = self._new(), self._rng.randint(*_CLIENT_LASTS)
                 self._lasts -= 1
-                self._deed, method, *arguments = self._deck.draw()
-                self._record.begin(self.name, self._deed)
+                self._action, method, *arguments = self._deck.draw()
+                self._record.begin(self.name, self._action)
                 method(*arguments)
                 time.sleep(self._rng.uniform(0, _PAUSE))
             self._close(self._client, 0.7)
@@ -87,7 +87,7 @@ class Worker:
     # Use
 
     def _burst(self, answers: tuple[str, ...], client: Client | None = None) -> None:
-        """Read these at once, which may be more than the pool has connections."""
+        """Read these answers at once; they may be more than the pool has connections."""
         self._finish(*[self._read(answer, client) for answer in answers])
 
     def _elsewhere(self, where: str) -> None:
@@ -99,7 +99,7 @@ class Worker:
     # Misuse
 
     def _abandon(self, chunks: int) -> None:
-        """Drop a stream after so many chunks."""
+        """Drop a stream after ``chunks`` chunks."""
         sent = self._sent(self._client.send("chunks"))
         try:
             sent.exchange.head()
@@ -157,7 +157,7 @@ class Worker:
             self._finish(*sent)
 
     def _cancel(self, answer: str, where: str | None = None) -> None:
-        """Cancel a request; while the connection is set up, if it is to hang there."""
+        """Cancel a request; with ``where``, while its connection is set up."""
         client = None if where is None else self._new(where=where)
         sent = self._read(answer, client)
         time.sleep(self._rng.uniform(0, 0.3))
@@ -180,7 +180,7 @@ class Worker:
         self._runner.portal.call(time.sleep, 0.3)
         self._finish(sent)
 
-    # What the deeds share
+    # Helpers of the actions
 
     def _new(self, **wish: Any) -> Client:
         return self._servers.client(self._library, self._runner, **wish)
@@ -202,7 +202,7 @@ class Worker:
         return sent
 
     def _finish(self, *several: Sent) -> None:
-        """Wait until they are over, and record their errors."""
+        """Wait until these requests are over, and record their errors."""
         for sent in several:
             sent.exchange.wait(_PATIENCE)
             if (error := sent.error) is not None:
@@ -221,4 +221,4 @@ class Worker:
         sent.forget_error()
 
     def _ended(self, error: BaseException, *more: type) -> None:
-        self._record.ended(self._library, self._deed, error, *EXPECTED, *more)
+        self._record.ended(self._library, self._action, error, *EXPECTED, *more)
