@@ -1,1 +1,1 @@
-"""How fast boards and rules are over many instances: real series many times in a real store."""
+"""Times boards and rules over many instances: copies of real series in a real store."""

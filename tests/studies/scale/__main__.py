@@ -1,6 +1,6 @@
-"""The time of every query of every board, and of all rules, over many instances.
+"""Times every query of every board, and all rules, over many instances.
 
-Takes half an hour; fewer instances and hours take less.
+It takes half an hour; fewer instances and hours take less.
 """
 
 import os
@@ -24,24 +24,24 @@ from .template import OURS
 
 _ROOT: Final = Path(__file__).parents[3]
 _EVALUATING: Final = 300
-"""Seconds that evaluations need at most, all of them before the newest sample."""
+"""Seconds that all evaluations take at most; they have to end before the newest sample."""
 _ONE_POOL: Final = {"job": "All", "provider": "openai", "pool": "openai"}
 _WAYS: Final = {
     "as they open": ("gluellm-*.json", {}),
     "for one pool of all services": ("gluellm-p*.json", _ONE_POOL),
 }
-"""Boards, and what is chosen on them. Most open with one service, and the fleet's with all."""
+"""Boards, and the values chosen on them. Most open with one service, and the fleet's with all."""
 _SHOWN: Final = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 if all budgets are met, 1 if not, 2 if a program is missing."""
+    """Return 0 if all budgets are met, 1 if not, 2 if a program is missing."""
     parser = Parser("boards-scale", __doc__)
     parser.add_argument("--instances", type=int, default=1000, help="default: 1000")
-    hours = "of raw samples, each minute; of the day before, recorded series only; default: 3"
+    hours = "of raw samples, one a minute; the rest of the day has recorded series only; default: 3"
     parser.add_argument("--dense-hours", type=float, default=3, help=hours)
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left on the way out
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything is removed
     figures = Figures(
         f"Boards and rules over {options.instances} instances",
         {"hours of raw samples": options.dense_hours, "CPUs": os.cpu_count() or 0},
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _evaluate(there: Built, folder: Path, figures: Figures) -> None:
     if time.time() > there.end - _EVALUATING:
-        figures.broken.append("the store ended before rules could be evaluated over data of now")
+        figures.broken.append("the store ended before rules could be evaluated over current data")
         return
     for group in evaluated(BlockStore(folder, there.data), RULES):
         took = f"{group.seconds:.2f} s every {group.interval:.0f} s; slowest {group.slowest}"
@@ -74,7 +74,7 @@ def _evaluate(there: Built, folder: Path, figures: Figures) -> None:
 
 
 def _open(there: Built, store: BlockStore, figures: Figures) -> None:
-    """Each way has to meet the budgets: cheap queries of one don't make up for another's."""
+    """Check the budgets of each way: fast queries of one don't make up for another's."""
     (row,) = store.query(f"count({OURS})", there.end)
     figures.values |= {"series of one program": there.series, "series": int(row["value"][1])}
     for way, (pattern, given) in _WAYS.items():

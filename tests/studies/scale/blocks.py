@@ -16,7 +16,7 @@ from .template import Series
 
 MINUTE: Final = 60
 BLOCK: Final = 2 * 60 * MINUTE
-"""Seconds that Prometheus has in a block."""
+"""Seconds of a block of Prometheus."""
 _BUFFER: Final = 1 << 20
 
 
@@ -32,7 +32,7 @@ class Samples:
 
     @cached_property
     def courses(self) -> list[Course]:
-        """All of them."""
+        """All courses."""
         return [course(variant) for variant in range(VARIANTS)]
 
     def rows(self, series: Series, start: int, end: int) -> list[list[bytes]]:
@@ -58,7 +58,7 @@ class Samples:
 
 
 def write(file: Path, samples: Samples, service: Service, start: int, end: int) -> None:
-    """The text of one service's instances. Labels that they share are left to promtool."""
+    """Write the text of one service's instances, without shared labels, which promtool adds."""
     own = [_labels(instance) + "}" for instance in service.instances]
     differing = {*service.labels, *(name for one in service.instances for name in one)}
     with file.open("wb", buffering=_BUFFER) as text:
@@ -91,7 +91,7 @@ def promtool(*arguments: str | Path, output: IO[bytes] | int = subprocess.DEVNUL
 
 
 def spans(start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The time cut where Prometheus begins a new block."""
+    """Split a time span where Prometheus begins a new block."""
     while start < end:
         cut = min(end, start - start % BLOCK + BLOCK)
         yield start, cut
@@ -99,7 +99,7 @@ def spans(start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def size(folder: Path) -> int:
-    """Bytes in it."""
+    """Bytes of all files in a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 

@@ -1,4 +1,4 @@
-"""Makes the store: raw samples of all instances, and what recording rules make of them."""
+"""Makes the store: raw samples of all instances, and the series of recording rules."""
 
 import time
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from .store import BlockStore
 from .template import series_of_one_program
 
 RULES: Final = sorted((Path(__file__).parents[3] / "dashboards" / "prometheus").glob("*.yaml"))
-"""The files of recording rules and of alerts, which rest on some of their own."""
+"""The files of recording rules and of alerts, which have some recording rules as well."""
 _AHEAD: Final = 60 * MINUTE
-"""The newest sample lies so far ahead, so that rules that are evaluated later find data of now."""
+"""The newest sample is this far ahead, so that rules that are evaluated later find current data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A store of a day, whose last hours have raw samples, of every series each minute."""
+    """A store of a day. In its last hours, every series has a raw sample each minute."""
 
     data: Path
     end: int
     """The time of the newest sample."""
     series: int
-    """Of one program."""
+    """Series of one program."""
 
 
 def built(data: Path, instances: int, dense_minutes: int) -> Built:
-    """Make it in a new folder."""
+    """Make the store in a new folder."""
     end = (int(time.time()) + _AHEAD) // MINUTE * MINUTE
     start = end - dense_minutes * MINUTE
     data.mkdir()

@@ -1,8 +1,8 @@
-"""What a series does over the minutes, so that all series of a program agree with each other.
+"""The courses of series over the minutes, in which all series of a program are consistent.
 
-The one program's export is what a program does in one step of load. Counters and histograms are so
-many of these steps: buckets stay in order, a count is what its last bucket has, and connections
-closed are those opened but for the ones that are open. Gauges follow how many of these are busy.
+The program's export is the result of one step of load. Counters and histograms are multiples of it:
+buckets stay in order, a count is the value of its last bucket, and the connections closed are those
+opened less those still open. Gauges follow the number of busy connections.
 """
 
 import math
@@ -15,7 +15,7 @@ from typing import Final
 from .template import Series
 
 VARIANTS: Final = 8
-"""How many courses there are; instances share them."""
+"""The number of courses; instances share them."""
 DAY: Final = 24 * 60
 """Minutes."""
 _COUNTERS: Final = ("_total", "_bucket", "_sum", "_count")
@@ -27,13 +27,13 @@ class Course:
     """The load of one program by the minute, for a day."""
 
     steps: Sequence[int]
-    """Steps of load until then; it never falls, and begins above 0."""
+    """Steps of load until each minute; never falling, and above 0 from the beginning."""
     busy: Sequence[int]
-    """Connections that are busy then: at most two, which every provider has."""
+    """Busy connections in each minute: at most two, which every provider has."""
 
 
 def course(variant: int) -> Course:
-    """One of them; the same each time."""
+    """One of the courses, the same each time."""
     chance = random.Random(variant)
     loads = [
         round(2 + 2 * math.sin(2 * math.pi * (minute / DAY + variant / VARIANTS)) + chance.random())

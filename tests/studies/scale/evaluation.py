@@ -1,7 +1,7 @@
-"""How long Prometheus takes to evaluate the rules once, beside how often it has to.
+"""Measures how long Prometheus takes to evaluate the rules, to compare with their interval.
 
-The store has data of a while to come, so that Prometheus evaluates rules and then refuses to store
-what they give: all is in the time but that.
+The store has data of the near future, so Prometheus evaluates rules and then refuses to store the
+results: the times include all but that.
 """
 
 import statistics
@@ -35,19 +35,19 @@ class Group:
 
     @property
     def keeps_up(self) -> bool:
-        """Whether half of the time is to spare."""
+        """Whether at least half of the interval is to spare."""
         return self.seconds <= self.interval / 2
 
 
 def evaluated(store: BlockStore, rules: Iterable[Path]) -> list[Group]:
-    """Evaluate the rules over its data, now. Raises AssertionError if that takes long."""
+    """Evaluate the rules over current data. Raises AssertionError if that takes long."""
     store.take_rules(*rules)
     with store:
         return _watched(store)
 
 
 def _watched(store: BlockStore) -> list[Group]:
-    # By group: its evaluations, by when they began.
+    # By group, the durations of its evaluations by when they began.
     seen: dict[str, dict[str, float]] = {}
 
     def evaluated_often() -> list[Group]:

@@ -1,4 +1,4 @@
-"""The programs: services of many instances each, with what tells them apart in their labels."""
+"""The programs: services of many instances each, and the labels that distinguish them."""
 
 import random
 import uuid
@@ -22,7 +22,7 @@ class Service:
 
 
 def services(instances: int) -> list[Service]:
-    """Up to ten of them, on two clusters, in two versions; the same each time."""
+    """Up to ten services, on two clusters, in two versions; the same each time."""
     chance = random.Random(instances)
     found = []
     for number, name in enumerate(names := _SERVICES[:instances]):

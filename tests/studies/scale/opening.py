@@ -1,4 +1,4 @@
-"""How long Prometheus takes for what Grafana asks when a board is opened."""
+"""Measures how long Prometheus takes for Grafana's queries when a board is opened."""
 
 import json
 import math
@@ -18,22 +18,22 @@ from preview.filling import Span, seconds
 from .store import BlockStore
 
 P95_BUDGET: Final = 1.0
-"""Seconds: of all queries of all boards, when the server is warm."""
+"""Seconds for 95 % of all queries of all boards, on a warm server."""
 FLEET: Final = "gluellm-fleet"
 FLEET_BUDGET: Final = 0.5
-"""Seconds: of each query of the fleet's board."""
+"""Seconds for each query of the fleet's board."""
 _COLUMN: Final = 1840 / 24
 """Pixels: a board in a window of 1 920 has 1 840, in 24 columns."""
 _TIMES: Final = 4
-"""How often a board is opened; the medians leave the first time out, when the server is cold."""
+"""How often a board is opened; the medians exclude the first time, when the server is cold."""
 
 
 @dataclass(frozen=True)
 class Timing(asking.Store):
-    """Prometheus, with the time that it took for each answer."""
+    """A client of Prometheus that records the time of each answer."""
 
     times: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Seconds, by what was asked."""
+    """Seconds by query."""
 
     def ask(self, path: str, **parameters: str) -> Any:
         what = parameters.get("query") or parameters.get("match[]", "")
@@ -52,7 +52,7 @@ class Opened:
     times: Mapping[str, float]
     """Median seconds of each query."""
     processor: float = 0.0
-    """The fewest seconds that Prometheus computed to open it."""
+    """The least CPU seconds that Prometheus took to open it."""
     refused: Sequence[str] = ()
 
 
@@ -94,7 +94,7 @@ def opened(file: Path, store: BlockStore, end: int, given: Mapping[str, str]) ->
 
 
 def slowest_first(boards: Sequence[Opened]) -> list[tuple[float, str]]:
-    """The time of each query, and which it is."""
+    """The time of each query and its text, slowest first."""
     found = ((took, f"{one.board}: {what}") for one in boards for what, took in one.times.items())
     return sorted(found, reverse=True)
 

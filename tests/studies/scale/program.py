@@ -1,7 +1,7 @@
 """One healthy program with five providers: real any-llm calls, exported to a Prometheus.
 
-Its argument is the base URL of an OTLP endpoint. It is a process of
-its own, since an instrumentation is for a whole process.
+Its argument is the base URL of an OTLP endpoint. It has its own process, since an instrumentation
+covers a whole process.
 """
 
 import asyncio
@@ -29,17 +29,17 @@ RESOURCE: Final = dict(
         "k8s.pod.name=answers-1"
     ).split()
 )
-"""Each of these is a label, with the users' configuration of Prometheus."""
+"""Each of these becomes a label with the users' configuration of Prometheus."""
 _AT_ONCE: Final = 3
 _BEHAVIOUR: Final = Behaviour(head_delay=0.2, tokens=5, token_rate=50)
 _NEVER: Final = 3_600_000.0
-"""Milliseconds between exports; the one at the end is all that is needed."""
+"""Milliseconds between exports; only the last one, at the end, is needed."""
 _MESSAGES: Final[list[Any]] = [{"role": "user", "content": "hello"}]
 
 
 async def _calls(llm: AnyLLM, fake: FakeProvider) -> None:
-    """What a healthy pool sees: connections that are new, reused and closed, whole answers and a
-    stream."""
+    """Make the calls of a healthy pool: on connections that are new, reused and closed, with whole
+    answers and a stream."""
     await asyncio.gather(*(_complete(llm) for _ in range(_AT_ONCE)))
     await _complete(llm)
     fake.script(replace(_BEHAVIOUR, close=True))
@@ -55,7 +55,7 @@ async def _complete(llm: AnyLLM) -> None:
 
 async def _run(meter_provider: MeterProvider) -> None:
     async with AsyncExitStack() as exits:
-        # One for each, so that each is an origin.
+        # One per provider, so that each has its own origin.
         fakes = [FakeProvider(behaviour=_BEHAVIOUR) for _ in PROVIDERS]
         for fake in fakes:
             await exits.enter_async_context(fake)

@@ -1,7 +1,6 @@
-"""The series that recording rules make: by promtool, in the hours that have raw samples.
+"""Makes the series of recording rules: by promtool, in the hours that have raw samples.
 
-Before these hours there are none, so that a day is built within half an hour. What was recorded in
-them stands for the time before, over and over.
+Copies of these fill the rest of the day, so that it is built within half an hour.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,7 @@ from .store import BlockStore
 
 _RECORDED: Final = '{__name__=~".+:.+"}'
 WARMING: Final = 10 * MINUTE
-"""Until the windows of all rates are full."""
+"""Seconds until the windows of all rates are full."""
 
 
 def record(store: BlockStore, rules: Iterable[Path], start: int, end: int) -> None:
@@ -27,7 +26,7 @@ def record(store: BlockStore, rules: Iterable[Path], start: int, end: int) -> No
 
 
 def repeat(data: Path, folder: Path, dense: tuple[int, int], begin: int) -> None:
-    """Fill the time from ``begin`` to the dense hours with what was recorded in these.
+    """Fill the time from ``begin`` to the dense hours with copies of what was recorded in these.
 
     ``folder`` is for texts. Call it while nothing else uses the data.
     """
@@ -43,7 +42,7 @@ def repeat(data: Path, folder: Path, dense: tuple[int, int], begin: int) -> None
     for first, last in spans(begin, start):
         part = folder / "part.txt"
         with part.open("wb") as target:
-            # The longest ago at first, so that the samples of a series are in order.
+            # The oldest copy first, so that the samples of a series are in order.
             for back in range(end - first - (end - first) % (end - start), 0, start - end):
                 with recorded.open("rb") as source:
                     target.writelines(_moved(source, back, first, last))
@@ -52,7 +51,7 @@ def repeat(data: Path, folder: Path, dense: tuple[int, int], begin: int) -> None
 
 
 def _moved(lines: Iterable[bytes], back: int, first: int, last: int) -> Iterator[bytes]:
-    """The samples so many seconds before their time, as far as they are in a span."""
+    """The samples, moved back by ``back`` seconds, that are in a span."""
     for line in lines:
         if not line.startswith(b"#"):
             before, _, text = line.rpartition(b" ")

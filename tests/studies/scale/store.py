@@ -1,4 +1,4 @@
-"""A Prometheus over blocks that outlive it."""
+"""A Prometheus whose blocks outlive it."""
 
 import json
 import time
@@ -13,7 +13,7 @@ _PATIENCE: Final = 600.0
 
 
 class BlockStore(Prometheus):
-    """Prometheus with the users' configuration, and its data in a folder that stays."""
+    """Prometheus with the users' configuration, and its data in a folder that is kept."""
 
     def __init__(self, folder: Path, data: Path) -> None:
         super().__init__("prometheus", folder)
@@ -36,7 +36,7 @@ class BlockStore(Prometheus):
             (self.folder / "rules" / file.name).write_bytes(file.read_bytes())
 
     def compact(self) -> None:
-        """Run until blocks of the same time have become one, as they would be in a server's life.
+        """Run until overlapping blocks are merged, as in a server that runs for long.
 
         Prometheus begins with that a minute after its start.
         """

@@ -1,4 +1,4 @@
-"""The series of one program in Prometheus, with their values: all others are made from them."""
+"""The series of one program in Prometheus, from whose values all others are made."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ class Series:
 
     @property
     def provider(self) -> str:
-        """Empty for the series of the process."""
+        """The provider; empty for the series of the process."""
         return self.labels.get(PROVIDER, "")
 
 

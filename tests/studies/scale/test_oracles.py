@@ -1,4 +1,4 @@
-"""What a board asks, and when a budget counts as met."""
+"""The queries of a board, and when a budget is met."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ ASKED = {
 
 
 class Keeping(asking.Store):
-    """Keeps what is asked. Labels have one value, queries no answer; some are refused."""
+    """Records queries. Labels have one value, queries no answer; some are refused."""
 
     def ask(self, path: str, **parameters: str) -> Any:
         if parameters.get("query") == "refused":
@@ -46,7 +46,7 @@ ASKED_FOR: list[tuple[str, dict[str, str]]] = []
 
 
 def _asked(target: dict[str, Any], **panel: Any) -> list[str]:
-    """Ask what a board of one panel, in a row, asks; return what was refused."""
+    """Send the queries of a board with one panel, in a row; return what was refused."""
     whole = {"title": "Some", "gridPos": {"w": 12}, "targets": [{"refId": "A", **target}], **panel}
     row = {"type": "row", "gridPos": {"w": 24}, "panels": [whole]}
     board = {"time": {"from": "now-1h"}, "templating": {"list": VARIABLES}, "panels": [row]}
@@ -90,7 +90,7 @@ def test_a_refused_query_is_named() -> None:
         (FLEET, [1] * 99 + [501], False),
     ],
 )
-def test_budgets_are_the_p95_of_all_and_each_of_the_fleets(
+def test_budgets_apply_to_the_p95_and_to_each_query_of_the_fleets_board(
     board: str, milliseconds: list[int], met: bool
 ) -> None:
     times = {str(number): took / 1000 for number, took in enumerate(milliseconds)}
@@ -102,5 +102,5 @@ def test_a_refused_query_meets_no_budget() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "keeps_up"), [(30, True), (31, False)])
-def test_a_group_of_rules_has_half_of_its_interval(seconds: float, keeps_up: bool) -> None:
+def test_a_group_of_rules_may_take_half_of_its_interval(seconds: float, keeps_up: bool) -> None:
     assert Group("some", 60, seconds, "rule", ()).keeps_up is keeps_up
