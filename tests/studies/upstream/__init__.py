@@ -4,11 +4,11 @@ A suite comes from the source distribution of the version that is installed here
 against the wheel of that version, in an environment of its own.
 """
 
-# What the command and the plug-ins, which run in other environments, agree upon.
+# Shared by the command and the plug-ins, which run in other environments.
 OUTCOMES = "GLUELLM_PEERS_OUTCOMES"
 """Environment variable: the file for the outcomes."""
 FOLDER = "GLUELLM_PEERS_FOLDER"
-"""Environment variable: the folder for what the instrumentation saw."""
+"""Environment variable: the folder for what the instrumentation counted."""
 OWN = "own failure caught"
 REQUESTS = "requests of "
-"""How what the instrumentation saw is called, where it is counted apart."""
+"""Beginnings of the names of what the instrumentation counted."""

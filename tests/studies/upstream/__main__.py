@@ -1,6 +1,6 @@
 """``make upstream``: other projects' own tests, with the instrumentation off and on.
 
-Exits 1 when a test ends otherwise with it on, 2 when a suite could not be run.
+Exits with 1 if a test has another outcome with it on, with 2 if a suite could not be run.
 """
 
 import subprocess
@@ -11,12 +11,12 @@ from studies.figures import Figures, Parser
 from studies.talking import FailedError
 
 from . import OWN, REQUESTS, preparing
-from .comparing import OTHERWISE, WORSE, Difference, differences, judge
+from .comparing import CHANGED, WORSE, Difference, differences, judge
 from .running import Finished, Runner
 from .suites import SUITES, Suite
 
 _AGAIN = 2
-"""Further runs of the files of tests that ended otherwise, each way."""
+"""Further runs, each way, of the files with tests whose outcomes differ."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,12 +43,12 @@ def _prepare(suite: Suite) -> Runner:
     folder = preparing.source(suite)
     interpreter = preparing.environment(suite, folder)
     if suite.unattainable:
-        print(f"{suite.name}: not in its environment: {suite.unattainable}.", flush=True)
+        print(f"{suite.name}: missing in its environment: {suite.unattainable}.", flush=True)
     return Runner(suite, folder, interpreter)
 
 
 def compare(runner: Runner, figures: Figures) -> None:
-    """Run off and on, print, and keep the figures."""
+    """Run a suite with the instrumentation off and on, print, and keep the figures."""
     name = runner.title
     off, on = (_run(runner, on=which) for which in (False, True))
     judged = _judge(runner, differences(off.run, on.run))
@@ -62,19 +62,19 @@ def compare(runner: Runner, figures: Figures) -> None:
     )
     for label, finished in (("off", off), ("on", on)):
         if finished.hung:
-            print(f"  {label}: the process had to be ended")
+            print(f"  {label}: the process had to be killed")
         if not finished.run.finished:
-            print(f"  {label}: the run is not complete; its last words:\n{finished.output}")
+            print(f"  {label}: the run is not complete; the end of its output:\n{finished.output}")
             figures.broken.append(f"{name}: the run {label} is not complete")
     for kind, found in judged.items():
-        finished = off if kind == OTHERWISE else on
+        finished = off if kind == CHANGED else on
         for each in found:
             print(f"  {kind}: {each}: {finished.run.why(each.test)}")
     for each in judged[WORSE]:
         print(f"\n{each.test}\n{on.run.reasons.get(each.test, '')[-3000:]}\n")
-    figures.broken += [f"{name}: {each}" for each in (*judged[WORSE], *judged[OTHERWISE])]
-    # Not its own failures, which are caught: they come from stand-ins that a suite puts into the
-    # library's objects, a Mock for a connection.
+    figures.broken += [f"{name}: {each}" for each in (*judged[WORSE], *judged[CHANGED])]
+    # Caught failures of the package don't break a run: they come from stand-ins that a suite puts
+    # into the library's objects, such as a Mock for a connection.
     if not requests:
         print(f"  no request was seen: {runner.suite.unseen or 'the suite was not instrumented'}")
         if not runner.suite.unseen:

@@ -1,9 +1,8 @@
 """A pytest plug-in, ``-p studies.upstream.beneath``: respx answers beneath the pool.
 
-respx replaces the pool's own method: a suite that mocks with it sends nothing through a pool. Here
-it replaces what opens connections instead: the pool, its connections and the protocol run, with the
-instrumentation off and on, and the mock answers the bytes that they send. Only files that use respx
-are run.
+respx replaces the pool's own method, so a suite that uses it sends nothing through a pool. This
+plug-in lets respx replace what opens connections instead. The pool, its connections and the
+protocol then run, and the mock answers the bytes that they send. Only files that use respx are run.
 """
 
 import contextlib
@@ -18,12 +17,12 @@ import h11
 import pytest
 
 _MOCKS = ("respx.mocks", "tests.respx2.mocks")
-"""respx, and the copy of it for httpx2 that openai's tests bring along."""
+"""respx, and the copy of it for httpx2 in openai's tests."""
 _WITHOUT_BODY = (204, 304)
 
 
 class _Wire:
-    """A connection's two directions: requests are parsed, responses are written."""
+    """Both directions of a connection: parses requests and writes responses."""
 
     def __init__(self, mocks: ModuleType, host: str, port: int) -> None:
         self._mocks = mocks
@@ -50,7 +49,7 @@ class _Wire:
                 return
 
     def request(self) -> Any:
-        """The whole request, or None while there is none."""
+        """The request once it is complete, else None."""
         head, body = self._head, self._body
         if head is None or not self._complete:
             return None
@@ -66,7 +65,7 @@ class _Wire:
 
 
 def _framing(response: Any) -> tuple[bytes, Callable[[bytes], bytes], bytes]:
-    """The head of a response, what makes a part of its body a chunk, and the end of the body."""
+    """The head of a response, a function that frames a part of its body, and the body's end."""
     names = {name.lower() for name, _ in response.headers.raw}
     chunked = b"content-length" not in names and response.status_code not in _WITHOUT_BODY
     lines = [b"HTTP/1.1 %d Mocked" % response.status_code]
@@ -105,7 +104,7 @@ async def _written_async(response: Any) -> AsyncIterator[bytes]:
 
 
 def _streams(mocker: Any, mocks: ModuleType) -> tuple[type, type]:
-    """The two kinds of streams of a copy of httpcore."""
+    """The sync and the async stream class of a copy of httpcore."""
 
     class Mocked:
         def __init__(self, host: str, port: int) -> None:
@@ -154,7 +153,7 @@ def _streams(mocker: Any, mocks: ModuleType) -> tuple[type, type]:
 
 
 def lower(mocks: ModuleType) -> None:
-    """Let respx replace what opens connections, not what a pool does."""
+    """Let respx replace what opens connections instead of the pool's method."""
     mocker = mocks.HTTPCoreMocker
     core = mocks.httpcore.__name__
     stream, async_stream = _streams(mocker, mocks)
@@ -175,7 +174,7 @@ def lower(mocks: ModuleType) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionstart() -> None:
-    """Put respx beneath the pools, once a suite's conftest has brought its own copy of it."""
+    """Put respx beneath the pools, after a suite's conftest has imported its own copy of it."""
     lowered = 0
     for name in _MOCKS:
         with contextlib.suppress(ImportError):

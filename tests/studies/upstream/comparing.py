@@ -1,4 +1,4 @@
-"""What differs between two runs of a suite, test by test."""
+"""Compares two runs of a suite, test by test."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -8,7 +8,7 @@ from typing import Final
 from .recording import FINISHED
 
 _WORST_FIRST: Final = ("failed", "xpassed", "xfailed", "skipped", "passed")
-"""A test is what its worst phase is: set-up, call or tear-down."""
+"""The outcome of a test is that of its worst phase: set-up, call or tear-down."""
 _MISSING: Final = "missing"
 _BAD: Final = frozenset(("failed", "xpassed", _MISSING))
 
@@ -20,13 +20,13 @@ class Run:
     outcomes: dict[str, str] = field(default_factory=dict)
     """By test: ``passed``, ``failed``, ``skipped``, ``xfailed``, ``xpassed``."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """Why a test failed, as pytest tells it."""
+    """Why a test failed, as reported by pytest."""
     finished: bool = False
-    """False for a run that was ended from outside or died."""
+    """False for a run that was killed or crashed."""
 
     @property
     def passed(self) -> int:
-        """How many tests passed, those included that are expected to fail and did."""
+        """How many tests passed, including those that failed as expected."""
         return sum(outcome in ("passed", "xfailed") for outcome in self.outcomes.values())
 
     def why(self, test: str) -> str:
@@ -37,7 +37,7 @@ class Run:
 
 
 def read(lines: Iterable[str]) -> Run:
-    """A run from what ``recording`` wrote of it."""
+    """Read a run from the lines that ``recording`` wrote."""
     run = Run()
     for line in lines:
         try:
@@ -56,7 +56,7 @@ def read(lines: Iterable[str]) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A test that ended otherwise with the instrumentation on."""
+    """A test whose outcome differs with the instrumentation on."""
 
     test: str
     off: str
@@ -64,7 +64,7 @@ class Difference:
 
     @property
     def worse(self) -> bool:
-        """Whether it is for the worse."""
+        """Whether the test fails only with the instrumentation."""
         return self.on in _BAD and self.off not in ("failed", "xpassed")
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class Difference:
 
 
 def differences(off: Run, on: Run) -> list[Difference]:
-    """Every test that ended otherwise, those that only one of the runs has included."""
+    """Tests whose outcomes differ, including those that only one of the runs has."""
     tests = {**off.outcomes, **on.outcomes}
     return [
         Difference(test, off.outcomes.get(test, _MISSING), on.outcomes.get(test, _MISSING))
@@ -81,22 +81,22 @@ def differences(off: Run, on: Run) -> list[Difference]:
     ]
 
 
-WORSE, OTHERWISE, FLAKY = "worse", "otherwise, and not worse", "flaky"
-"""Failed again with the instrumentation on, and never without; no worse, and never ended with it as
-without; and the others: what differed once is what they do now and then."""
+WORSE, CHANGED, FLAKY = "worse", "changed, not worse", "flaky"
+"""WORSE: failed again with the instrumentation on, and never without it. CHANGED: no worse, but
+never the same outcome with it as without. FLAKY: all others, which differ by themselves."""
 
 
 def judge(
     found: Collection[Difference], off: Collection[Run], on: Collection[Run]
 ) -> dict[str, list[Difference]]:
-    """Tell what the instrumentation changed from what changes by itself, by further runs."""
-    judged: dict[str, list[Difference]] = {WORSE: [], OTHERWISE: [], FLAKY: []}
+    """Use further runs to separate the instrumentation's effects from flaky tests."""
+    judged: dict[str, list[Difference]] = {WORSE: [], CHANGED: [], FLAKY: []}
     for each in found:
         with_it = {run.outcomes.get(each.test, _MISSING) for run in on}
         without = {run.outcomes.get(each.test, _MISSING) for run in off}
         if each.worse:
             kind = WORSE if with_it & _BAD and not without & _BAD else FLAKY
         else:
-            kind = FLAKY if with_it & without else OTHERWISE
+            kind = FLAKY if with_it & without else CHANGED
         judged[kind].append(each)
     return judged

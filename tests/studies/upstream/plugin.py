@@ -1,9 +1,8 @@
 """A pytest plug-in, ``-p studies.upstream.plugin``: it instruments a suite.
 
-Every pool is observed, and an SDK collects twice a second, as in a program that exports: from a
-thread of its own, at any moment of a test. What was seen is written to a file at the end, so that
-nobody takes a suite for instrumented that was not; and each failure of ours with its error, which
-the package itself keeps to itself.
+Every pool is observed. As in a program that exports, an SDK collects twice a second from its own
+thread, at any moment of a test. At the end the counts are written to a file, which proves that the
+suite was instrumented, together with each failure that the package caught, and its error.
 """
 
 import io
@@ -41,12 +40,12 @@ class _Instrumented(Telemetry):
         self.meter_provider = MeterProvider([collecting, self.reader])
         self._errors: Counter[str] = Counter()
         _count(self._errors)
-        # Before the suite imports its library, and so before its tests keep what they patch.
+        # Before the suite imports its library, and so before its tests save originals to restore.
         instrument(self)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        """Tell what was seen. In each worker of pytest-xdist too."""
+        """Write the counts to a file, in each worker of pytest-xdist as well."""
         requests = self.by(semconv.REQUESTS, "library").items()
         seen = {**self._errors} | {f"{REQUESTS}{library}": count for library, count in requests}
         GlueLLMInstrumentor().uninstrument()
@@ -57,7 +56,7 @@ class _Instrumented(Telemetry):
 
 
 def _count(errors: Counter[str]) -> None:
-    """Count what the package catches of its own failures, by kind, error and line."""
+    """Count the failures that the package catches, by kind, error and line."""
     caught = Failures.caught
 
     def counted(self: Failures, kind: str, error: BaseException) -> None:

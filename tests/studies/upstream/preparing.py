@@ -1,4 +1,4 @@
-"""Brings a suite's source distribution, and makes the environment that it runs in."""
+"""Downloads a suite's source distribution, and makes the environment that it runs in."""
 
 import subprocess
 import sys
@@ -17,12 +17,12 @@ _TIMEOUT = 600.0
 
 
 def source(suite: Suite) -> Path:
-    """The unpacked source distribution of the installed version, brought once."""
+    """The unpacked source distribution of the installed version, downloaded once."""
     name = f"{suite.name}-{version(suite.name)}"
     folder = _CACHE / name
     if not folder.exists():
         downloads = _CACHE / "downloads"
-        # Of this distribution only: what it is built with may be wheels.
+        # For this distribution only: its build requirements may be wheels.
         source_only = f"--no-binary={suite.name}"
         wanted = f"{suite.name}=={version(suite.name)}"
         python = Path(sys.executable)
@@ -32,7 +32,7 @@ def source(suite: Suite) -> Path:
 
 
 def unpack(archive: Path, folder: Path, package: str) -> None:
-    """Without the library itself, which would be imported instead of the installed one."""
+    """Unpack without the library itself, which would shadow the installed one."""
     unfinished = folder.with_suffix(".unpacking")
     with tarfile.open(archive) as opened:
         members = [one for one in opened if Path(one.name).parts[1:2] != (package,)]
@@ -43,7 +43,7 @@ def unpack(archive: Path, folder: Path, package: str) -> None:
 
 
 def environment(suite: Suite, folder: Path) -> Path:
-    """The interpreter of the suite's virtual environment; made, or what is left of it used."""
+    """The interpreter of the suite's virtual environment, which is made unless it is complete."""
     home = ROOT / ".venvs" / f"peer-{folder.name}"
     interpreter = home / "bin" / "python"
     stamp = home / "complete"
@@ -51,7 +51,7 @@ def environment(suite: Suite, folder: Path) -> Path:
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
         # --group came with pip 25.1.
         _pip(interpreter, "install", "--upgrade", "pip>=25.1")
-        # One resolution, so that the tests' pins don't take back what the package needs.
+        # In one step, so that the tests' pins don't undo what the package needs.
         ours = ("--editable", str(ROOT), "opentelemetry-sdk>=1.30")
         own = f"{suite.name}=={version(suite.name)}"
         _pip(interpreter, "install", own, *ours, *suite.requirements(folder))

@@ -1,6 +1,6 @@
-"""A pytest plug-in, ``-p studies.upstream.recording``, that writes each test's outcome as it comes.
+"""A pytest plug-in, ``-p studies.upstream.recording``, that writes each test's outcome as it ends.
 
-Line by line, so that of a run that hangs or dies there is all that had been run.
+It writes line by line, so that the outcomes until then are kept if a run hangs or crashes.
 Loaded with the instrumentation off and on.
 """
 
@@ -13,11 +13,11 @@ import pytest
 from . import OUTCOMES
 
 FINISHED = "finished"
-"""The last line's first word."""
+"""The first item of the last line."""
 
 
 class _Recorder:
-    """In the process that the command started, where the reports of all workers come in."""
+    """Runs in pytest's main process, which receives the reports of all workers."""
 
     def __init__(self, file: Path) -> None:
         self._lines = file.open("w")
@@ -33,7 +33,7 @@ class _Recorder:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """All was run: what comes now is the end of the process."""
+        """Record that all tests have run; only the end of the process follows."""
         self._write([FINISHED, int(exitstatus), "", ""])
 
     def _write(self, line: list[object]) -> None:
@@ -48,7 +48,7 @@ def _outcome(report: pytest.TestReport) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Record, unless this is a worker."""
+    """Register the recorder, unless this is a worker."""
     name = os.environ.get(OUTCOMES)
     if name and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Recorder(Path(name)), "gluellm-recorder")

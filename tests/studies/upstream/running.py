@@ -1,4 +1,4 @@
-"""Runs a suite, within bounds."""
+"""Runs a suite with a time limit."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from .preparing import ROOT
 from .suites import Suite
 
 _GRACE = 20.0
-"""Seconds that a process has to end once all tests have run: some leave threads behind."""
+"""Seconds for a process to end once all tests have run: some leave threads behind."""
 _LOOK = 0.2
 _TIMEOUT = 1800.0
 """Seconds for one run of a suite."""
@@ -26,14 +26,14 @@ _TIMEOUT = 1800.0
 
 @dataclass(slots=True)
 class Finished:
-    """A run, and what the instrumentation saw of it."""
+    """A run, and what the instrumentation counted."""
 
     run: Run
     seen: Counter[str]
     hung: bool
-    """Whether the process had to be ended."""
+    """Whether the process had to be killed."""
     output: str
-    """Its end."""
+    """The end of its output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Runner:
 
     @property
     def title(self) -> str:
-        """The suite and its version; of one that is run in several ways which of them."""
+        """The suite's label, or its name, and its version."""
         version = self.folder.name.removeprefix(self.suite.name)
         return (self.suite.label or self.suite.name) + version
 
     def run(self, *, on: bool, files: Sequence[str] = ()) -> Finished:
-        """All tests, or those of some files; ``on``: with the instrumentation."""
+        """Run all tests, or those of some files; ``on``: with the instrumentation."""
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as written:
             outcomes, output = Path(written, "outcomes"), Path(written, "output")
             outcomes.touch()
@@ -91,7 +91,7 @@ class Runner:
             )
 
     def _wait(self, process: subprocess.Popen[bytes], outcomes: Path) -> bool:
-        """Whether the process ended by itself; else it is ended, and all that it started."""
+        """Return whether the process ended by itself; else kill it and all that it started."""
         deadline = time.monotonic() + _TIMEOUT
         done = False
         try:
@@ -102,14 +102,14 @@ class Runner:
                 time.sleep(_LOOK)
             return process.poll() is not None
         finally:
-            # The session that was made for it: nobody else's processes are in there.
+            # Its own session, which contains no other processes.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
 def _seen(folder: Path) -> Counter[str]:
-    """Summed up over the processes of a run."""
+    """The counts of a run, summed over its processes."""
     seen: Counter[str] = Counter()
     for file in folder.glob("seen-*.json"):
         seen.update(json.loads(file.read_text()))

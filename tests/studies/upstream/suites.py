@@ -1,4 +1,4 @@
-"""The suites that are run, and what each needs: the table is ``suites.toml``."""
+"""The suites and what each needs, from ``suites.toml``."""
 
 import tomllib
 from collections.abc import Callable, Iterator
@@ -15,21 +15,21 @@ class Suite:
     name: str
     """The distribution's name."""
     requirements: Callable[[Path], tuple[str, ...]]
-    """Arguments of ``pip install`` for what the tests need, by the unpacked distribution."""
+    """Returns the arguments of ``pip install`` for the tests, given the unpacked distribution."""
     arguments: tuple[str, ...]
     """Arguments of pytest."""
     tests: str
     """The folder of the tests."""
     package: str
-    """The folder of the library itself, which is left out: the wheel is what is tested."""
+    """The folder of the library itself, which is left out because the wheel is tested."""
     unattainable: str = ""
-    """What of the requirements can't be had from a package index, and what is lost without it."""
+    """Requirements that no package index has, and what fails without them."""
     label: str = ""
-    """What it is called where a distribution's suite is run in several ways."""
+    """Name of the suite, if a distribution's suite is run in several ways."""
     plugins: tuple[str, ...] = ()
-    """Plug-ins of ours that it is run with both ways."""
+    """Plug-ins of this package that are loaded with the instrumentation off and on."""
     unseen: str = ""
-    """Why none of its requests goes through a pool; empty where some must."""
+    """Why none of its requests goes through a pool; empty if some have to."""
 
 
 def _requirements(words: str, folder: Path) -> tuple[str, ...]:

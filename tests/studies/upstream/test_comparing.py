@@ -1,17 +1,17 @@
-"""What counts as worse, as changed and as flaky between two runs of a suite."""
+"""Differences between two runs of a suite are worse, changed or flaky."""
 
 import json
 
 import pytest
 
-from .comparing import FLAKY, OTHERWISE, WORSE, Difference, Run, differences, judge, read
+from .comparing import CHANGED, FLAKY, WORSE, Difference, Run, differences, judge, read
 
 
 def run(**outcomes: str) -> Run:
     return Run(outcomes=dict(outcomes), finished=True)
 
 
-def test_worst_phase_of_a_test_counts_and_a_killed_run_keeps_what_had_run() -> None:
+def test_worst_phase_of_a_test_counts_and_a_killed_run_keeps_its_outcomes() -> None:
     lines = [["a", "call", "passed", ""], ["a", "teardown", "failed", "E  KeyError: x"]]
     found = read([*map(json.dumps, lines), '["b", "ca'])
     seen = found.outcomes, found.why("a"), found.finished
@@ -28,7 +28,7 @@ def test_worst_phase_of_a_test_counts_and_a_killed_run_keeps_what_had_run() -> N
         ("passed", "skipped", False),
     ],
 )
-def test_a_test_that_passed_without_the_instrumentation_is_worse(
+def test_a_test_that_fails_only_with_the_instrumentation_is_worse(
     off: str, on: str, worse: bool
 ) -> None:
     (difference,) = differences(run(a=off), run(**({} if on == "missing" else {"a": on})))
@@ -41,11 +41,11 @@ def test_a_test_that_passed_without_the_instrumentation_is_worse(
         (("passed", "failed"), ["passed", "passed"], ["passed", "failed"], WORSE),
         (("passed", "failed"), ["passed"], ["passed"], FLAKY),
         (("passed", "failed"), ["failed"], ["failed"], FLAKY),
-        (("failed", "passed"), ["failed"], ["passed"], OTHERWISE),
+        (("failed", "passed"), ["failed"], ["passed"], CHANGED),
         (("failed", "passed"), ["failed", "passed"], ["passed"], FLAKY),
     ],
 )
-def test_further_runs_tell_what_is_changed_from_what_is_flaky(
+def test_further_runs_separate_changed_tests_from_flaky_ones(
     first: tuple[str, str], off: list[str], on: list[str], kind: str
 ) -> None:
     suspect = Difference("a", *first)
