@@ -143,7 +143,7 @@ class AiohttpClient(AsyncClient):
 
 
 async def _build_session(transport: Any) -> None:
-    # As the transport's first request does it; until then there is no pool.
+    # Like the transport's first request: until then there is no pool.
     transport.client = transport.get_client()
 
 
@@ -157,8 +157,8 @@ def _timeout(timeouts: dict[str, float]) -> aiohttp.ClientTimeout:
 
 
 async def _session(settings: dict[str, Any]) -> aiohttp.ClientSession:
-    # aiohttp tries a request that failed on a reused connection again; what the pool sees of one
-    # request is what most scenarios are about.
+    # aiohttp retries a request that failed on a reused connection, but most scenarios are about a
+    # single request.
     session = aiohttp.ClientSession(connector=_connector(**settings))
     session._retry_connection = False
     return session
@@ -204,7 +204,7 @@ class AiohttpLibrary(Library):
 
 
 class _Core:
-    """aiohttp under the names that pools' scenarios ask for."""
+    """aiohttp's classes under the names that tests of pools use."""
 
     __name__ = "aiohttp"
     ConnectionPool = aiohttp.BaseConnector
@@ -215,12 +215,12 @@ class _Core:
 
 
 class _Client:
-    """httpx over aiohttp under the names that clients' scenarios ask for."""
+    """httpx over aiohttp under the names that tests of clients use."""
 
-    # The transport takes a name that does not resolve for a connect timeout.
+    # The transport reports an unresolvable name as a connect timeout.
     ConnectError = (httpx.ConnectError, httpx.ConnectTimeout)
     Limits = httpx.Limits
-    # For a ConnectionTimeoutError it doesn't tell the queue from the set-up.
+    # The transport raises the same error for a timeout in the queue and in the set-up.
     PoolTimeout = httpx.TimeoutException
     ReadError = httpx.ReadError
     ReadTimeout = httpx.ReadTimeout

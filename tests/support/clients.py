@@ -26,7 +26,7 @@ class Runner:
     mode: str
     portal: anyio.from_thread.BlockingPortal | None
     pools: list[PoolUnderTest] = field(default_factory=list)
-    """What the test made of it, to be closed in the end."""
+    """The test's pools, which are closed at its end."""
 
     @classmethod
     @contextlib.contextmanager
@@ -42,7 +42,7 @@ class Runner:
             finally:
                 for pool in runner.pools:
                     pool.close()
-                if portal is not None:  # what a failed test left hanging ends with it
+                if portal is not None:  # cancel tasks that a failed test has left
                     portal.call(portal.stop, True)
 
     def pool(self, library: Library, **settings: Any) -> PoolUnderTest:
@@ -73,7 +73,7 @@ class PoolUnderTest:
 
     @property
     def connections(self) -> list[Any]:
-        """The library's connections, closed and expired ones included until a request comes."""
+        """The library's connections, including closed and expired ones until the next request."""
         return list(self.core.connections)
 
     @property
@@ -82,7 +82,7 @@ class PoolUnderTest:
         return sum(request.is_queued() for request in list(self.core._requests))
 
     def skip_one_pass(self) -> None:
-        """Let the pool forget to look who could be served, the next time that it should."""
+        """Make the pool skip its next assignment of connections to requests."""
         core = self.core
 
         def skipped() -> list[Any]:
@@ -92,7 +92,7 @@ class PoolUnderTest:
         core._assign_requests_to_connections = skipped
 
     def lose_connection(self) -> None:
-        """Let the pool's one connection stay in use when its response is closed."""
+        """Keep the pool's only connection in use after its response is closed."""
         (connection,) = self.connections
         inner = connection._connection
 
@@ -103,7 +103,7 @@ class PoolUnderTest:
         inner._response_closed = nothing_async if is_async else lambda: None
 
     def wait_without_timeout(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let those that wait for a connection wait on, past their timeouts."""
+        """Let requests wait for a connection beyond their timeouts."""
         library = self.library.core.__name__
         synchronization = importlib.import_module(f"{library}._synchronization")
         is_async = hasattr(self.raw, "aclose")
@@ -121,20 +121,20 @@ class PoolUnderTest:
         raise NotImplementedError
 
     def get(self, url: str, *, headers: Headers = (), **timeouts: Any) -> Exchange:
-        """Make a whole request and return its exchange, over and done."""
+        """Make a whole request and return its exchange."""
         exchange = self.send(url, headers=headers, **timeouts)
         exchange.finish()
         return exchange
 
     def hold(self, server: Any, path: str = "/held", **timeouts: Any) -> tuple[Exchange, Gate]:
-        """A request whose head has come, and the gate that its body waits for."""
+        """Start a request and wait for its head; also return the gate that its body waits for."""
         gate = server.gate()
         exchange = self.send(server.reply(path, Reply(end_after=gate)), **timeouts)
         exchange.head()
         return exchange, gate
 
     def stall(self, server: Any, path: str = "/stalled", **timeouts: Any) -> tuple[Exchange, Gate]:
-        """A request that has reached the server, and the gate that its head waits for."""
+        """Start a request that reaches the server; also return the gate that its head waits for."""
         gate = server.gate()
         exchange = self.send(server.reply(path, Reply(head_after=gate)), **timeouts)
         server.timeline.wait_for("request", path)

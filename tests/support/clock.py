@@ -1,4 +1,4 @@
-"""The instrumentation on a clock that a test puts forward: no test waits for a threshold."""
+"""A clock for the instrumentation, which tests advance instead of waiting for thresholds."""
 
 import contextlib
 import time
@@ -14,7 +14,7 @@ from .telemetry import Telemetry
 
 
 class Clock:
-    """The monotonic clock, and what a test has added to it. The watch looks every 20 ms."""
+    """The monotonic clock, plus the time that the test has added."""
 
     def __init__(self) -> None:
         self.ahead = 0
@@ -30,7 +30,7 @@ class Clock:
 
 @contextlib.contextmanager
 def instrumented(telemetry: Telemetry, **settings: Any) -> Iterator[Clock]:
-    """The instrumentation, whose pools go by the clock."""
+    """Instrument with a `Clock`, and run the watch every 20 ms."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(watch, "INTERVAL", 0.02)
         with installation.instrumented(telemetry, **{"scope": "any_llm", **settings}):

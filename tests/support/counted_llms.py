@@ -1,4 +1,4 @@
-"""The fake providers, with an eye on connections: how many are open, and how many ever were."""
+"""The fake providers, with counts of their connections: open now, peak and accepted."""
 
 import asyncio
 from dataclasses import replace
@@ -10,7 +10,7 @@ from .script import Delay, Gate, Reply
 
 
 class _Slow(Answers):
-    """Gives each answer after a while, or once enough requests have come."""
+    """Delays each answer by seconds, or until enough requests have arrived."""
 
     head_after: Delay = 0.0
     body_after: float = 0.0
@@ -38,13 +38,13 @@ class CountedLLMs(FakeLLMs):
         self.script = self.answers = self.slow
 
     def answer_after(self, delay: Delay) -> None:
-        """Let each request wait, for seconds or until a gate is opened, before its answer."""
+        """Delay each answer by seconds, or until a gate is opened."""
         self.slow.head_after = delay
         self.slow.body_after = 0.0
         self.slow.missing = 0
 
     def answer_together(self, count: int, body_after: float = 0.0) -> None:
-        """Let each request wait until so many have come, and a while longer for its body."""
+        """Delay answers until ``count`` requests have arrived, and each body by ``body_after``."""
         self.answer_after(self.gate())
         self.slow.body_after = body_after
         self.slow.missing = count

@@ -1,4 +1,4 @@
-"""A server that accepts and never reads: what is sent to it piles up."""
+"""A server that accepts connections and never reads."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from .listener import Listener
 from .waiting import PATIENCE
 
 MORE_THAN_BUFFERS = 16 * 1024 * 1024
-"""Bytes of a body that no pair of socket buffers on loopback takes in."""
+"""Size of a body that exceeds the socket buffers of a loopback connection."""
 
 
 class DeafServer(Listener):

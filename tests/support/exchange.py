@@ -29,7 +29,7 @@ class Opened(NamedTuple):
 
 
 class Exchange:
-    """One request under way.
+    """One request in flight.
 
     ``entered``, ``answered`` and ``left`` are seconds of the monotonic clock, taken right around
     the library's own calls: when the request entered the pool, when its head came, when it left.
@@ -42,7 +42,7 @@ class Exchange:
         self._head: Future[int] = Future()
         self._done = threading.Event()
 
-    # What the test does.
+    # Methods for tests.
 
     def head(self, timeout: float = PATIENCE) -> int:
         """Wait for the response's head and return the status. Raises what the request raised."""
@@ -102,7 +102,7 @@ class Exchange:
 
     def wait(self, timeout: float = PATIENCE) -> None:
         """Wait until the exchange's thread or task is over."""
-        assert self._done.wait(timeout), "the exchange is still under way"
+        assert self._done.wait(timeout), "the exchange has not ended"
 
     @property
     def duration(self) -> float:
@@ -233,7 +233,7 @@ class TaskExchange(Exchange):
         while what not in ("read_all", "close", "abandon"):
             try:
                 what, future = await self._receive.receive()
-            except BaseException:  # cancelled while nobody reads
+            except BaseException:  # cancelled between two steps
                 await response.close()
                 raise
             try:

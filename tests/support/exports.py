@@ -73,7 +73,7 @@ def _main() -> None:
     metrics = reader.get_metrics_data()
     span = TracerProvider().get_tracer("program").start_span("answer")
     span.end()
-    # The SDK drops a line like the one before for 20 s: a later exporter would log nothing.
+    # The SDK drops repeated lines for 20 s, so a later exporter would log nothing.
     grpc_logger = logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter")
     found: dict[str, list[str]] = {}
     for case, variables in json.load(sys.stdin).items():

@@ -101,7 +101,7 @@ ANSWERS: dict[str, Any] = {
     "/v2/projects/project": {"entity": {"storage": {"type": "bmcos_object_storage"}}},  # watsonx
     "/foundation_model_specs": {"resources": [{"model_id": MODEL}]},  # watsonx
 }
-"""By how the path ends: the body of the answer."""
+"""Bodies of answers, by the end of the path."""
 
 
 def _nothing(path: str) -> None:
@@ -110,13 +110,13 @@ def _nothing(path: str) -> None:
 
 @dataclass(slots=True)
 class Answers(Script):
-    """Answers each path by its ending; what is not known gets a 404."""
+    """Answers each path by its ending; an unknown path gets a 404."""
 
     look: Callable[[str], None] = _nothing
     paths: list[str] = field(default_factory=list)
 
     def next(self, path: str) -> Reply:
-        """The answer, after somebody has had a look at the world as it is meanwhile."""
+        """Call ``look`` and return the answer."""
         self.paths.append(path)
         self.look(path)
         for ending, body in ANSWERS.items():
@@ -134,8 +134,10 @@ def _reply(status: int, body: Any) -> Reply:
 
 
 class FakeLLMs(HTTP1Server):
-    """All of them. ``look`` is called on the server's loop with the path of each request, before it
-    is answered: while the client waits."""
+    """A server of all providers.
+
+    It calls ``look`` on its loop with the path of each request, before it answers.
+    """
 
     def __init__(self, servers: ServerLoop, **settings: Any) -> None:
         super().__init__(servers, **settings)

@@ -1,4 +1,4 @@
-"""xAI's API over gRPC, as far as a chat goes: for xai_sdk and for any-llm's provider."""
+"""xAI's chat API over gRPC, for xai_sdk and for any-llm's provider."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ ONE_ANSWER, STREAM = "/xai_api.Chat/GetCompletion", "/xai_api.Chat/GetCompletion
 
 
 class FakeXai(GrpcServer):
-    """Answers every chat with ``words``, all at once or one by one, as it was asked to."""
+    """Answers every chat with ``words``, in one message or as a stream."""
 
     def __init__(
         self,
@@ -33,13 +33,13 @@ class FakeXai(GrpcServer):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What ``AnyLLM.create("xai", ...)`` takes to call it, a dummy key included."""
+        """Arguments of ``AnyLLM.create("xai", ...)`` for this server."""
         return {"api_key": "dummy", "api_host": self.target, "use_insecure_channel": True}
 
 
 @contextlib.contextmanager
 def fake_xai(**settings: Any) -> Iterator[FakeXai]:
-    """One on a loop of its own."""
+    """A `FakeXai` on its own event loop."""
     servers = ServerLoop()
     try:
         server = FakeXai(servers, **settings)

@@ -20,9 +20,9 @@ from .waiting import PATIENCE
 
 
 def _settings(timeouts: dict[str, Any]) -> dict[str, Any]:
-    """Of a call, from timeouts as HTTP names them: gRPC has one deadline for all of it.
+    """Settings of a call for these timeouts: gRPC has a single deadline.
 
-    A timeout for the pool makes a call that waits for its channel to be ready.
+    With a pool timeout, the call waits until its channel is ready.
     """
     seconds = [value for value in timeouts.values() if value is not None]
     ready = True if "pool" in timeouts else None
@@ -30,7 +30,7 @@ def _settings(timeouts: dict[str, Any]) -> dict[str, Any]:
 
 
 class ChannelUnderTest(PoolUnderTest):
-    """A channel for each origin that is asked for, so a test of one origin has one."""
+    """One channel per requested origin, so a test of one origin has one channel."""
 
     def __init__(self, library: Library, **settings: Any) -> None:
         super().__init__(library, {})
@@ -46,7 +46,7 @@ class ChannelUnderTest(PoolUnderTest):
 
     @property
     def connections(self) -> list[Any]:
-        return []  # gRPC does not tell
+        return []  # gRPC does not report them
 
     def channel_to(self, url: str) -> Any:
         """The channel for the origin of a URL."""
@@ -65,7 +65,7 @@ class ChannelUnderTest(PoolUnderTest):
         return self._module.secure_channel(target, credentials, **settings)
 
     def ask(self, url: str, **timeouts: Any) -> Exchange:
-        """Start a call that gets one message for an answer, all at once."""
+        """Start a call whose answer is a single message."""
         raise NotImplementedError
 
     def read_at_once(self, url: str) -> Future[bytes]:
@@ -73,11 +73,11 @@ class ChannelUnderTest(PoolUnderTest):
         raise NotImplementedError
 
     def send_several(self, url: str) -> list[bytes]:
-        """Make a call that streams its messages and gets one, then one that gets a stream."""
+        """Make two calls that send a stream: one gets a message, one gets a stream."""
         raise NotImplementedError
 
     def intercept(self) -> None:
-        """Let the channel have an interceptor that passes everything on."""
+        """Add an interceptor that passes everything on."""
         self._intercepted = True
 
     def forget(self) -> None:
@@ -274,7 +274,7 @@ class GrpcLibrary(Library):
         return AsyncChannel(self, runner, **settings)
 
     def whole_client(self, runner: Runner, **settings: Any) -> PoolUnderTest:
-        """A channel is a client as it is."""
+        """A channel is also a client."""
         settings.pop("trust_env", None)
         return self.pool(runner, **settings)
 

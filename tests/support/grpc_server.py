@@ -13,14 +13,14 @@ from .listener import Listener, ServerLoop
 from .script import Failure, pause
 
 STATUS_HEADER = "x-status"
-"""In an answer's initial metadata: what the script says, for whoever asks for a status."""
+"""Key of the script's status in an answer's initial metadata."""
 _STATUSES = {
     404: grpc.StatusCode.NOT_FOUND,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     500: grpc.StatusCode.INTERNAL,
     503: grpc.StatusCode.UNAVAILABLE,
 }
-"""What a script's statuses are with gRPC; any other is OK."""
+"""gRPC's statuses by those of the script; any other is OK."""
 
 
 class _Answers(grpc.GenericRpcHandler):
@@ -34,19 +34,19 @@ class _Answers(grpc.GenericRpcHandler):
             async for chunk in self._server.answer(path, context):
                 yield chunk
 
-        # A call that wants one message takes the one message of a stream.
+        # A unary call receives the only message of the stream.
         return grpc.unary_stream_rpc_method_handler(answer)
 
 
 class GrpcServer(Listener):
-    """Serves bytes for bytes. A connection passes through a listener, which can be slow to take it
-    and can cut it; a server of ``grpc.aio`` behind it answers.
+    """Answers bytes with bytes.
 
-    Its URLs begin as HTTP's do, so that one test body serves all clients.
+    The listener can delay and close connections; it relays them to a server of ``grpc.aio``. URLs
+    begin with ``http``, so that one test body serves all clients.
     """
 
     turns_away = False
-    """Whether a connection is closed at once, as by a proxy that finds nobody behind it."""
+    """Whether a connection is closed at once, as by a proxy without a backend."""
 
     def __init__(self, servers: ServerLoop, **settings: Any) -> None:
         self._backend: Any = None
@@ -56,7 +56,7 @@ class GrpcServer(Listener):
 
     @property
     def target(self) -> str:
-        """Where a channel leads."""
+        """The target of a channel to this server."""
         return f"127.0.0.1:{self.port}"
 
     def close(self) -> None:

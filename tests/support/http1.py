@@ -25,7 +25,7 @@ class HTTP1Server(Listener):
         answering = asyncio.ensure_future(self._answer_all(number, inbox, writer))
         receiving = asyncio.ensure_future(self._receive(number, reader, inbox))
         try:
-            # A client that goes ends the reply that it no longer waits for.
+            # A client that closes ends the reply as well.
             await asyncio.wait((answering, receiving), return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (answering, receiving):
@@ -57,7 +57,7 @@ class HTTP1Server(Listener):
                         raise
                     return
             path = request.target.decode().partition("?")[0]
-            if path.startswith("http://"):  # as a forward proxy is asked
+            if path.startswith("http://"):  # a request to a forward proxy
                 path = "/" + path.split("/", 3)[3]
             self.timeline.record("request", number, path)
             if not await self._answer(state, number, path, writer):
@@ -81,7 +81,7 @@ class HTTP1Server(Listener):
         if reply.failure in (Failure.RESET_BEFORE_HEAD, Failure.EOF_BEFORE_HEAD):
             return False
         headers = [*reply.headers]
-        if reply.status != 204:  # which must not have it, and has no body (RFC 9112, 6.1)
+        if reply.status != 204:  # must not have this header (RFC 9112, 6.1)
             headers.append(("transfer-encoding", "chunked"))
         send(h11.Response(status_code=reply.status, headers=headers))
         self.timeline.record("head", number, path)

@@ -27,7 +27,7 @@ class _Connection:
 
 
 class HTTP2Server(Listener):
-    """Serves over TLS with ALPN, or in cleartext to clients that know beforehand."""
+    """Serves over TLS with ALPN, or in cleartext to clients with prior knowledge."""
 
     max_streams = 100
 
@@ -36,12 +36,12 @@ class HTTP2Server(Listener):
         super().__init__(servers, **settings)
 
     def go_away(self) -> None:
-        """Send GOAWAY on every connection; the streams that have come are finished."""
+        """Send GOAWAY on every connection; streams that have begun are finished."""
 
         async def send() -> None:
             for connection in self._connections.values():
                 connection.last_stream = connection.state.highest_inbound_stream_id
-                # By hand: after its own close_connection() h2 would not finish the open streams.
+                # Not by close_connection(): h2 would not finish the open streams.
                 frame = GoAwayFrame(stream_id=0, last_stream_id=connection.last_stream)
                 connection.writer.write(frame.serialize())
                 self.timeline.record("goaway", connection.number)

@@ -10,7 +10,7 @@ from .telemetry import Telemetry
 
 
 def instrument(telemetry: Telemetry, **settings: Any) -> None:
-    """Observe every pool of the process, unless told otherwise, for these providers."""
+    """Instrument with these providers, by default for all pools of the process."""
     settings.setdefault("scope", "all")
     GlueLLMInstrumentor().instrument(
         meter_provider=telemetry.meter_provider,
@@ -40,7 +40,7 @@ def instrumented(telemetry: Telemetry | None = None, **settings: Any) -> Iterato
 
 
 def installed() -> Any:
-    """What ``instrument()`` turned on."""
+    """The installation that ``instrument()`` made."""
     installation = GlueLLMInstrumentor._installation
     assert installation is not None, "not instrumented"
     return installation

@@ -4,9 +4,9 @@ import signal
 
 
 def heed_interrupts() -> None:
-    """Have the programs that are started from here take an interrupt as one.
+    """Let programs that tests start react to SIGINT.
 
-    What a shell runs in the background ignores SIGINT, and so would they, who inherit that.
+    A shell's background processes ignore SIGINT, and their child processes inherit that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

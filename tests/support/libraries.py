@@ -1,4 +1,4 @@
-"""The HTTP libraries under test, told apart by their modules only."""
+"""The HTTP libraries under test; httpx and httpx2 differ in their modules only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .clients import PoolUnderTest, Runner
 
 Timeouts = dict[str, float]
-"""Seconds by ``pool``, ``connect``, ``read`` and ``write``; what is left out waits for ever."""
+"""Seconds by ``pool``, ``connect``, ``read`` and ``write``; a missing one never times out."""
 
 _OTHERS = ("aiohttp", "urllib3", "grpc")
 _EXCEPTIONS = {
@@ -44,7 +44,7 @@ class Library:
         return cls(name, core, importlib.import_module(name))
 
     def raises(self, error: str) -> Any:
-        """What a pool of it raises where the contract says ``error``, for ``isinstance``."""
+        """What a pool raises for the contract's ``error``, for ``isinstance``."""
         return getattr(self.core, _EXCEPTIONS[error])
 
     def pool(self, runner: Runner, **settings: Any) -> PoolUnderTest:
@@ -65,7 +65,7 @@ class Library:
         return AsyncClient(self, self.client.AsyncClient(**settings), runner)
 
     def limits_of_client(self, connections: int) -> dict[str, Any]:
-        """Settings of a client that bound its connections, open and idle ones."""
+        """Settings of a client that limit its open and its idle connections."""
         limits = self.client.Limits(
             max_connections=connections, max_keepalive_connections=connections
         )
@@ -82,16 +82,16 @@ class Library:
 
     @property
     def reports_connections(self) -> bool:
-        """Whether there are metrics and statuses of connections: gRPC tells only of calls."""
+        """Whether there are metrics and statuses of connections: gRPC reports calls only."""
         return self.name != "grpc"
 
     def closed(self, **reasons: int) -> dict[str, int]:
-        """Connections that were closed, by reason, as far as the library reports them."""
+        """Closed connections by reason; none for a library that does not report them."""
         return reasons if self.reports_connections else {}
 
     @property
     def closes_expired_itself(self) -> bool:
-        """Whether an idle connection that has expired is closed though no request comes."""
+        """Whether expired connections are closed without a further request."""
         return self.name == "aiohttp"
 
     @property

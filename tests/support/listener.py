@@ -1,7 +1,7 @@
-"""The scripted server: it runs on a loop of its own, for threads and event loops as clients.
+"""The scripted server. It runs on its own event loop, whether clients use threads or a loop.
 
-How it speaks is a personality, a subclass: `http1`, `http2`, `grpc_server`, `proxies`, `deaf`, and
-the fake providers. What it says is a script: delays, chunks, resets, cut bodies.
+Subclasses implement protocols: `http1`, `http2`, `grpc_server`, `proxies`, `deaf` and the fake
+providers. A script determines the answers: delays, chunks, resets, truncated bodies.
 """
 
 import asyncio
@@ -48,14 +48,13 @@ class Listen(Protocol):
 
 
 class Listener:
-    """Accepts connections and serves each in a task. Subclasses say how.
+    """Accepts connections and serves each in a task. Subclasses implement `serve`.
 
-    ``settings`` are attributes of the personality's class, for this server alone.
+    ``settings`` replace attributes of the class for this server.
     """
 
     setup_after: Delay = 0.0
-    """A connection becomes a transport only after this: until then nothing answers, so this is how
-    long a client takes to set up TLS."""
+    """Delay between accepting and serving a connection. With TLS, it delays the handshake."""
     dead = False
     """Whether a relay accepts data and passes on nothing."""
 
@@ -144,7 +143,7 @@ class Listener:
         answer: bytes = b"",
         kept: bytearray | None = None,
     ) -> None:
-        """Pass everything on, both ways, until either side closes. ``kept`` gets the client's."""
+        """Pass data on, both ways, until either side closes. ``kept`` collects the client's."""
         inner_reader, inner_writer = await asyncio.open_connection(host, port)
         inner_writer.write(first)
         writer.write(answer)
@@ -180,7 +179,7 @@ class Listener:
         if reset:
             linger = struct.pack("ii", 1, 0)  # on, no time: closing sends a RST
             connection = writer.get_extra_info("socket")
-            if connection is not None:  # else its client was faster
+            if connection is not None:  # None if the client closed first
                 with contextlib.suppress(OSError):
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.timeline.record("reset", number)
@@ -216,7 +215,7 @@ class Listener:
             transport, _ = await loop.connect_accepted_socket(
                 lambda: protocol, connection, ssl=self._tls
             )
-        except (OSError, asyncio.CancelledError):  # a client that gave up, or refused us
+        except (OSError, asyncio.CancelledError):  # the client gave up or refused the certificate
             connection.close()
             self.timeline.record("peer_closed", number)
             return
@@ -229,12 +228,12 @@ class Listener:
                 await self.serve(number, reader, writer)
         finally:
             self._close(number)
-            # The loop goes on for the whole run: a transport that lingers would be one more task's.
+            # The loop runs until the end of the session, so don't leave transports behind.
             transport.abort()
 
 
 async def _sends(connection: socket.socket) -> None:
-    """Wait until the client has sent something, or has gone."""
+    """Wait until the client has sent something or has closed."""
     loop, sent = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(connection, sent.set)
     try:

@@ -18,7 +18,7 @@ _BOUND: list[socket.socket] = []
 
 
 def refused_url() -> str:
-    """The URL of a port where nobody listens: connecting to it is refused.
+    """The URL of a port without a listener: connecting to it is refused.
 
     A socket holds the port until the process ends, so that no server gets it.
     """
@@ -68,5 +68,5 @@ class Certificates:
 
     @staticmethod
     def distrusting_client() -> ssl.SSLContext:
-        """A client's context that has never heard of this authority."""
+        """A client's context that does not trust this authority."""
         return ssl.create_default_context()

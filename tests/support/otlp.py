@@ -1,4 +1,4 @@
-"""OTLP requests as programs send them, made by hand for tests of what receives them."""
+"""OTLP requests like those of programs, for tests of receivers."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ SECOND = 1_000_000_000
 
 
 def pairs(attributes: Mapping[str, object]) -> list[KeyValue]:
-    """Attributes as OTLP has them."""
+    """Attributes in OTLP's form."""
     found = []
     for key, value in attributes.items():
         pair = KeyValue(key=key)
@@ -50,7 +50,7 @@ def number(
     monotonic: bool = True,
     **attributes: object,
 ) -> Metric:
-    """A sum with one point of the pool, whose further attributes have ``__`` for dots."""
+    """A sum with one point of `POOL`; ``__`` in further attributes stands for a dot."""
     made = Metric(name=metric if isinstance(metric, str) else metric.name)
     made.sum.aggregation_temporality = temporality  # type: ignore[assignment]
     made.sum.is_monotonic = monotonic
@@ -98,7 +98,7 @@ def histogram(
 def metrics_request(
     *metrics: Metric, scope: str = semconv.SCOPE_NAME, **resource: object
 ) -> ExportMetricsServiceRequest:
-    """One process's metrics; the resource's attributes have ``__`` for dots."""
+    """One process's metrics; ``__`` in the resource's attributes stands for a dot."""
     request = ExportMetricsServiceRequest()
     found = request.resource_metrics.add()
     found.resource.attributes.extend(pairs(_dotted({"service__name": "shop", **resource})))

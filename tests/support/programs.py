@@ -1,4 +1,4 @@
-"""Programs of tests in processes of their own."""
+"""Run programs in processes of their own."""
 
 import os
 import signal
@@ -60,7 +60,7 @@ def run_code(
     cwd: Path | None = None,
     **more: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python code that has to end with status 0."""
+    """Run Python code, and assert that it ends with status 0."""
     code, warnings = textwrap.dedent(program), "error::DeprecationWarning:__main__"
     done = subprocess.run(
         [*launcher, sys.executable, "-W", warnings, "-c", code, *arguments],
@@ -78,7 +78,7 @@ def run_code(
 def run_with_gluellm(
     program: str, *arguments: str, home: Path, server: FakeProvider
 ) -> subprocess.CompletedProcess[str]:
-    """One that uses GlueLLM: what that changes in any-llm, it changes for good."""
+    """Run code that uses GlueLLM, whose changes to any-llm cannot be undone."""
     return run_code(
         program,
         *arguments,

@@ -1,4 +1,4 @@
-"""Real any-llm providers that talk to the fake one."""
+"""Real any-llm providers that send their requests to the fake one."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -14,11 +14,11 @@ STREAM: dict[str, Any] = {**CHAT, "stream": True}
 Arguments = dict[str, Any]
 OPENAI_IS_ON_HTTPX2 = int(openai.__version__.split(".")[0]) >= 3
 HTTP_OF_OPENAI: Any = importlib.import_module("httpx2" if OPENAI_IS_ON_HTTPX2 else "httpx")
-"""The client library that openai's SDK is on."""
+"""The HTTP library that openai's SDK uses."""
 
 
 def arguments(provider: str, server: FakeProvider) -> dict[str, Any]:
-    """What a provider needs to reach the fake one."""
+    """Arguments with which a provider reaches the fake one."""
     base = server.anthropic_url if provider == "anthropic" else server.openai_url
     return {"api_key": "any", "api_base": base}
 
@@ -35,7 +35,7 @@ ENVIRONMENT = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "NO_PROXY": "127.0.0.1,localhost",
 }
-"""What the SDKs ask of the environment."""
+"""Environment variables that the SDKs read."""
 
 
 def _google_credentials() -> Any:
@@ -54,7 +54,7 @@ def _vertexai(origin: str) -> Arguments:
 
 
 def _vertexaianthropic(origin: str) -> Arguments:
-    # any-llm doesn't hand api_base on.
+    # any-llm does not pass api_base on.
     return {"credentials": _google_credentials(), "project_id": "project", "base_url": origin}
 
 
@@ -69,7 +69,7 @@ _ARGUMENTS: Mapping[str, Callable[[str], Arguments]] = {
     ),
     **dict.fromkeys(
         "cerebras cohere groq".split(),
-        # any-llm doesn't hand api_base on.
+        # any-llm does not pass api_base on.
         lambda origin: {"api_key": "any", "base_url": origin},
     ),
     **dict.fromkeys("bedrock lmstudio sagemaker".split(), lambda origin: {"api_base": origin}),
@@ -86,5 +86,5 @@ _ARGUMENTS: Mapping[str, Callable[[str], Arguments]] = {
 
 
 def arguments_at(provider: str, origin: str) -> Arguments:
-    """What a provider needs to reach a server of all providers at ``origin``."""
+    """Arguments with which a provider reaches a server of all providers at ``origin``."""
     return _ARGUMENTS.get(provider, _openai)(origin)

@@ -12,7 +12,7 @@ class Proxy(Listener):
 
     tunnel_after: Delay = 0.0
     refuses = False
-    """Answer every demand for a tunnel with an error."""
+    """Whether every request for a tunnel is answered with an error."""
 
 
 class HTTPProxy(Proxy):

@@ -14,7 +14,7 @@ def _page() -> str:
 
 
 def assert_quoted_and_said(quotation: str, lines: Iterable[str]) -> None:
-    """The page has the quotation, as code, and one of the lines is what it stands for."""
+    """Assert that the page quotes this as code, and that one of the lines matches it."""
     assert f"`{quotation}`" in _page(), f"not in {PAGE.name}: {quotation}"
     pattern = ".*".join(map(re.escape, quotation.split("…")))
     said = "\n".join(lines)

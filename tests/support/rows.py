@@ -7,14 +7,14 @@ import pytest
 from .script import Failure
 
 OK = None
-"""The error type of what went well: none."""
+"""The error type of a success: none."""
 
 breaks_off_in_the_body = pytest.mark.parametrize(
     ("failure", "error"),
     [(Failure.RESET_IN_BODY, "read_error"), (Failure.EOF_IN_BODY, "protocol_error")],
 )
-_TOLD_BY_CREATE = {"connect_timeout", "secure_connection_error", "cancelled"}
-"""Error types that the create histogram tells apart; all others are a connection_error there."""
+_CREATE_ERRORS = {"connect_timeout", "secure_connection_error", "cancelled"}
+"""Error types of the create histogram, which has all others as connection_error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Row:
     error: str | None = OK
     timeout: str | None = None
     left: bool = True
-    """Whether it was seen to leave the pool."""
+    """Whether the end of the request was recorded."""
     waited_for_ready: bool = False
     """Whether a gRPC call asked to wait for its channel to be ready."""
     acquire_known: bool = True
@@ -57,7 +57,7 @@ def cancelled_in_queue() -> Row:
 
 def connect_failed(error: str) -> Row:
     """Its connection could not be established."""
-    create = error if error in _TOLD_BY_CREATE else "connection_error"
+    create = error if error in _CREATE_ERRORS else "connection_error"
     return Row(created=True, create=create, error=error, timeout=_timeout(error))
 
 

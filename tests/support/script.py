@@ -13,7 +13,7 @@ class Gate:
         self._event = asyncio.Event()
 
     def open(self) -> None:
-        """Let the server go on."""
+        """Let the server continue."""
         self._loop.call_soon_threadsafe(self._event.set)
 
     async def passed(self) -> None:
@@ -59,7 +59,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Script:
-    """The replies of a server by path. The last reply of a path is given again and again."""
+    """The replies of a server by path. The last reply of a path is repeated."""
 
     _replies: dict[str, list[Reply]] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ class Script:
         self._replies[path] = list(replies)
 
     def next(self, path: str) -> Reply:
-        """The reply to the request for ``path`` that has just come."""
+        """The reply to the next request for ``path``."""
         replies = self._replies.get(path)
         if not replies:
             return Reply()

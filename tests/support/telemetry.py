@@ -1,4 +1,4 @@
-"""What the instrumentation told OpenTelemetry, read back through the SDK's in-memory readers."""
+"""The exported telemetry, read from the SDK's in-memory readers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -77,8 +77,8 @@ class Reading:
     def check(self, **values: float) -> None:
         """Assert the `value` of metrics, which are named as ``semconv`` names them."""
         points = Reading(self.collect())
-        told = {name: points.value(getattr(semconv, name)) for name in values}
-        assert told == values, f"reported {told}, expected {values}"
+        reported = {name: points.value(getattr(semconv, name)) for name in values}
+        assert reported == values, f"reported {reported}, expected {values}"
 
     def count(self, metric: Metric, **where: Any) -> int:
         """How many values a histogram has."""
@@ -89,7 +89,7 @@ class Reading:
         return float(sum(point.sum for point in self.points(metric, **where)))
 
     def by(self, metric: Metric, *names: str) -> dict[Any, int]:
-        """A metric's values (a histogram's counts) by attributes; what is 0 is left out.
+        """A metric's values (a histogram's counts) by attributes, without zeros.
 
         With one name the keys are its values, else tuples.
         """
@@ -102,7 +102,7 @@ class Reading:
         return {key[0]: amount for key, amount in result.items()} if len(names) == 1 else result
 
     def requests(self, status: str = "status") -> dict[Any, int]:
-        """Requests that are over by status (``rpc`` for gRPC's) and error."""
+        """Ended requests by status (``rpc`` for gRPC's) and error."""
         return self.by(semconv.REQUESTS, status, "error")
 
     def closed(self) -> dict[Any, int]:
@@ -128,7 +128,7 @@ class Reading:
 
 
 class Telemetry(Reading):
-    """A meter and a tracer provider in memory. Each question collects anew, except to `now()`."""
+    """A meter and a tracer provider in memory. Each method collects anew; `now()` does so once."""
 
     def __init__(self) -> None:
         self.reader = InMemoryMetricReader()

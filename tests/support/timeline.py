@@ -1,4 +1,4 @@
-"""What a server saw and did, with monotonic times to compare with what the client was told."""
+"""Events of a server, with monotonic times to compare with those of the client."""
 
 import time
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Timeline:
     moments: list[Moment] = field(default_factory=list)
 
     def record(self, kind: str, connection: int, path: str = "") -> None:
-        """Note that something happened now."""
+        """Record an event at the current time."""
         self.moments.append(Moment(kind, time.monotonic(), connection, path))
 
     def all(self, kind: str, path: str | None = None) -> list[Moment]:

@@ -28,8 +28,7 @@ from .libraries import Library, Timeouts
 _PIECE = 65536
 _EXCEPTIONS: dict[str, Any] = {
     "pool_timeout": EmptyPoolError,
-    # A handshake that doesn't end is a read that has timed out, and what a proxy is in the way of
-    # is the proxy's error.
+    # A handshake that hangs is a read timeout, or a ProxyError if there is a proxy.
     "connect_timeout": (ConnectTimeoutError, ReadTimeoutError, ProxyError),
     "read_timeout": ReadTimeoutError,
     "write_timeout": ProtocolError,
@@ -115,13 +114,13 @@ class ManagerUnderTest(PoolUnderTest):
 
     @staticmethod
     def opening(send: Callable[[], Any]) -> Callable[[], Opened]:
-        """What an exchange does to have a response, and to be through with it."""
+        """Return a function that opens a response for an exchange."""
 
         def opening() -> Opened:
             response = send()
 
             def close() -> None:
-                # As requests does: closing alone leaves its place in a full pool taken.
+                # Like requests: close() alone does not release the slot in the pool.
                 response.close()
                 response.release_conn()
 
@@ -138,7 +137,7 @@ class ManagerUnderTest(PoolUnderTest):
             response.close()
 
     def _close(self) -> None:
-        # The manager's own method lets go of its pools and closes none.
+        # The manager's own method drops its pools without closing them.
         pools = list(self.raw.pools._container.values())
         self.raw.clear()
         for pool in pools:
@@ -163,12 +162,12 @@ class Urllib3Library(Library):
         return ManagerUnderTest(self, _manager(**settings), redirect=redirect)
 
     def whole_client(self, runner: Runner, **settings: Any) -> PoolUnderTest:
-        """A manager is a client as it is."""
+        """A manager is also a client."""
         return self.pool(runner, **settings)
 
     def timeout(self, timeouts: Timeouts | None) -> Any:
         given = timeouts or {}
-        # It sends with the timeout that it has connected with.
+        # urllib3 sends with the timeout for connecting.
         connect = given.get("connect", given.get("write"))
         return urllib3.Timeout(connect=connect, read=given.get("read"))
 
@@ -198,15 +197,15 @@ def _manager(
     proxy: str | None = None,
     **further: Any,
 ) -> urllib3.PoolManager:
-    # It keeps idle connections for ever.
+    # urllib3 never closes idle connections by itself.
     assert keepalive_expiry is None or keepalive_expiry >= 60
     settings = dict(further)
     if "ssl_context" in settings:
-        # urllib3 1.26 turns the context's own off, and matches names by itself.
+        # urllib3 1.26 checks names itself and disables the context's check.
         settings["cert_reqs"] = "CERT_REQUIRED"
         settings["ssl_context"].check_hostname = not urllib3.__version__.startswith("1.")
     if max_keepalive_connections is not None:
-        # There is one number: of idle ones, and of all where a full pool blocks.
+        # `maxsize` limits idle connections, and with `block` all of them.
         settings.update(maxsize=max_keepalive_connections)
     elif max_connections is not None:
         settings.update(maxsize=max_connections, block=True)
@@ -220,7 +219,7 @@ def _manager(
 _CORE = SimpleNamespace(
     __name__="urllib3",
     Proxy=str,
-    # One that refuses a tunnel has been connected to, and is no proxy's error then.
+    # A proxy that refuses a tunnel was reached, so this is not always a ProxyError.
     ProxyError=(ProxyError, ProtocolError, NewConnectionError),
     UnsupportedProtocol=URLSchemeUnknown,
 )

@@ -10,8 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE = 60.0
-"""Seconds after which a condition that should come true is given up on. Many, since a busy machine
-can delay a thread or a process by seconds."""
+"""Timeout for conditions, in seconds: a busy machine can delay a thread or a process by seconds."""
 
 
 def wait_until(condition: Callable[[], T], what: str = "", timeout: float = PATIENCE) -> T:
@@ -30,12 +29,12 @@ def wait_until(condition: Callable[[], T], what: str = "", timeout: float = PATI
 
 
 def wait_until_collected(condition: Callable[[], object], what: str = "") -> None:
-    """The same, with a garbage collection before each look."""
+    """Like `wait_until`, with a garbage collection before each poll."""
     wait_until(lambda: (gc.collect(), condition())[1], what)
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:
-    """The same on an event loop that has to go on meanwhile."""
+    """Like `wait_until`, without blocking the event loop."""
     try:
         async with asyncio.timeout(PATIENCE):
             while not condition():
@@ -55,7 +54,7 @@ def in_time(action: Callable[[], T]) -> T:
 
 
 class Lateness:
-    """How late a thread of this process wakes up: what a busy machine adds to times of a test."""
+    """How late a thread of this process wakes up, which a busy machine adds to measured times."""
 
     _PERIOD = 0.01
     _USUAL = 0.002
@@ -72,7 +71,7 @@ class Lateness:
         self._late = 0.0
 
     def beside(self, slack: float) -> float:
-        """``slack`` seconds, and those by which the thread woke up late since the test began."""
+        """``slack``, plus the seconds by which the thread woke up late since the test began."""
         return slack + self._late
 
     def _measure(self) -> None:

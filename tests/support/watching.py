@@ -21,19 +21,19 @@ COMMAND = [sys.executable, "-m", "gluellm_pools.main"]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours, without what would change the programs."""
+    """This process's environment, without variables that change the programs."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "COLUMNS"))}
     return {**kept, "COLUMNS": "100", **more}
 
 
 def started(*command: str, **more: str) -> subprocess.Popen[str]:
-    """A program that runs, and whose output is to be read."""
+    """Start a program whose output can be read."""
     env, pipe = environment(**more), subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=env)
 
 
 def ended(*command: str, timeout: float = 60, **more: str) -> subprocess.CompletedProcess[str]:
-    """A program that has run to its end."""
+    """Run a program to its end."""
     env = environment(**more)
     return subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, env=env, check=False
@@ -69,11 +69,11 @@ class Watch:
         return next((match for line in self.lines if (match := re.search(pattern, line))), None)
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """The same, once it has come."""
+        """Wait for the first line with the pattern."""
         return wait_until(lambda: self.found(pattern), pattern)
 
     def end(self, how: signal.Signals = signal.SIGINT) -> tuple[int, str]:
-        """Exit status and what was said on stderr."""
+        """End the watch; return its exit status and stderr."""
         self.process.send_signal(how)
         status = self.process.wait(30)
         self._reading.join(30)
@@ -82,7 +82,7 @@ class Watch:
 
 
 class Exporting:
-    """A program's SDK with the package's scope, whose exporter is the real one."""
+    """A program's SDK with the package's scope and a real OTLP exporter."""
 
     def __init__(self, url: str, instance: str = "one", **options: Any) -> None:
         exporter = OTLPMetricExporter(f"{url}/v1/metrics", timeout=30, **options)
@@ -98,12 +98,12 @@ class Exporting:
         self.opened = meter.create_counter(semconv.CONNECTION_OPENED.name)
 
     def play(self, requests: int) -> None:
-        """So many requests, each of which opened a connection and waited."""
+        """Record requests that each opened a connection and waited."""
         for _ in range(requests):
             self.requests.add(1, POOL)
             self.opened.add(1, POOL)
             self.waits.record(0.2, POOL)
 
     def export(self) -> None:
-        """Now, and wait for the answer."""
+        """Export now, and wait for the response."""
         assert self.provider.force_flush()

@@ -1,6 +1,6 @@
 """The public interface as type checkers see it. Checked by mypy and pyright, never run.
 
-An ignored error that is none any more fails the check, so these lines say what must be refused.
+An unused ``type: ignore`` fails the check, so each such line must be an error.
 """
 
 from typing import Literal, assert_type
