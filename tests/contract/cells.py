@@ -1,7 +1,7 @@
-"""Which scenario runs for which library, and why it does not where it doesn't.
+"""Which scenarios run for which library, and why the others do not apply.
 
-A scenario is a test of this folder; it is named by its function, or by its file for all of a file.
-What is in no list here runs.
+A scenario is a test of this folder. It is listed by its function, or by its file for all tests of
+the file. What is not listed runs.
 """
 
 import importlib
@@ -24,7 +24,7 @@ MODES: Mapping[str, tuple[str, ...]] = {
 """The runners that a library's clients can run in."""
 TWINS = ("httpx", "httpx2")
 ALL_PAIRS = "CONTRACT_ALL_PAIRS"
-"""Set in the environment, every scenario runs for both twins in every mode."""
+"""Environment variable: if set, every scenario runs for both twins in every mode."""
 
 _NOT_FOR: Mapping[str, Mapping[str, str]] = {
     "aiohttp": {
@@ -140,7 +140,7 @@ class Cell:
     """One scenario for one library."""
 
     modes: tuple[str, ...]
-    """The runners that it runs in; none where it does not apply."""
+    """The runners that it runs in; empty if it does not apply."""
     reason: str = ""
     """Why it does not apply."""
 
@@ -165,11 +165,10 @@ def cells_of(metafunc: pytest.Metafunc) -> dict[str, Cell]:
 
 
 def thinned(function: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Pairs of library and mode, without every second one of the twins.
+    """Drop every second pair of the twins.
 
-    httpx and httpx2 share their hooks, and so do sync and async code. Each mode of a scenario runs
-    for one of the two, which alternate from mode to mode and from scenario to scenario; where
-    there is one mode it runs for both.
+    httpx and httpx2 share their hooks, and so do sync and async code. So each mode of a scenario
+    runs for one of the two, alternating. A scenario with a single mode runs for both.
     """
     modes = list(dict.fromkeys(mode for library, mode in pairs if library in TWINS))
     if len(modes) < 2 or os.environ.get(ALL_PAIRS):

@@ -1,8 +1,7 @@
-"""The contract suite's axes: libraries, sync and async; and the instrumentation itself.
+"""Fixtures of the contract tests: each library, sync and async, and the instrumentation.
 
-Everything here goes through the package's public interface and the libraries' own, except
-`quick_watch`. Arguments of tests are the fixtures below and those of the folder above, which have
-the types.
+Except for `quick_watch`, they use public interfaces only. The arguments of tests have no types: see
+the fixtures here and in the folder above.
 """
 
 from collections.abc import Iterator
@@ -59,7 +58,7 @@ def lateness_of_one_test(measured_lateness: None) -> None:
 
 @pytest.fixture
 def library(request: pytest.FixtureRequest) -> Library:
-    """A client library, whichever has the scenario."""
+    """The client library that the scenario runs for."""
     return Library.load(request.param)
 
 
@@ -73,7 +72,7 @@ def server(request: pytest.FixtureRequest, listen: Listen) -> HTTP1Server | Grpc
 
 @pytest.fixture
 def http2_server(listen: Listen) -> HTTP2Server:
-    """An HTTP/2 server in cleartext, for clients that know beforehand."""
+    """An HTTP/2 server in cleartext, for clients with prior knowledge."""
     return listen(HTTP2Server)
 
 
@@ -104,9 +103,9 @@ def http2_pool(runner: Runner, library: Library, telemetry: Telemetry) -> PoolUn
 
 @pytest.fixture
 def quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The watch looks twenty times a second, not once, and allows a late timeout 0.2 s, not 1 s.
+    """Run the watch every 50 ms, not every second; allow a late timeout 0.2 s, not 1 s.
 
-    To be used before ``telemetry``.
+    Request it before ``telemetry``.
     """
     monkeypatch.setattr(watch, "INTERVAL", 0.05)
     monkeypatch.setattr(anomalies, "_GRACE", 200_000_000)
@@ -114,7 +113,7 @@ def quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def untouched() -> Iterator[Telemetry]:
-    """Providers in memory, with the instrumentation still off. It is off again in the end."""
+    """Providers in memory. The instrumentation is off before and after the test."""
     with in_memory() as telemetry:
         yield telemetry
 

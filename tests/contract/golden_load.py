@@ -55,7 +55,7 @@ class Play:
     silence: float = 0.1
     """Read timeout for servers that send no more, in seconds."""
     late: bool = False
-    """Whether the server missed that timeout before it was silent, so that the play is void."""
+    """Whether that timeout expired before the head, which makes the play invalid."""
     callers: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -402,7 +402,7 @@ def faults(play: Play, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def read(pool: Any, path: str) -> Any:
         gate = server.gate()
         exchange = play.send(pool, server.reply(path, Reply(end_after=gate)))
-        exchange.begin_read()  # unread for a while, it would be another leak
+        exchange.begin_read()  # an unread response would be another leak
         server.timeline.wait_for("head", path)
         return exchange, gate
 

@@ -67,7 +67,7 @@ def test_two_waiters_for_one_idle_connection_have_one_acquire_each(
 ):
     """httpcore 1.0.9 assigns it to both, and one queues again; httpcore2 reserves it for one.
 
-    Either way each has one acquire, up to the assignment that was not refused.
+    Either way, each has one acquire, which ends with the assignment that is not refused.
     """
     gates = [server.gate(), server.gate(), server.gate()]
     holder = pool_of_one.send(server.reply("/held", *(Reply(end_after=gate) for gate in gates)))
@@ -78,14 +78,14 @@ def test_two_waiters_for_one_idle_connection_have_one_acquire_each(
     gates[0].open()
     holder.read()
     server.timeline.wait_for("head", "/held", count=2)
-    # The loser has found out, and is in the queue again.
+    # The loser is in the queue again.
     wait_until(lambda: telemetry.current("queued") == 1, "one waiter left in the queue")
     wait_until(lambda: telemetry.value(semconv.REQUEUES) == library.assigns_twice)
     wait_until(lambda: any(waiter.answered for waiter in waiters))
     winner, loser = sorted(waiters, key=lambda waiter: not waiter.answered)
     winner.head()
     body = winner.begin_read()
-    # The connection was assigned to the loser last; what is read is the winner's all the same.
+    # The response is the winner's, although the connection was last assigned to the loser.
     wait_until(lambda: telemetry.current("reading") == 1, "the winner is reading")
     gates[1].open()
     body.result(60)
@@ -153,7 +153,7 @@ def test_request_may_end_before_its_assigning_thread_continues(
 def test_request_may_connect_before_the_first_thread_has_tracked_the_pool(
     pool, server, telemetry, monkeypatch
 ):
-    """Two threads send a pool's first requests at once. One looks for its connections first."""
+    """One thread looks for the pool's connections while another opens one."""
     looks, goes_on = threading.Event(), threading.Event()
     adopt = HttpcoreReader.adopt
 

@@ -59,7 +59,7 @@ def test_timeout_while_connecting_is_a_connect_timeout(pool, telemetry, timeout)
 def test_total_timeout_in_a_response_is_a_read_timeout(
     pool, runner, server, telemetry, monkeypatch, where
 ):
-    """The status is recorded if a head was received. The clock of the loop is put forward."""
+    """The status is recorded if a head was received. The test advances the loop's clock."""
     in_body = where == "in the body"
     delay = {"end_after" if in_body else "head_after": server.gate()}
     exchange = pool.send(server.reply("/", Reply(**delay)), total=120)
@@ -110,7 +110,7 @@ def test_limit_per_host_queues_requests_and_is_reported(runner, library, listen,
 
 
 def test_idle_connections_of_aiohttp_can_exceed_the_limit(pool_of_one, listen, telemetry):
-    """Those to other origins stay open."""
+    """Idle connections to other origins stay open."""
     servers = [listen(HTTP1Server) for _ in range(3)]
     exchanges = [pool_of_one.get(server.url()) for server in servers]
     assert_settled(telemetry, exchanges, new(), new(), new())
@@ -120,7 +120,7 @@ def test_idle_connections_of_aiohttp_can_exceed_the_limit(pool_of_one, listen, t
 
 
 def test_force_close_closes_the_connection_of_each_request(runner, library, server, telemetry):
-    """A connector that keeps nothing: a connection for each request, closed as agreed."""
+    """The connector keeps no idle connection, so this is a normal close."""
     pool = runner.pool(library, force_close=True, keepalive_expiry=None)
     exchanges = [pool.get(server.url()) for _ in range(2)]
     assert_settled(telemetry, exchanges, new(), new(), closed={"connection_close": 2})

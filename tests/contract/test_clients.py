@@ -27,7 +27,7 @@ def test_pool_of_a_clients_proxy_is_observed(runner, library, listen, server, te
 def test_set_up_through_a_clients_socks_proxy_is_observed(
     runner, library, listen, server, telemetry
 ):
-    """The client has a pool of a class of its own for it."""
+    """The client uses a separate pool class for SOCKS proxies."""
     proxy = listen(SOCKSProxy, tunnel_after=0.2)
     client = runner.client(library, proxy=proxy.origin.replace("http:", "socks5:"))
     assert_settled(telemetry, [client.get(server.url())], new())

@@ -41,7 +41,7 @@ UNSTEADY = ("gluellm.event_loop.", semconv.CHANNEL_TIME.name, semconv.HOOK_MISSI
 """Prefixes of names whose values depend on the machine or on the library's version."""
 
 CALL_TIME = semconv.SPAN_CALL_TIME.format(stage="")
-"""Prefix of attributes that are left out where they are less than 1 ms, which is up to chance."""
+"""Prefix of attributes that are omitted below 1 ms, which depends on the machine."""
 
 
 def _amount(value: float, exact: bool) -> str:

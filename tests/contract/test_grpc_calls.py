@@ -23,15 +23,15 @@ pytestmark = pytest.mark.only("grpc")
 
 @pytest.fixture
 def pool(runner: Runner, library: Library, server: GrpcServer, telemetry: Telemetry) -> Any:
-    """A channel that is ready. What it did until then is counted once."""
+    """A ready channel, which has already made one call."""
     pool = runner.pool(library)
     pool.get(server.url("/first"))
     assert telemetry.value(semconv.CHANNEL_CURRENT, channel="ready") == 1
     return pool
 
 
-def told(telemetry: Telemetry) -> dict[Any, int]:
-    """Calls by gRPC's status and the contract's error, without the one of the fixture."""
+def outcomes(telemetry: Telemetry) -> dict[Any, int]:
+    """Number of calls by gRPC status and error, without the fixture's call."""
     calls = telemetry.requests("rpc")
     calls["OK", None] -= 1
     return {key: count for key, count in calls.items() if count}
@@ -61,8 +61,8 @@ def test_unreadable_status_is_not_reported_as_a_cancellation(telemetry, pool, se
     monkeypatch.setattr(aio, "status_name", fails)
     exchange = pool.send(server.reply("/", Reply(failure=Failure.RESET_BEFORE_HEAD)))
     assert isinstance(exchange.failure(), grpc.RpcError)
-    wait_until(lambda: told(telemetry))
-    assert told(telemetry) == {(None, semconv.OTHER): 1}
+    wait_until(lambda: outcomes(telemetry))
+    assert outcomes(telemetry) == {(None, semconv.OTHER): 1}
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 1
 
 
@@ -98,7 +98,7 @@ def test_dropped_sync_stream_is_cancelled(runner, library, server, telemetry):
 
 
 def test_first_read_of_a_stream_awaits_its_head(runner, library, server, telemetry):
-    """An application that reads at once waits for the provider, and then reads on."""
+    """An application that reads at once waits for the head first, then for the body."""
     head, end = server.gate(), server.gate()
     url = server.reply("/", Reply(head_after=head, chunks=((end, b"a"),)))
     pool = runner.pool(library)
@@ -106,7 +106,7 @@ def test_first_read_of_a_stream_awaits_its_head(runner, library, server, telemet
     server.timeline.wait_for("request")
     wait_until(lambda: telemetry.current("awaiting_response") == 1)
     head.open()
-    if runner.mode != "sync":  # a sync stream tells nothing of its head
+    if runner.mode != "sync":  # a sync stream does not report its head
         wait_until(lambda: telemetry.current("reading") == 1)
     end.open()
     assert read.result(60) == b"a"
@@ -124,7 +124,7 @@ def test_streaming_requests_are_half_closed(runner, library, server, telemetry):
 
 
 def test_call_that_fails_before_it_is_sent_is_not_counted(runner, library, server, telemetry):
-    """A request that can't be serialized goes nowhere, and a closed channel takes none."""
+    """A closed channel refuses calls."""
     pool = runner.pool(library)
     pool.get(server.url())
     pool.close()
@@ -135,7 +135,7 @@ def test_call_that_fails_before_it_is_sent_is_not_counted(runner, library, serve
 
 
 def test_intercepted_call_has_one_lease(runner, library, server, telemetry):
-    """A call that is intercepted has one lease, in whatever object the application holds."""
+    """The application holds the interceptor's object, which has no lease of its own."""
     pool = runner.pool(library)
     pool.intercept()
     stream = pool.get(server.url())

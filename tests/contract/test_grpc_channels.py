@@ -167,7 +167,7 @@ FAST_RETRIES = [(f"grpc.{n}_reconnect_backoff_ms", 100) for n in ("initial", "mi
 
 
 def states(telemetry: Telemetry) -> dict[str, int]:
-    """Channels by state, those that have none left out."""
+    """Number of channels by state, without empty states."""
     return telemetry.by(semconv.CHANNEL_CURRENT, "channel")
 
 
@@ -240,7 +240,7 @@ def test_channel_is_idle_after_the_server_closes_its_connection(pool, runner, se
     if runner.mode != "sync":
         wait_until(lambda: states(telemetry) == {"idle": 1})
         assert 0.2 <= times(telemetry)["ready"] <= time.monotonic() - began
-    else:  # a call that is made before gRPC itself has noticed fails
+    else:  # a call made before gRPC has noticed fails
         core = pool.channel._channel
         wait_until(lambda: core.check_connectivity_state(False) == 0)  # idle
     pool.ask(server.url()).finish()
@@ -258,8 +258,8 @@ def test_times_in_states_sum_to_the_channels_life(pool, server, telemetry):
     assert_near(passed, time.monotonic() - began)
     ended = time.monotonic()
     pool.close()
-    told = times(telemetry)
-    alive = sum(told.values()) - told["shutdown"] - until_then
+    reported = times(telemetry)
+    alive = sum(reported.values()) - reported["shutdown"] - until_then
     assert ended - began <= alive <= time.monotonic() - before
     assert states(telemetry) == {"shutdown": 1}
 
@@ -269,12 +269,12 @@ def test_snapshot_of_a_channel_has_state_and_calls(pool, library, server, teleme
     exchange, gate = pool.hold(server, "/")
     wait_until(lambda: telemetry.current("unread") == 1)
     taken = snapshot()
-    (told,) = taken.pools
-    assert (told.library, told.channel_state) == ("grpc", "ready")
-    assert 0 <= (told.channel_state_age or 0) <= told.age
-    assert told.connections == ()
-    assert told.max_connections is None
-    (request,) = told.requests
+    (pool_now,) = taken.pools
+    assert (pool_now.library, pool_now.channel_state) == ("grpc", "ready")
+    assert 0 <= (pool_now.channel_state_age or 0) <= pool_now.age
+    assert pool_now.connections == ()
+    assert pool_now.max_connections is None
+    (request,) = pool_now.requests
     assert request.phase == "unread"
     assert request.held is not None
     assert request.connection is None

@@ -35,9 +35,9 @@ def pool(runner: Runner, library: Library, server: HTTP2Server) -> PoolUnderTest
 
 def streams(telemetry: Telemetry) -> tuple[float, float, float]:
     """Streams in use, their limit, and orphaned ones."""
-    told = telemetry.collect()
+    reported = telemetry.collect()
     active, limit, orphaned = (
-        sum(point.value for point in told[metric.name])
+        sum(point.value for point in reported[metric.name])
         for metric in (semconv.STREAM_ACTIVE, semconv.STREAM_MAX, semconv.STREAM_ORPHANED)
     )
     return active, limit, orphaned
@@ -86,12 +86,12 @@ def test_cancelled_request_leaves_an_orphaned_stream(telemetry, pool, server, in
     assert streams(telemetry) == (0, LIMIT, 1)
     gate.open()
     server.timeline.wait_for("body_end", "/held")
-    pool.get(server.url("/after"))  # whichever stream reads does so for all
+    pool.get(server.url("/after"))  # a reading stream reads for all streams
     assert streams(telemetry) == (0, LIMIT, 0)
 
 
 def test_early_close_leaves_an_orphaned_stream(telemetry, pool, server):
-    """A consumer that has read enough: answered, no error. The provider sends the rest in vain."""
+    """The request is answered without an error. The provider sends the rest in vain."""
     before = telemetry.phases()["unread"]
     exchange, gate = pool.hold(server)
     assert exchange.chunk() == b"ok"
@@ -129,7 +129,7 @@ def test_closed_pool_has_no_orphaned_streams(telemetry, pool, server):
 
 @pytest.mark.modes("sync", "asyncio", "trio")
 def test_phases_of_a_stream_are_those_of_an_http1_request(http2_pool, server, telemetry):
-    """A stream's phases are those of an HTTP/1.1 request; its connection's version is 2."""
+    """The connection's protocol version is 2."""
     answer, gate = server.gate(), server.gate()
     reply = Reply(head_after=answer, chunks=((0.0, b"a"), (gate, b"b")))
     first = http2_pool.send(server.reply("/", reply))
@@ -165,7 +165,7 @@ def test_request_without_a_free_stream_waits_after_its_acquire(http2_pool, liste
     server = listen(HTTP2Server, max_streams=1)
     first = http2_pool.get(server.url())
     holder, gate = http2_pool.stall(server, "/held")
-    waiter = http2_pool.send(server.url("/waiter"), pool=0.05)  # which this wait doesn't know
+    waiter = http2_pool.send(server.url("/waiter"), pool=0.05)  # does not apply to this wait
     wait_until(lambda: telemetry.current("stream_queued") == 1)
     assert streams(telemetry) == (1, 1, 0)
     assert telemetry.current("queued") == 0
@@ -184,7 +184,7 @@ def test_request_without_a_free_stream_waits_after_its_acquire(http2_pool, liste
 
 @pytest.mark.modes("asyncio", "trio")
 def test_cancelled_wait_for_a_stream_is_a_lease_without_a_status(http2_pool, listen, telemetry):
-    """It had its connection."""
+    """It had already acquired its connection."""
     server = listen(HTTP2Server, max_streams=1)
     first = http2_pool.get(server.url())
     holder, gate = http2_pool.hold(server)
@@ -222,7 +222,7 @@ def test_lost_connection_fails_all_its_streams(http2_pool, server, telemetry):
 # On asyncio no error reports a failed write: the loop notices later, in a read.
 @pytest.mark.modes("sync", "trio")
 def test_failed_acknowledgement_of_a_body_fails_the_request(http2_pool, library, server, telemetry):
-    """The data had come, and the reader's own write, of their acknowledgement, fails."""
+    """The body was received, but the reader cannot acknowledge it."""
     gate, passed, never = server.gate(), server.gate(), server.gate()
     exchange = http2_pool.send(server.reply("/", Reply(chunks=((gate, b"ok"),), end_after=never)))
     exchange.head()

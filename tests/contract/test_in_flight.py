@@ -19,9 +19,10 @@ from support.waiting import wait_until
 def test_requests_in_flight_at_instrument_continue_and_are_not_counted(
     runner, library, server, untouched
 ):
-    """Requests that began before go on undisturbed and unseen; the pool's next ones are seen.
+    """Requests that began before ``instrument()`` are not observed; the pool's later ones are.
 
-    They may be assigned their connection, be read and be closed after it: nothing goes negative.
+    Earlier requests may get their connection, be read and be closed after it: no count becomes
+    negative.
     """
     pool = runner.pool(library, max_connections=1)
     gates = [server.gate(), server.gate()]
@@ -152,7 +153,7 @@ def test_time_by_phase_does_not_fall_after_reinstrument(runner, library, server,
     exchange = pool.send(server.reply("/new", Reply(end_after=never)))
     exchange.head()
     exchange.close()
-    # The pool is seen again from then on, and with it what was counted for it before.
+    # The pool is observed again, so its earlier times are exported again.
     since = untouched.phases()
     assert since["unread"] >= max(before["unread"], 0.3)
     last = pool.send(server.url("/new"))

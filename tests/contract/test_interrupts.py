@@ -21,7 +21,7 @@ pytestmark = pytest.mark.modes("sync")
 
 
 class CtrlCError(BaseException):
-    """What the signal raises. Not KeyboardInterrupt, which would end the test run."""
+    """Raised by the signal handler: a KeyboardInterrupt would end the test run."""
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def interruptible() -> Iterator[None]:
 
 
 def interrupted(ready: Callable[[], bool], action: Callable[[], Any]) -> float:
-    """Run an action in the main thread, interrupt it once it is ready; seconds that it took."""
+    """Interrupt an action of the main thread once `ready()` holds; return its duration."""
     main = threading.main_thread().ident
     assert main is not None
 
@@ -56,7 +56,7 @@ def interrupted(ready: Callable[[], bool], action: Callable[[], Any]) -> float:
 
 
 def is_queued(telemetry: Telemetry) -> bool:
-    """Whether the main thread waits in the queue: a request enters it a moment earlier."""
+    """Whether the main thread waits. Its request counts as queued a moment earlier."""
     main = threading.main_thread().ident or 0
     return bool(
         telemetry.current("queued") and sys._current_frames()[main].f_code.co_name == "wait"

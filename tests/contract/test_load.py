@@ -24,9 +24,9 @@ def test_metrics_agree_with_the_clients_under_load(runner, library, server, tele
     check_load(runner.pool(library, max_connections=3), server, runner, telemetry)
 
 
-# Without cancelling, resets and read timeouts: on a shared connection httpcore 1.0.9 and httpcore2
-# 2.16.2 can lock up by themselves then, since a cancelled stream keeps its place. Without threads:
-# two that begin at once can send on one stream.
+# Without cancelling, resets and read timeouts: on a shared connection, they can deadlock httpcore
+# 1.0.9 and httpcore2 2.16.2, since a cancelled stream keeps its slot. Without threads: two that
+# begin at once can send on one stream.
 @pytest.mark.modes("asyncio", "trio")
 def test_metrics_agree_with_the_clients_under_load_on_http2(runner, library, listen, telemetry):
     """Requests are served or time out in the queue."""
@@ -37,7 +37,7 @@ def test_metrics_agree_with_the_clients_under_load_on_http2(runner, library, lis
 def check_load(
     pool: PoolUnderTest, server: Listener, runner: Runner, telemetry: Telemetry, broken: float = 0.3
 ) -> None:
-    """Run a load on a pool of three connections, and compare the metrics with what became of it.
+    """Run a load on a pool of three connections, and compare the metrics with the outcomes.
 
     ``broken`` is the share of requests that are reset or never answered.
     """
@@ -79,7 +79,7 @@ def check_load(
     assert statuses.get(None, 0) == answered[False]
     whole = sum(telemetry.phases().values())
     durations = sum(exchange.duration for exchange in exchanges)
-    late = len(exchanges) * LATENESS.beside(0)  # each of them was as late as the machine
+    late = len(exchanges) * LATENESS.beside(0)  # each can be late by as much as the machine
     assert whole == pytest.approx(durations, abs=0.1 * durations + late)
     created = telemetry.count(semconv.CONNECTION_CREATE_DURATION, error=None)
     assert telemetry.value(semconv.CONNECTION_OPENED) == created

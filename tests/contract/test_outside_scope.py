@@ -19,7 +19,7 @@ OUTSIDE = "outside the scope any_llm"
 
 @pytest.fixture
 def scoped(untouched: Telemetry, caplog: pytest.LogCaptureFixture) -> Iterator[Telemetry]:
-    """The instrumentation on for any-llm's calls, as it is by default."""
+    """The instrumentation with its default scope, calls of any-llm."""
     caplog.set_level(logging.INFO, LOGGER)
     instrument(untouched, scope="any_llm")
     yield untouched
@@ -27,9 +27,9 @@ def scoped(untouched: Telemetry, caplog: pytest.LogCaptureFixture) -> Iterator[T
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the log says of requests outside the scope."""
-    said = [record.getMessage() for record in caplog.records if record.name == LOGGER]
-    return [line for line in said if OUTSIDE in line]
+    """Log lines about requests outside the scope."""
+    messages = [record.getMessage() for record in caplog.records if record.name == LOGGER]
+    return [line for line in messages if OUTSIDE in line]
 
 
 def test_all_requests_outside_the_scope_are_logged_once(runner, library, server, scoped, caplog):
@@ -71,7 +71,7 @@ def test_nothing_is_logged_if_only_single_clients_are_instrumented(server, untou
 
 
 def test_requests_of_exporters_are_not_logged_as_outside_the_scope(server, scoped, caplog):
-    """Every program that exports would have the line otherwise."""
+    """Otherwise every program that exports over HTTP would log the line."""
     tracing = TracerProvider()
     exporter = OTLPSpanExporter(endpoint=server.url(), timeout=60)
     tracing.add_span_processor(BatchSpanProcessor(exporter))

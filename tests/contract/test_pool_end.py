@@ -13,13 +13,13 @@ from support.telemetry import Telemetry
 from support.waiting import PATIENCE, wait_until, wait_until_collected
 
 
-def close_as_it_is(pool: Any, runner: Runner) -> None:
-    """Close the library's own pool, whatever is under way in it."""
+def close_now(pool: Any, runner: Runner) -> None:
+    """Close the library's pool without waiting for requests in flight."""
     pool.raw.close() if runner.portal is None else runner.portal.call(pool.raw.aclose)
 
 
 def assert_at_the_server(telemetry: Telemetry) -> None:
-    """The one who queued is told as being there, and no longer as connecting."""
+    """The queued request now awaits its response and is no longer connecting."""
     wait_until(lambda: telemetry.current("awaiting_response") == 1, "the waiter is at the server")
     assert telemetry.current("connecting") == 0
 
@@ -27,7 +27,7 @@ def assert_at_the_server(telemetry: Telemetry) -> None:
 def test_closed_pool_that_serves_again_is_counted_as_before(pool, runner, server, telemetry):
     """httpcore accepts requests after ``close()``."""
     first = pool.get(server.url())
-    close_as_it_is(pool, runner)
+    close_now(pool, runner)
     second = pool.get(server.url())
     third = pool.get(server.url())
     assert_settled(telemetry, [first, second, third], new(), new(), reused())
@@ -53,7 +53,7 @@ def test_request_queued_before_close_is_served_by_a_later_connection(
     gate = server.gate()
     waiter = pool_of_one.send(server.reply("/queued", Reply(head_after=gate)))
     wait_until(lambda: pool_of_one.queued == 1)
-    close_as_it_is(pool_of_one, runner)
+    close_now(pool_of_one, runner)
     last = pool_of_one.send(server.url("/last"))
     server.timeline.wait_for("request", "/queued")
     assert_at_the_server(telemetry)
@@ -76,11 +76,11 @@ def test_request_queued_before_close_keeps_its_connection_after_a_second_close(
     wait_until(lambda: pool_of_one.queued == 1)
     second = pool_of_one.send(server.reply("/second", Reply(head_after=gate)))
     wait_until(lambda: pool_of_one.queued == 2)
-    close_as_it_is(pool_of_one, runner)
+    close_now(pool_of_one, runner)
     other = pool_of_one.send(server.url("/other"), pool=0.05)
     assert isinstance(other.failure(), library.raises("pool_timeout"))
     first.head()
-    close_as_it_is(pool_of_one, runner)
+    close_now(pool_of_one, runner)
     first.close()
     server.timeline.wait_for("request", "/second")
     assert_at_the_server(telemetry)
@@ -94,11 +94,11 @@ def test_request_queued_before_close_keeps_its_connection_after_a_second_close(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_connection_made_by_a_closed_pool_is_closed_once(pool_of_one, runner, server, telemetry):
-    """It was made for a queued request and stays in the pool's next use."""
+    """It was made for a queued request, and the pool's next request reuses it."""
     holder, _ = pool_of_one.hold(server)
     waiter = pool_of_one.send(server.url("/queued"))
     wait_until(lambda: pool_of_one.queued == 1)
-    close_as_it_is(pool_of_one, runner)
+    close_now(pool_of_one, runner)
     holder.close()
     waiter.finish()
     last = pool_of_one.get(server.url("/last"))
@@ -140,7 +140,7 @@ def test_garbage_collected_pool_ends_the_lease_of_its_open_response(
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
     assert all(telemetry.current(phase) == 0 for phase in semconv.PHASES)
     assert telemetry.count(semconv.LEASE_DURATION) == 1
-    # urllib3's responses close their connection themselves when they go.
+    # A garbage-collected response of urllib3 closes its connection itself.
     ended_by = "response_incomplete" if library.name == "urllib3" else "garbage_collected"
     assert telemetry.closed() == {ended_by: 1}
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0

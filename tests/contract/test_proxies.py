@@ -33,7 +33,7 @@ def proxied(
 
 
 def target(listen: Listen, kind: str, certificates: Certificates) -> HTTP1Server:
-    """The server behind: a tunnel is made for TLS only."""
+    """The server behind the proxy: only TLS needs a tunnel."""
     tls = certificates.server() if kind in ("tunnel", "socks-tls") else None
     return listen(HTTP1Server, tls=tls)
 

@@ -11,7 +11,7 @@ from support.waiting import wait_until
 
 
 def test_phases_follow_the_servers_schedule(pool, server, telemetry):
-    """The delay of the head is awaiting, of a chunk reading, and of the reader unread."""
+    """A late head counts as awaiting, a late chunk as reading, a late reader as unread."""
     answer, gate = server.gate(), server.gate()
     chunks = ((0.0, b"a"), (gate, b"b"))
     reply = Reply(head_after=answer, status=201, chunks=chunks, end_after=0.15)
@@ -67,7 +67,7 @@ def test_interim_response_is_not_the_answer(pool, server, telemetry):
 
 
 def test_exception_that_cuts_a_response_is_counted(pool, library, server, telemetry):
-    """It is no failure of the request. A reader that leaves without one cuts nothing."""
+    """The request does not fail. Closing a response without an exception is not counted."""
     for _ in range(2):
         left, _ = pool.hold(server, "/")
         assert left.chunk() == b"ok"

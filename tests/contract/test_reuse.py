@@ -31,9 +31,9 @@ def test_expired_connection_is_closed_with_its_reason(runner, library, server, t
 def test_connection_evicted_below_the_keepalive_limit_has_its_reason(
     runner, library, listen, telemetry
 ):
-    """httpcore2 may evict where it keeps fewer idle connections than the pool has in all.
+    """httpcore2 evicts an idle connection if the pool is full.
 
-    httpcore 1.0.9 keeps no idle one in a full pool, so it closes it for the limit, and earlier.
+    httpcore 1.0.9 keeps no idle connection in a full pool: it closes it earlier, for the limit.
     """
     here, there, elsewhere = listen(HTTP1Server), listen(HTTP1Server), listen(HTTP1Server)
     pool = runner.pool(library, max_connections=2, max_keepalive_connections=1)

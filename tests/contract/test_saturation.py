@@ -1,4 +1,4 @@
-"""More requests than connections or streams: at every moment the metrics say who waits.
+"""More requests than connections or streams: the metrics always count the waiting ones.
 
 The metrics are read at every turn of the event loop, and by a thread that does nothing else.
 """
@@ -117,7 +117,7 @@ def test_waiters_are_queued_until_a_connection_takes_them(runner, library, serve
             left = WAITERS - number - 1
             wait_until(lambda left=left: telemetry.current("queued") == max(left, 0))  # type: ignore[misc]
             if left == 1:
-                # Every reading so far had at least one request that waited, and was read as such.
+                # Every reading so far counted at least one waiting request as queued.
                 assert readings.fewest("queued") >= 1
     for body in bodies:
         body.result(60)
@@ -132,7 +132,7 @@ def test_waiters_are_queued_until_a_connection_takes_them(runner, library, serve
 def test_requests_that_enter_together_are_queued_until_taken(
     pool_of_one, runner, server, telemetry
 ):
-    """httpcore 1.0 assigns it to each of them at once, and the first one may be overtaken."""
+    """httpcore 1.0 assigns the connection to all at once, and the first may be overtaken."""
     gate = server.gate()
     url = server.reply("/", Reply(), Reply(head_after=gate), Reply(head_after=0.002))
     exchanges = [pool_of_one.get(url)]

@@ -40,7 +40,7 @@ def test_instrumented_client_has_the_given_name(runner, library, server, untouch
 @pytest.mark.only("httpx", "httpx2", "aiohttp", "urllib3")
 @pytest.mark.usefixtures("untouched")
 def test_last_client_that_is_uninstrumented_ends_the_observation(runner, library):
-    """Although the application keeps it."""
+    """The application still has a reference to the client."""
     client = runner.client(library)
     GlueLLMInstrumentor().instrument_client(client.raw)
     snapshot()

@@ -49,7 +49,7 @@ def test_retries_belong_to_one_set_up(runner, library, telemetry):
 def test_connections_over_a_unix_socket_have_the_origin_of_the_request(
     runner, library, listen, telemetry, tmp_path
 ):
-    """A Unix socket's connections are like any other's, at the origin as asked for."""
+    """The origin is that of the URL, not the path of the socket."""
     path = tmp_path / "socket"
     server = listen(HTTP1Server, unix_path=path)
     pool = runner.pool(library, uds=str(path))

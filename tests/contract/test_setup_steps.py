@@ -1,6 +1,6 @@
-"""Steps of establishing a connection: one of them is slow, and its time is in that step.
+"""Steps of establishing a connection: the time of a slow step is recorded for that step.
 
-The delay of a name is below the pool and below the library: in the system's resolver.
+Names are delayed below the library, in the system's resolver.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.modes("sync", "asyncio", "trio")
 
 @pytest.fixture
 def slow_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system takes a while to resolve a name, to one address. To be used before telemetry."""
+    """Delay the system's resolver for `NAME`. Request it before ``telemetry``."""
     original = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
@@ -72,7 +72,7 @@ def assert_steps(telemetry: Telemetry, **expected: float) -> None:
 
 
 def test_slow_name_is_in_resolve(slow_name, runner, library, listen, telemetry):
-    """Its span and ``network.type`` as well."""
+    """The span has the step's time and ``network.type``."""
     server = listen(HTTP1Server)
     pool = runner.pool(library)
     pool.get(named(server.url()))
@@ -129,7 +129,7 @@ def test_slow_socks_proxy_is_in_proxy_or_not_shown(
 def get_without_a_thread(
     runner: Runner, pool: PoolUnderTest, url: str, telemetry: Telemetry
 ) -> float:
-    """Send a request while the only thread of the loop's executor is busy; seconds of that."""
+    """Send a request while the executor's only thread is busy; return the seconds of the wait."""
     free = threading.Event()
 
     async def fill() -> None:
@@ -151,7 +151,7 @@ def get_without_a_thread(
 @pytest.mark.modes("asyncio")
 @pytest.mark.all_pairs
 def test_wait_for_a_thread_is_separate_from_resolving(runner, library, listen, telemetry):
-    """Snapshot and finding have it apart; the metric counts it as ``resolve``."""
+    """Snapshots and findings separate the two; the metric counts both as ``resolve``."""
     server = listen(HTTP1Server)
     url = named(server.url())
     waited = get_without_a_thread(runner, runner.pool(library), url, telemetry)
@@ -190,7 +190,7 @@ def test_slow_resolver_and_full_executor_have_findings_of_their_own(
 
 @pytest.mark.modes("asyncio")
 def test_uvloop_resolves_in_threads_of_its_own(library, listen, telemetry):
-    """The name is resolved in C, so that nothing here can delay it, and its threads are hidden."""
+    """uvloop resolves in C: the test cannot delay it, and its threads are not observed."""
     uvloop = pytest.importorskip("uvloop")
     server = listen(HTTP1Server, setup_after=DELAY)
     with start_blocking_portal("asyncio", {"loop_factory": uvloop.new_event_loop}) as portal:
@@ -208,7 +208,7 @@ def test_uvloop_resolves_in_threads_of_its_own(library, listen, telemetry):
 
 @pytest.mark.parametrize("error", [None, "name_resolution_error"])
 def test_full_metrics_have_the_look_up(slow_name, runner, library, listen, untouched, error):
-    """An address needs none. A name has one for each connection, failed ones included."""
+    """An address needs none. A name is looked up once per connection, also if it fails."""
     instrument(untouched, metrics="full")
     server = listen(HTTP1Server)
     pool = runner.pool(library)
@@ -228,7 +228,7 @@ def test_full_metrics_have_the_look_up(slow_name, runner, library, listen, untou
 
 
 def test_resolvers_are_restored_and_keep_nothing(runner, library, listen, untouched):
-    """The functions are the process's own, and a hook refers to no pool."""
+    """``uninstrument()`` restores the functions, and no hook refers to a pool."""
     original = socket.getaddrinfo, vars(asyncio.BaseEventLoop)["getaddrinfo"]
     instrument(untouched)
     server = listen(HTTP1Server)
@@ -250,7 +250,7 @@ def test_resolvers_are_restored_and_keep_nothing(runner, library, listen, untouc
 def test_resolver_without_its_hook_costs_that_step_only(
     slow_name, monkeypatch, runner, library, listen, untouched, how
 ):
-    """The set-up is timed as before. On trio the blocking function below is still seen."""
+    """The set-up is timed as before. On trio, the blocking function below is still observed."""
     asyncios, trios = anyio._backends._asyncio.AsyncIOBackend, trio._highlevel_open_tcp_stream
     other = {"asyncio": asyncios.getaddrinfo, "trio": trios.getaddrinfo}[runner.mode]
     if how == "gone":

@@ -37,14 +37,14 @@ def pool(
 
 
 def begin(pool: PoolUnderTest, url: str, server: Listener, count: int = 2) -> list[Exchange]:
-    """Requests that wait for one set-up, which the first one has begun."""
+    """Send requests that wait for one set-up, which the first one has begun."""
     first = pool.send(url)
     server.timeline.wait_for("accept")
     return [first, *(pool.send(url) for _ in range(count - 1))]
 
 
 def let_in(server: Any, first: Exchange) -> float:
-    """Let the handshakes go on, once the first request has waited for a while; return when."""
+    """Continue the handshakes after the first request has waited 0.2 s; return the time."""
     wait_until(lambda: time.monotonic() > first.entered + 0.2)
     opened = time.monotonic()
     server.setup_after.open()
@@ -104,8 +104,8 @@ def test_second_request_sets_up_after_the_first_failed(pool, runner, library, se
     failed_after = telemetry.total(semconv.CONNECTION_CREATE_DURATION, error="connect_timeout")
     assert_near(failed_after, hasty.duration)
     succeeded = telemetry.total(semconv.CONNECTION_CREATE_DURATION, error=None)
-    # It begins when the first one fails, which the client notices a moment later, and ends when
-    # the client notices that it is secured.
+    # The second set-up begins when the first one fails, which the client notices a moment later,
+    # and ends when the client notices that it is secured.
     shortest = server.timeline.at("secured") - max(hasty.left, patient.entered)
     longest = patient.left - hasty.entered
     if runner.mode != "sync":  # a thread may begin before the failure of another is recorded
@@ -183,7 +183,7 @@ def test_requests_queue_again_if_a_shared_connection_is_http1(
     for exchange in (first, second):
         exchange.finish()
     assert_settled(telemetry, [first, second], new(), new())
-    # Up to the assignment that was not refused.
+    # The acquire ends with the assignment that was not refused.
     refused = server.timeline.at("secured", nth=0) - second.entered
     assert_near(telemetry.total(semconv.ACQUIRE_DURATION), refused)
     assert telemetry.value(semconv.OPEN_CONNECTIONS, version="1.1", state="idle") == 2

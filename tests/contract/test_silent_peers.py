@@ -1,4 +1,4 @@
-"""Each library's sockets: what the watch finds out about peers that send nothing."""
+"""What the watch detects about peers that send nothing, for each library's sockets."""
 
 import threading
 from typing import Any
@@ -42,8 +42,8 @@ def lost() -> list[Any]:
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
-def test_nothing_is_claimed_of_a_provider_that_thinks(pool, server, telemetry):
-    """Neither before the head nor within the body. The metric starts with the first silence."""
+def test_peer_of_a_slow_response_is_not_reported_as_lost(pool, server, telemetry):
+    """The peer is unknown before the head and within the body, and not reported as lost."""
     pool.get(server.url())
     assert silent(telemetry) == {}
     check_soon()

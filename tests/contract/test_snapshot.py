@@ -30,7 +30,7 @@ EVERY = 0.003
 
 
 def check(taken: Snapshot) -> None:
-    """What has to hold at any moment."""
+    """Assert what must hold at any moment."""
     for pool in taken.pools:
         assert pool.max_connections is not None
         counted = pool.active + pool.idle + pool.connecting
@@ -58,19 +58,19 @@ def check(taken: Snapshot) -> None:
 
 
 def ended(taken: Snapshot) -> int:
-    """Requests that are over, by the snapshot."""
+    """Number of ended requests in the snapshot."""
     return sum(o.count for total in taken.totals for g in total.origins for o in g.outcomes)
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
 def test_snapshot_from_another_thread_under_load_is_consistent(runner, library, server, telemetry):
-    """One after the other, while requests come, wait, time out and go."""
+    """Snapshots are taken while requests begin, wait, time out and end."""
     check_under_load(runner.pool(library, max_connections=MAXIMUM), server, telemetry)
 
 
 @pytest.mark.modes("asyncio", "trio")
 def test_snapshot_under_load_on_http2_is_consistent(runner, library, http2_server, telemetry):
-    """The same with streams that share connections.
+    """Streams share connections.
 
     Not with threads: httpcore lets two that begin at once send on one stream. One waits forever.
     """
@@ -79,7 +79,7 @@ def test_snapshot_under_load_on_http2_is_consistent(runner, library, http2_serve
 
 
 def check_under_load(pool: PoolUnderTest, server: Listener, telemetry: Telemetry) -> None:
-    """Take snapshots in a thread of their own, as fast as they come."""
+    """Take snapshots in another thread, as fast as possible."""
     url = server.reply("/", Reply(head_after=0.005, end_after=0.005))
     over = threading.Event()
     failed: list[BaseException] = []
@@ -110,7 +110,7 @@ def check_under_load(pool: PoolUnderTest, server: Listener, telemetry: Telemetry
         watching.join(60)
     assert not failed, failed
     assert taken
-    # In the end it is exact, whether a collection comes in between or not.
+    # The final counts are exact, before and after a collection.
     for _ in range(2):
         assert ended(snapshot()) == ROUNDS * AT_ONCE
         assert telemetry.value(semconv.REQUESTS) == ROUNDS * AT_ONCE
@@ -119,9 +119,9 @@ def check_under_load(pool: PoolUnderTest, server: Listener, telemetry: Telemetry
 
 @pytest.fixture
 def interrupted() -> Iterator[list[BaseException | None]]:
-    """Every few milliseconds a signal handler takes a snapshot, wherever the main thread is.
+    """Take a snapshot in a signal handler every few milliseconds.
 
-    The list has an entry for each; those that failed or took long have the error.
+    The list has one entry for each snapshot: None, or the error if it failed or took too long.
     """
     results: list[BaseException | None] = []
     over = False
@@ -172,7 +172,7 @@ def test_snapshot_works_in_a_signal_handler_of_an_async_program(
     runner, library, server, telemetry, interrupted
 ):
     """The event loop runs in the main thread, as it does in most programs."""
-    assert runner.mode == "sync"  # it is in nobody's way
+    assert runner.mode == "sync"  # so the runner has no event loop
     url = server.reply("/", Reply(head_after=0.001, end_after=0.001))
     requests = 0
 
@@ -234,15 +234,15 @@ def test_snapshot_keeps_no_pool_alive(runner, library, server, telemetry):
 
 
 def test_snapshot_has_connections_and_requests_with_their_states(pool_of_one, server, telemetry):
-    """A connection that is read from, a request in the queue, and what they wait for."""
+    """One connection is being read from, and one request is queued."""
     holder, gate = pool_of_one.hold(server)
     holder.begin_read()
     wait_until(lambda: telemetry.current("reading") == 1)
     waiter = pool_of_one.send(server.url("/waiter"), pool=30)
     wait_until(lambda: telemetry.current("queued") == 1)
-    (told,) = snapshot().pools
-    assert (told.active, told.idle, told.connecting) == (1, 0, 0)
-    reading, queued = told.requests
+    (found,) = snapshot().pools
+    assert (found.active, found.idle, found.connecting) == (1, 0, 0)
+    reading, queued = found.requests
     assert (reading.phase, reading.connection) == ("reading", 0)
     assert (queued.phase, queued.connection, queued.pool_timeout) == ("queued", None, 30)
     assert queued.held is None

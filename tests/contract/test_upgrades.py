@@ -14,7 +14,7 @@ WEBSOCKET, HTTP = ("websocket", None, "active"), (None, "1.1", "active")
 
 
 class Switching(Listener):
-    """Switches to whatever protocol it is asked for, and then waits for the client to go."""
+    """Switches to the requested protocol, then waits until the client closes."""
 
     async def serve(
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -29,12 +29,12 @@ class Switching(Listener):
 
 
 def asking_for(protocol: str) -> tuple[tuple[str, str], ...]:
-    """The headers of a request that wants to go on in another protocol."""
+    """Headers of a request to switch to another protocol."""
     return (("Connection", "Upgrade"), ("Upgrade", protocol))
 
 
 def protocols() -> list[str]:
-    """Of the connections in the snapshot."""
+    """Protocols of the connections in the snapshot."""
     return [connection.protocol for pool in snapshot().pools for connection in pool.connections]
 
 

@@ -69,7 +69,7 @@ def test_closed_pool_refuses_requests(pool, server, telemetry):
 def test_manager_drops_the_least_recently_used_pool_beyond_num_pools(
     runner, library, listen, telemetry
 ):
-    """One pool for each origin, and no more than ``num_pools``: the first one goes."""
+    """A manager has one pool per origin, and at most ``num_pools``."""
     here, there = listen(HTTP1Server), listen(HTTP1Server)
     pool = runner.pool(library, num_pools=1)
     pool.call(here.url())
@@ -83,7 +83,7 @@ def test_manager_drops_the_least_recently_used_pool_beyond_num_pools(
 
 
 def test_forwarding_proxy_serves_many_origins_with_one_pool(runner, library, listen, telemetry):
-    """Each request has the origin that it asks for, on a connection that they share."""
+    """Each request has the origin of its URL, although they share a connection."""
     proxy = listen(HTTP1Server)
     pool = runner.pool(library, proxy=proxy.origin)
     for host in ("one.test", "other.test:8080"):
@@ -101,7 +101,7 @@ def test_forwarding_proxy_serves_many_origins_with_one_pool(runner, library, lis
 def test_wait_is_counted_if_another_request_takes_the_free_connection(
     runner, library, server, telemetry, taken
 ):
-    """A thread that only gets no CPU needs as long, and has not waited for the pool."""
+    """A thread that only lacks the CPU takes as long, but does not wait for the pool."""
     server.reply("/slow", Reply(head_after=0.1))
 
     class Queue(queue.LifoQueue[Any]):
@@ -287,7 +287,7 @@ def test_invalid_chunk_is_a_protocol_error(pool, library, listen, telemetry):
 
 
 def test_response_closed_by_another_thread_during_a_read_ends_once(pool, server, telemetry):
-    """The read ends with whatever the library makes of it, and the request ends once."""
+    """The read ends with an exception of any type, and the request ends once."""
     response = pool.open(server.reply("/", Reply(end_after=server.gate())))
     failures: list[BaseException] = []
 
@@ -318,18 +318,18 @@ def test_pauses_between_lines_are_unread_time(pool, server, telemetry):
 
 @pytest.fixture(params=["before", "after"])
 def traced(request: pytest.FixtureRequest, untouched: Telemetry) -> Iterator[Telemetry]:
-    """OpenTelemetry's own instrumentation of urllib3, installed before ours and after it."""
+    """OpenTelemetry's urllib3 instrumentation, installed before or after this package's."""
 
-    def theirs() -> None:
+    def instrument_urllib3() -> None:
         URLLib3Instrumentor().instrument(
             tracer_provider=untouched.tracer_provider, meter_provider=untouched.meter_provider
         )
 
     if request.param == "before":
-        theirs()
+        instrument_urllib3()
     instrument(untouched, span_min_duration=0.0)
     if request.param == "after":
-        theirs()
+        instrument_urllib3()
     yield untouched
     URLLib3Instrumentor().uninstrument()
     GlueLLMInstrumentor().uninstrument()
@@ -346,7 +346,7 @@ def test_each_retry_is_a_request(pool, server, telemetry):
 
 
 def test_back_off_between_retries_is_not_counted(pool, telemetry):
-    """Nothing is in the pool between two attempts."""
+    """No request is in the pool between two attempts."""
     retries = urllib3.Retry(connect=2, backoff_factor=0.2)
     exchange = pool.send_with(refused_url(), retries=retries)
     exchange.failure()
@@ -360,7 +360,7 @@ def test_back_off_between_retries_is_not_counted(pool, telemetry):
 def test_pause_for_retry_after_is_counted_as_far_as_urllib3_sleeps(
     pool, server, telemetry, respected
 ):
-    """Nothing is in the pool meanwhile. The pause shows while it lasts."""
+    """No request is in the pool meanwhile. The pause is reported while it lasts."""
     reply = Reply(status=503, headers=(("Retry-After", "3600"),))
     url = server.reply("/", reply, Reply())
 
@@ -369,10 +369,10 @@ def test_pause_for_retry_after_is_counted_as_far_as_urllib3_sleeps(
         return [sum(total.get((what,), 0) for total in totals) for what in ("pauses", "paused")]
 
     class OwnRetry(urllib3.Retry):
-        """An application that waits shorter than the provider asks for."""
+        """Wait less than the provider asks for."""
 
         def get_retry_after(self, response):
-            if pauses()[0]:  # urllib3 asks again in the pause
+            if pauses()[0]:  # urllib3 calls this again during the pause
                 held.append(seen.wait(60))
             return super().get_retry_after(response) and 0.5
 

@@ -21,13 +21,13 @@ pytestmark = pytest.mark.usefixtures("quick_watch")
 
 
 def anomalies(telemetry: Telemetry) -> dict[Any, int]:
-    """Anomalies by kind; what is 0 is left out."""
+    """Number of anomalies by kind, without zeros."""
     return telemetry.by(semconv.ANOMALIES, "anomaly")
 
 
 @pytest.mark.modes("sync", "asyncio", "trio")
 def test_full_pool_has_no_anomaly(runner, library, server, telemetry):
-    """A waiter within its timeout, a connection that a slow request has, an idle one elsewhere."""
+    """A request waits within its timeout, one is slow, another pool has an idle connection."""
     pool = runner.pool(library, max_connections=1)
     slow = pool.send(server.reply("/slow", Reply(head_after=0.6)))
     server.timeline.wait_for("request", "/slow")
@@ -54,7 +54,7 @@ def test_blocked_loop_is_reported_as_late(runner, library, server, telemetry):
         runner.portal.call(time.sleep, BLOCK)
         return telemetry.value(semconv.EVENT_LOOP_LAG_PEAK) >= BLOCK / 2
 
-    # The watch starts the timer when it looks first.
+    # The watch starts the timer in its first pass.
     wait_until(blocked)
     for metric in (semconv.EVENT_LOOP_LAG_PEAK, semconv.EVENT_LOOP_LATE_TIME):
         (point,) = telemetry.points(metric)
@@ -81,7 +81,7 @@ THRESHOLD = 60.0
 
 @pytest.fixture
 def watched(untouched: Telemetry) -> Telemetry:
-    """The instrumentation on, with a threshold for leaks that only its clock reaches."""
+    """The instrumentation, with a leak threshold that only the test's clock reaches."""
     instrument(untouched, leak_threshold=THRESHOLD)
     return untouched
 
@@ -147,7 +147,7 @@ def test_leak_is_detected_on_a_connection_from_before_instrument(
 @pytest.mark.only("grpc")
 @pytest.mark.modes("asyncio")
 def test_dropped_async_stream_is_a_leak(watched, clock, runner, library, server):
-    """grpc.aio keeps it beyond the server's end, as after a ``break`` in a loop."""
+    """grpc.aio keeps a call that was left by ``break``, even after the server has ended it."""
     pool = runner.pool(library)
     dropped, end = pool.hold(server)
     dropped.abandon()
