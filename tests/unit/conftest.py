@@ -1,4 +1,4 @@
-"""What tests of pools, diagnosis and telemetry begin with."""
+"""Fixtures for tests of pools, diagnosis and telemetry."""
 
 import pytest
 

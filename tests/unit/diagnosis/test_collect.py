@@ -1,4 +1,4 @@
-"""From leases by hand to a snapshot: what it holds, and what of it is counted, once."""
+"""Snapshots of leases: their contents, and that each request counts once."""
 
 import errno
 import gc
@@ -76,7 +76,7 @@ def test_snapshot_has_a_pools_limits_and_age(scene):
 
 
 def test_snapshot_has_the_times_of_requests_that_ended_just_now(scene):
-    """They wait in the outbox for the next collection. What is in flight is not among them."""
+    """They wait in the outbox for the next collection. Requests in flight are not among them."""
     lease = scene.acquire()
     scene.clock.advance(2)
     scene.serve(lease)
@@ -127,7 +127,7 @@ def test_snapshot_has_each_connection(scene):
 
 
 def test_snapshot_has_each_request(scene):
-    """Its phase, its ages, its connection and whose it is."""
+    """Its phase, ages, connection and call."""
     record = scene.connection(established=True)
     scene.pool.views = [ConnectionView(record, "active", True, None)]
     lease = scene.enter(Call("groq", "llama", "chat", find(), "id-1"))
@@ -152,7 +152,7 @@ def test_snapshot_has_each_request(scene):
 
 
 def test_request_without_a_listed_connection_has_its_ages(scene):
-    """Queued since it entered, however often it was refused one; held, but of one not listed."""
+    """A requeued request is queued since it entered; a connection may be unlisted."""
     lease = scene.enter()
     for _ in range(3):
         scene.tracker.waiting(lease, 5.0)
@@ -162,14 +162,14 @@ def test_request_without_a_listed_connection_has_its_ages(scene):
     (request,) = only_pool(take(scene)).requests
     assert (request.phase, request.phase_age) == ("queued", 6.0)
     assert (request.held, request.connection, request.provider) == (None, None, "openai")
-    # One that has ended is left out, though a finalizer has yet to take it off the list.
+    # An ended request is left out, although a finalizer has not removed it yet.
     lease.ended_at = scene.clock()
     scene.acquire()
     (request,) = only_pool(take(scene)).requests
     assert (request.held, request.connection) == (0.0, None)
 
 
-def test_lease_that_is_refused_during_the_snapshot_has_no_held_time(scene):
+def test_held_time_is_consistent_if_the_lease_is_refused_during_the_snapshot(scene):
     account = Account(scene.registry)  # reads the leases as well
     scene.refuse_meanwhile()
     scene.clock.advance(3)
@@ -184,11 +184,11 @@ def test_pool_that_can_not_be_read_is_left_out(scene):
     assert only_pool(take(scene)).name == "openai"
 
 
-# What was counted
+# Counts
 
 
 def test_requests_in_the_outbox_are_counted_once(scene):
-    """A request is there twice, answered and ended, and may be drained in between."""
+    """A request is in the outbox twice, answered and ended, and can be drained in between."""
     first, second = serve(scene), serve(scene)
     items = scene.registry.outbox.items
     assert list(items) == [first, first, second, second]
@@ -203,14 +203,14 @@ def test_outbox_drained_during_the_snapshot_counts_once(scene, first):
     """A collection in another thread drains it while the ledger is read."""
     serve(scene)
     serve(scene)
-    work_off = scene.work_off
+    drain = scene.drain
 
     class Busy(dict[Any, int]):
         def items(self):
             if first:
-                work_off()
+                drain()
             found = tuple(super().items())
-            work_off()
+            drain()
             return found
 
     scene.origin.requests = Busy(scene.origin.requests)
@@ -218,7 +218,7 @@ def test_outbox_drained_during_the_snapshot_counts_once(scene, first):
 
 
 def test_running_and_suppressed_requests_are_not_outcomes(scene):
-    """The one is yet to end, the other counts in the state only."""
+    """One has not ended, the other counts in the state only."""
     running = scene.acquire()
     scene.tracker.answered(running, 200)
     suppressed = scene.acquire()
@@ -264,7 +264,7 @@ def test_first_streams_among_short_answers_are_sampled(scene):
 
 
 def test_later_answers_of_a_burst_are_sampled_as_well(scene):
-    """The first ones are the short ones."""
+    """The first answers of a burst are the short ones."""
     for pause in (10.0, *[0.01] * 9) * 40:
         scene.clock.advance(pause)
         scene.serve(scene.acquire())
@@ -282,7 +282,7 @@ def test_failures_in_the_outbox_are_counted(scene):
     scene.clock.advance(130)
     scene.tracker.failed(broken, "read_error")
     before = only_origin(take(scene))
-    scene.work_off()
+    scene.drain()
     after = only_origin(take(scene))
     assert before == after
     assert before.timeouts == {"pool": 1, "connect": 0, "read": 0, "write": 0}
@@ -290,19 +290,19 @@ def test_failures_in_the_outbox_are_counted(scene):
 
 
 def test_outcomes_of_a_snapshot_are_bounded_like_those_of_a_collection(scene):
-    """A server that answers with ever new statuses makes no further keys."""
+    """A server that keeps answering with new statuses adds no keys."""
     scene.registry.ledgers.outcomes.left = 1
     for status in range(400, 410):
         lease = scene.acquire()
         scene.tracker.answered(lease, status)
         scene.tracker.released(lease)
     before = outcomes(take(scene))
-    scene.work_off()
+    scene.drain()
     assert before == outcomes(take(scene)) == {(400, None): 1, (None, "_OTHER"): 9}
 
 
 def test_snapshot_leaves_the_durations_to_the_collection(scene):
-    """It counts what has ended, passes records over and takes nothing from the outbox."""
+    """It counts ended requests, skips records and takes nothing from the outbox."""
     record = (object(), 1.0, {}, None)
     scene.registry.outbox.put(record)
     lease = serve(scene)
@@ -312,7 +312,7 @@ def test_snapshot_leaves_the_durations_to_the_collection(scene):
 
 
 def test_totals_outlive_the_pool(scene):
-    """What a pool did is known when it is gone."""
+    """Counts remain after the pool is collected."""
     serve(scene)
     scene.pool = None
     gc.collect()
@@ -374,7 +374,7 @@ def test_snapshot_has_what_affects_the_processs_pools(scene, monkeypatch):
 
 
 def test_number_of_descriptors_is_known_where_none_is_free(scene, monkeypatch):
-    """Listing them needs one more."""
+    """Listing them needs a free one."""
     limit = take(scene).process.descriptor_limit
 
     def full(_path):
@@ -384,11 +384,11 @@ def test_number_of_descriptors_is_known_where_none_is_free(scene, monkeypatch):
     assert take(scene).process.open_descriptors == limit
 
 
-# What a snapshot is
+# Calls
 
 
 def test_limiter_has_the_waits_of_calls_by_provider(scene):
-    """Those that wait now and that have waited. One that passes at once has not."""
+    """It counts calls that wait and that have waited, not those that pass at once."""
     call = scene.registry.calls.begin("gluellm", "chat", "openai")
     call.start()
     found = [*take(scene).process.calls]

@@ -22,7 +22,7 @@ SECOND = 10**9
 
 
 class Clock:
-    """Monotonic nanoseconds that pass only when a test says so."""
+    """Monotonic nanoseconds that only a test advances."""
 
     def __init__(self, seconds: float = 1000.0) -> None:
         self.now = round(seconds * SECOND)
@@ -36,7 +36,7 @@ class Clock:
 
 
 class FakePool:
-    """What a tracker needs of a pool: that it can be referred to weakly, and read."""
+    """A pool as trackers need it: it can be referred to weakly, and be read."""
 
     def __init__(self, maximum: int | None = 10, idle_maximum: int | None = 5) -> None:
         self.maximum = maximum
@@ -94,21 +94,21 @@ class Recorder(PoolObserver):
         """The events so far, in order."""
         return [name for name, _ in self.events]
 
-    def told(self, name: str) -> list[tuple[Any, ...]]:
+    def args(self, name: str) -> list[tuple[Any, ...]]:
         """The arguments of each event of this name."""
         return [arguments for event, arguments in self.events if event == name]
 
 
-def _writes_down(event: str) -> Callable[..., None]:
+def _recording(event: str) -> Callable[..., None]:
     return lambda self, *arguments: self.events.append((event, arguments))
 
 
 for _event in [name for name in vars(PoolObserver) if not name.startswith("_")]:
-    setattr(Recorder, _event, _writes_down(_event))
+    setattr(Recorder, _event, _recording(_event))
 
 
 class Scene:
-    """A registry with one tracked fake pool on a fake clock, and the steps of a request's way."""
+    """A registry with one tracked fake pool on a fake clock, and the steps of a request."""
 
     def __init__(self, *observers: PoolObserver, **settings: Any) -> None:
         self.clock = Clock()
@@ -131,11 +131,11 @@ class Scene:
         return self.registry.track(pool, read, owner=owner, library="httpx2")
 
     def enter(self, call: Call | None = None) -> Lease:
-        """A request that the pool has taken into its list."""
+        """Begin a request."""
         return self.tracker.begin(b"api.test", None, b"https", call)
 
     def queue(self, timeout: float | None = None, call: Call | None = None) -> Lease:
-        """A request that waits for a connection."""
+        """Begin a request that waits for a connection."""
         lease = self.enter(call)
         self.tracker.waiting(lease, timeout)
         return lease
@@ -152,13 +152,13 @@ class Scene:
     def acquire(
         self, connection: TrackedConnection | None = None, call: Call | None = None
     ) -> Lease:
-        """A request that was given a connection at once, an idle one where none is named."""
+        """Begin a request that gets a connection at once, by default a new idle one."""
         lease = self.enter(call)
         self.tracker.assigned(lease, connection or self.connection(established=True))
         return lease
 
     def refuse_meanwhile(self) -> None:
-        """A request that another thread takes back as soon as its ``acquired_at`` is read."""
+        """Begin a request that another thread requeues as soon as its ``acquired_at`` is read."""
 
         class Refused(Lease):
             def __getattribute__(self, name: str) -> object:
@@ -174,18 +174,18 @@ class Scene:
         self.tracker.leases[lease] = None
 
     def serve(self, *leases: Lease) -> None:
-        """Answer and end them, one after the other."""
+        """Answer and end requests, one after the other."""
         for lease in leases:
             self.tracker.answered(lease, 200)
             self.tracker.released(lease)
 
     def settled(self) -> None:
-        """No request runs, is queued or holds a connection."""
+        """Assert that no request runs, is queued or holds a connection."""
         assert self.current() == [0] * 6
         assert (self.ledger.queued.value, self.ledger.active.value) == (0, 0)
         assert not self.tracker.leases
 
-    def work_off(self) -> list[Lease]:
+    def drain(self) -> list[Lease]:
         """Take the leases from the outbox and count those that have ended, as a drain does."""
         taken = []
         items = self.registry.outbox.items
@@ -199,8 +199,8 @@ class Scene:
         return taken
 
     def requests(self) -> dict[tuple[int, str | None, bool], int]:
-        """Requests that left the pool, by how; the outbox is worked off for it."""
-        self.work_off()
+        """Drain the outbox; return ended requests by status, error and resend."""
+        self.drain()
         return {way: number for way, number in self.origin.requests.items() if number}
 
     def current(self, origin: Any = None) -> list[int]:

@@ -30,7 +30,7 @@ from .fakes import SECOND, Scene
 def begin(
     scene: Scene, *, source: str = ANY_LLM, provider: str | None = "openai", **settings: Any
 ) -> Call:
-    """A call in flight, with what attributes its requests to it."""
+    """Begin a call, to which requests can be attributed."""
     counted = scene.registry.calls.begin(source, "chat", provider=provider, **settings)
     call = Call("openai", "m", "chat")
     call.counted, call.ends_counted = counted, True
@@ -56,7 +56,7 @@ def only(scene: Scene) -> CallLedger:
 
 
 def outcomes(ledger: CallLedger) -> dict[str, int]:
-    """Ended calls by outcome, without those of which there are none."""
+    """Number of ended calls by outcome, without zeros."""
     total: Counter[str] = Counter()
     for counts in ledger.calls.values():
         total.update(dict(zip(OUTCOMES, counts, strict=True)))
@@ -81,7 +81,7 @@ class Items:
 
 
 def test_time_of_requests_is_that_of_their_own_time_stamps(scene):
-    """Waits for a connection and for the head, of requests with and without an answer."""
+    """These are waits for a connection and for the head, with and without an answer."""
     call = begin(scene)
     lease = scene.queue(call=call)
     scene.clock.advance(3)
@@ -97,7 +97,7 @@ def test_time_of_requests_is_that_of_their_own_time_stamps(scene):
     third = scene.queue(call=call)
     scene.clock.advance(7)
     scene.tracker.failed(third, "pool_timeout")
-    scene.work_off()
+    scene.drain()
     counted = call.counted
     assert (counted.queued / SECOND, counted.awaiting_response / SECOND) == (10, 6)
     assert seconds(counted.spent) == {"requesting": 26, "finishing": 1}
@@ -226,7 +226,7 @@ def test_threshold_of_silence_follows_the_longest_waits(scene):
 
 
 def test_stream_is_silent_while_the_application_waits_for_an_item(scene):
-    """A slow consumer is not; nor is a wait like an earlier one that ended in an item."""
+    """A slow consumer is not silent. A wait up to three times the longest one is normal."""
     calls = scene.registry.calls
     call = begin(scene, streamed=True)
     lease = scene.enter(call)
@@ -262,7 +262,7 @@ def test_stream_is_silent_while_the_application_waits_for_an_item(scene):
 
 
 def test_download_is_in_neither_metric_of_silence(scene):
-    """What is read of it is not seen."""
+    """Reads of a download are not observed."""
     call = begin(scene)
     scene.enter(call)
     call.counted.streams_to(None)
@@ -272,7 +272,7 @@ def test_download_is_in_neither_metric_of_silence(scene):
 
 
 def test_uninstall_counts_the_time_and_no_outcome(scene):
-    """What happens afterwards changes nothing."""
+    """Later events change nothing."""
     call = begin(scene)
     lease = scene.enter(call)
     scene.clock.advance(5)
@@ -286,7 +286,7 @@ def test_uninstall_counts_the_time_and_no_outcome(scene):
 
 
 def test_forked_child_starts_from_nothing(scene):
-    """The parent reports what it has counted, and goes on with the calls in flight."""
+    """The parent reports what it has counted, and continues with the calls in flight."""
     call = begin(scene)
     begin(scene).end()
     scene.registry.forget()

@@ -1,4 +1,4 @@
-"""Which line of the application is the call site, and what that keeps alive."""
+"""The line of the application that is the call site, which keeps nothing alive."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ HERE = __file__
 
 
 def library(filename: str, name: str = "somelib") -> Callable[[Callable[[], Any]], Any]:
-    """A function ``call(f)`` whose code lies in a file of that name."""
+    """A function ``call(f)`` whose code is in a file of this name."""
     code = compile("def call(f):\n    return f()\n", filename, "exec")
     space: dict[str, Any] = {"__name__": name}
     exec(code, space)
@@ -28,7 +28,7 @@ def library(filename: str, name: str = "somelib") -> Callable[[Callable[[], Any]
 
 
 def line_of(found: CallSite | None, text: str) -> bool:
-    """Whether the place is the line of this file that has the text."""
+    """Whether the call site is the line of this file that has the text."""
     assert found.code.co_filename == HERE
     lines = Path(HERE).read_text(encoding="utf-8").splitlines()
     return text in lines[found.line - 1]
@@ -63,7 +63,7 @@ def test_call_site_is_the_calling_line():
     ],
 )
 def test_call_site_skips_libraries(filename):
-    """Installed ones, the standard library, generated code and our own."""
+    """This includes the standard library, generated code and this package."""
     call = library(filename)
     found = call(lambda: call(find))  # through
     assert line_of(found, "# through")
@@ -91,7 +91,7 @@ def test_call_site_does_not_skip_application_code(filename, name):
 
 @pytest.mark.usefixtures("unseen")
 def test_call_site_is_an_installed_application_if_there_is_no_other():
-    """The first frame that belongs to none of the libraries under a pool, or none at all."""
+    """It is the first frame outside the libraries under a pool, if there is one."""
     application = library(f"{SITE}/ourapp/service.py", "ourapp.service")
     client = library(f"{SITE}/httpx/_client.py", "httpx._client")
     sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
@@ -101,7 +101,7 @@ def test_call_site_is_an_installed_application_if_there_is_no_other():
 
 
 def test_call_site_prefers_the_applications_own_files():
-    """A framework that is installed calls and is called by it."""
+    """An installed framework calls the application, and is called by it."""
     framework = library(f"{SITE}/langchain/chat.py", "langchain.chat")
     found = framework(lambda: framework(find))  # asked
     assert line_of(found, "# asked")
@@ -109,12 +109,12 @@ def test_call_site_prefers_the_applications_own_files():
 
 @pytest.fixture
 def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This file counts as the standard library, so that its frames are passed over."""
+    """Treat this file as the standard library, so that its frames are skipped."""
     monkeypatch.setitem(place_module._kinds, HERE, place_module._STANDARD)
 
 
 def in_thread(ask: Callable[[], CallSite | None]) -> CallSite | None:
-    """Ask without the test runner's frames, which are installed code too."""
+    """Call in a thread, without the test runner's frames, which are also installed code."""
     found: list[CallSite | None] = []
     thread = threading.Thread(target=lambda: found.append(ask()))
     thread.start()
@@ -174,7 +174,7 @@ def test_call_site_keeps_no_frames_alive():
 
 
 def test_cache_of_file_names_is_bounded(monkeypatch):
-    """A program that compiles code under ever new names."""
+    """A program can compile code under any number of names."""
     monkeypatch.setattr(place_module, "_kinds", {})
     monkeypatch.setattr(place_module, "_MOST_KNOWN", 5)
     for number in range(20):
@@ -187,7 +187,7 @@ def test_cache_of_file_names_is_bounded(monkeypatch):
 
 
 def test_whole_stack_has_every_frame_the_innermost_first():
-    """Libraries too: that is what it is asked for."""
+    """It includes the frames of libraries."""
     sdk = library(f"{SITE}/openai/_base_client.py", "openai._base_client")
     found = sdk(lambda: find(whole=True))
     frames = found.frames

@@ -6,7 +6,7 @@ from unit.pool.fakes import Scene
 
 
 def test_connection_that_is_missing_for_a_second_is_closed(scene):
-    """Before, it may be changing hands, and several threads can look for it in that moment."""
+    """Before, it may be between two requests, and several threads may look for it."""
     connection = scene.connection(established=True)
     for _ in range(2):
         close_missing(scene.tracker, ())
@@ -18,7 +18,7 @@ def test_connection_that_is_missing_for_a_second_is_closed(scene):
 
 
 def test_connection_that_is_listed_or_has_a_request_is_not_missing(scene):
-    """Each time, the second begins anew."""
+    """Each time, the wait of one second restarts."""
     connection = scene.connection(established=True)
     close_missing(scene.tracker, ())
     scene.clock.advance(1.0)
@@ -38,7 +38,7 @@ def steps_of(scene: Scene) -> list[int]:
 
 
 def test_steps_of_a_set_up_add_up_while_it_runs_and_after_it_ended(scene):
-    """One that is dropped without an end included; what comes after the end counts nowhere."""
+    """This includes one that is dropped. Steps after the end do not count."""
     connection = scene.connection()
     began = scene.clock()
     connection.set_up(OTHER_STEP, began)

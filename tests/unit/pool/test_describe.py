@@ -1,4 +1,4 @@
-"""Descriptions of a pool and of its holders: true, short, on one line, and nothing private."""
+"""Descriptions of a pool and its holders: short, on one line, and nothing private."""
 
 import pytest
 from opentelemetry.trace import SpanContext
@@ -21,7 +21,7 @@ from unit.pool.fakes import FakePool
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("gpt-4o", "gpt-4o"),
         ("two\nlines", "two?lines"),
@@ -34,13 +34,13 @@ from unit.pool.fakes import FakePool
         (7, "7"),
     ],
 )
-def test_any_name_is_described_on_one_line(text, told):
+def test_any_name_is_described_on_one_line(text, expected):
     """The name of a model or of a pool can be any text."""
-    assert one_line(text) == told
+    assert one_line(text) == expected
 
 
 def test_long_text_is_cut_and_a_long_call_site_keeps_its_end():
-    """A prompt that was passed as a model fills no log."""
+    """A prompt that was passed as a model does not fill the log."""
     assert one_line("a" * 200, LONGEST) == "a" * 200
     assert one_line("a" * 201, LONGEST) == "a" * 197 + "..."
     end = "module.py:7 in call"
@@ -72,7 +72,7 @@ def test_state_has_limit_and_counts_as_far_as_they_are_known(scene):
     assert state(scene.tracker) == "queued 1"
 
 
-# Who holds it
+# Holders
 
 
 def test_description_has_the_three_longest_holders(scene):
@@ -94,20 +94,20 @@ def test_description_has_the_three_longest_holders(scene):
 
 
 def test_waiting_and_refused_requests_are_not_holders(scene):
-    """Neither is a request that has left."""
+    """A request that has ended is not a holder either."""
     scene.queue()
     scene.tracker.requeued(scene.acquire())
     scene.tracker.released(scene.acquire())
     assert holders(scene.tracker, scene.clock()) == "no connection is held"
 
 
-def test_lease_that_is_refused_while_it_is_described_has_no_age(scene):
+def test_lease_that_is_refused_while_it_is_described_has_a_consistent_age(scene):
     scene.refuse_meanwhile()
     scene.clock.advance(3)
     assert holders(scene.tracker, scene.clock()).startswith("longest holders: (1) 3.0 s, ")
 
 
-# Whose it is
+# Callers
 
 
 def test_request_outside_an_any_llm_call_has_the_pools_provider(scene):
@@ -119,5 +119,5 @@ def test_request_outside_an_any_llm_call_has_the_pools_provider(scene):
     lease.observed = SpanContext(0, 0, is_remote=False)
     assert trace_id(lease) is None
     pool = FakePool()
-    nobodys = scene.track(pool, "httpx2", None).begin(b"secret.test", None, b"https", None)
-    assert whose(nobodys) == "caller unknown"
+    unattributed = scene.track(pool, "httpx2", None).begin(b"secret.test", None, b"https", None)
+    assert whose(unattributed) == "caller unknown"

@@ -1,4 +1,4 @@
-"""A lease on a fake clock: phases, times, and that nothing happens after its end."""
+"""A lease on a fake clock: phases, times, and no effects after its end."""
 
 import itertools
 
@@ -38,7 +38,7 @@ def test_lease_is_in_exactly_one_phase_queued_at_first(scene):
 
 
 def test_latest_answers_and_failures_are_kept_with_their_times(scene):
-    """Twenty answers a second are kept, and one of them, later one in nine seconds, for longer."""
+    """Twenty answers per second are kept, and a sample of them for longer."""
     begun = scene.clock()
     for status, pause in ((200, 1.0), (200, 9.0), (429, 1.0)):
         lease = scene.acquire()
@@ -46,11 +46,11 @@ def test_latest_answers_and_failures_are_kept_with_their_times(scene):
         scene.tracker.answered(lease, status)
         scene.clock.advance(pause)
         scene.tracker.released(lease)
-        scene.work_off()
+        scene.drain()
     queued = scene.queue()
     scene.clock.advance(8)
     scene.tracker.failed(queued, "cancelled")
-    scene.work_off()
+    scene.drain()
     ends = [(at - begun) / SECOND for at, *_ in scene.ledger.answered]
     assert ends == [3, 14]
     assert [times[2:4] for times in scene.ledger.answered] == [
@@ -62,7 +62,7 @@ def test_latest_answers_and_failures_are_kept_with_their_times(scene):
         scene.serve(scene.acquire())
     scene.clock.advance(1)
     scene.serve(scene.acquire())
-    scene.work_off()
+    scene.drain()
     assert [number for *_, number, _ in scene.ledger.answered] == [1] * 22 + [6]
     assert len(scene.ledger.sampled) == 4
     kept = [(result, age / SECOND, phase) for _, result, age, phase, *_ in scene.ledger.failed]

@@ -24,7 +24,7 @@ def change(peak: Peak, by: int, now: int) -> None:
     [
         ([(1, 1), (1, 1), (1, 1), (-1, 1), (-1, 1)], {2: 3, 1 + 75: 3}),
         ([(5, 1), (-4, 1)], {1 + 75 + 30: 1}),  # two fifths of a window more
-        ([(4, 1)], {50 * 75: 4}),  # what holds is the highest still
+        ([(4, 1)], {50 * 75: 4}),  # a value that stays is still the highest
         ([(4, 1), (-4, 60 * 75)], {60 * 75 + 1: 4, 62 * 75: 0}),
         ([(7, 3), (-7, 3)], dict.fromkeys(range(4, 61), 7)),  # readers don't disturb each other
     ],
@@ -120,8 +120,8 @@ def test_failures_to_connect_are_born_at_zero_within_the_bound():
     assert bound.left == 2
 
 
-def test_ways_to_leave_are_bounded_over_all_ledgers_and_no_request_is_lost():
-    """A server that answers with any number it likes fills no store: the rest is one series."""
+def test_outcomes_are_bounded_over_all_ledgers_and_no_request_is_lost():
+    """A server can answer with any status. Outcomes beyond the bound are one series."""
     bound = Bound(3)
     ledgers = [
         PoolLedger(name, None, "httpx", window=WINDOW, now=0, outcomes=series)

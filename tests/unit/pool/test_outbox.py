@@ -13,14 +13,14 @@ def scene(capacity: int) -> Scene:
 
 
 def request(scene: Scene, status: int = 200) -> None:
-    """One that goes well on an idle connection."""
+    """A request that succeeds on an idle connection."""
     lease = scene.acquire(next(iter(scene.tracker.connections), None))
     scene.tracker.answered(lease, status)
     scene.tracker.released(lease)
 
 
 def test_outbox_is_bounded_and_no_request_is_lost_beyond_the_bound():
-    """The oldest stay. Each request puts itself there twice; what is dropped are durations."""
+    """The oldest items stay. Each request is added twice; only durations are dropped."""
     outbox = Outbox(10)
     for number in range(25):
         outbox.put(number)
@@ -37,10 +37,10 @@ def test_outbox_is_bounded_and_no_request_is_lost_beyond_the_bound():
 
 
 def test_request_counts_once_when_only_its_end_found_no_room():
-    """Answered while there was room, ended when there was none."""
+    """It was answered while there was room, and ended when there was none."""
     made = scene(1)
     request(made)
-    taken = made.work_off()
+    taken = made.drain()
     assert len(taken) == 1
     assert made.registry.outbox.dropped == 1
     assert made.requests() == {(200, None, False): 1}

@@ -1,4 +1,4 @@
-"""Names and origins within bounds, the state of all pools, and what stays when they are gone."""
+"""Names and origins within bounds, the state of all pools, and their end."""
 
 import gc
 
@@ -64,7 +64,7 @@ def test_pool_whose_tracking_is_interrupted_gets_another_tracker():
 
 
 def test_names_are_bounded():
-    """The fifty-first name and all that follow are one: _OTHER, of no provider."""
+    """The fifty-first name and all later ones are _OTHER, without a provider."""
     registry = PoolRegistry(clock=Clock())
     pools = [FakePool() for _ in range(MAX_NAMES + 31)]
     owners = [Owner(f"pool-{number % (MAX_NAMES + 30)}", "openai") for number in range(len(pools))]
@@ -100,7 +100,7 @@ def test_ledgers_of_name_and_origin_are_bounded():
 
 
 @pytest.mark.parametrize(
-    ("host", "port", "scheme", "told"),
+    ("host", "port", "scheme", "expected"),
     [
         (b"api.test", None, b"http", ("api.test", 80)),
         (b"api.test", None, b"https", ("api.test", 443)),
@@ -117,12 +117,12 @@ def test_ledgers_of_name_and_origin_are_bounded():
         *((host, 80, b"http", (OTHER, None)) for host in (b"host/path", b"h?q=1")),
     ],
 )
-def test_origin_is_a_host_in_lower_case_and_its_port(scene, host, port, scheme, told):
-    """https://api.test is https://api.test:443; what can't be a host might be anything."""
+def test_origin_is_a_host_in_lower_case_and_its_port(scene, host, port, scheme, expected):
+    """https://api.test is https://api.test:443; an invalid host is not reported."""
     origin = scene.tracker.origin(host, port, scheme)
-    assert (origin.address, origin.port) == told
-    if told[0] == "api.test":
-        assert scene.tracker.origin(b"api.test", told[1], scheme) is origin
+    assert (origin.address, origin.port) == expected
+    if expected[0] == "api.test":
+        assert scene.tracker.origin(b"api.test", expected[1], scheme) is origin
 
 
 def test_origins_of_the_process_are_bounded():
@@ -174,7 +174,7 @@ def test_unlimited_pool_has_no_bound_and_no_occupancy(scene):
 
 
 def test_state_has_the_oldest_request_of_each_phase(scene):
-    """Over all pools of the name, and by each phase's own beginning."""
+    """This covers all pools of the name. Ages start with the phase."""
     second_pool = FakePool()
     second = scene.track(second_pool)
     old = second.begin(b"api.test", None, b"https")
@@ -237,7 +237,7 @@ def test_closed_registry_keeps_no_pools(scene):
     assert not scene.tracker.leases
     assert not scene.tracker.connections
     assert scene.tracker.reference is None
-    scene.tracker.released(lease)  # its request goes on, and ends without harm
+    scene.tracker.released(lease)  # its request continues, and ends without an effect
     assert sum(scene.ledger.discarded.values()) == 0
 
 
@@ -256,7 +256,7 @@ def test_pool_that_is_built_while_the_registry_closes_does_not_count(scene):
 
 
 def test_reset_registry_starts_empty():
-    """A forked child counts from nothing, and has all of its bounds before it."""
+    """A forked child starts with empty counts and full bounds."""
     scene = Scene(max_origins=2)
     scene.tracker.origin(b"second", 80, b"http")
     assert scene.tracker.origin(b"third", 80, b"http").address == OTHER
@@ -272,7 +272,7 @@ def test_reset_registry_starts_empty():
 
 
 def test_inherited_connection_keeps_its_age_in_a_forked_child_only():
-    """One that an earlier installation recorded counts from the new one's first look at it."""
+    """Age in a new installation starts with its first look at the connection."""
     scene = Scene()
     before = TrackedConnection(scene.tracker, scene.origin, scene.clock())
     scene.registry.forget()

@@ -1,4 +1,4 @@
-"""Connections that are assigned to several requests, of which one gets it."""
+"""Connections that are assigned to several requests, but accept only one."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def idle_connection(scene: Scene) -> TrackedConnection:
 
 
 def accept(scene: Scene, lease: Lease, connection: TrackedConnection) -> None:
-    """The request is assigned the connection, has it and is served."""
+    """Assign the connection to the request, accept it and serve it."""
     scene.tracker.assigned(lease, connection)
     scene.tracker.accepted(lease, connection)
     scene.serve(lease)
@@ -67,7 +67,7 @@ def test_acquire_ends_at_the_assignment_and_queued_when_accepted(scene):
 
 
 def test_immediate_acquire_of_a_contested_connection_is_exactly_zero(scene):
-    """A request that enters just then, and gets the connection before those that wait."""
+    """A request may enter just then, and get the connection before those that wait."""
     connection = idle_connection(scene)
     late = scene.queue()
     scene.tracker.assigned(late, connection)
@@ -86,9 +86,9 @@ def test_immediate_acquire_of_a_contested_connection_is_exactly_zero(scene):
 
 @pytest.mark.parametrize("new", [False, True])
 def test_request_that_is_overtaken_is_queued_from_that_moment(scene, new):
-    """It was assigned the connection first and at once, or has established it.
+    """It was assigned the connection first, or has established it.
 
-    Its task runs later, as trio has it.
+    Its task runs later, as on trio.
     """
     connection = scene.connection() if new else idle_connection(scene)
     first, second = scene.acquire(connection), scene.acquire(connection)
@@ -107,7 +107,7 @@ def test_request_that_is_overtaken_is_queued_from_that_moment(scene, new):
     scene.tracker.accepted(first, connection)
     scene.clock.advance(4)
     scene.serve(first)
-    # What it seemed to wait for its response, it was queued.
+    # The time in which it seemed to wait for a response was queued.
     assert [time / SECOND for time in scene.times()] == [3, 0, 0, 4, 0, 0]
     assert first.acquire_time == 2 * SECOND
     scene.settled()
@@ -146,7 +146,7 @@ def test_lease_has_ended_when_its_connection_accepts_another(scene):
 
 @pytest.mark.parametrize("error", ["cancelled", "pool_timeout", None])
 def test_request_that_ends_before_it_is_accepted_never_acquired(scene, error):
-    """An assignment alone gives nothing, and the fallback that ends it knows that as well."""
+    """An assignment alone is no acquire, also if the fallback ends the lease."""
     connection = idle_connection(scene)
     lease = scene.queue()
     scene.clock.advance(1)
@@ -156,13 +156,13 @@ def test_request_that_ends_before_it_is_accepted_never_acquired(scene, error):
     else:
         scene.tracker.failed(lease, error)
         assert lease.acquire_time == SECOND
-        assert scene.recorder.told("lease_waited") == [(lease, False)]
+        assert scene.recorder.args("lease_waited") == [(lease, False)]
     assert (lease.acquired_at, connection.leases) == (0, 0)
     scene.settled()
 
 
 def test_request_that_is_answered_although_no_hook_reported_its_acceptance(scene):
-    """It had the connection since it was assigned."""
+    """It has had the connection since the assignment."""
     connection = idle_connection(scene)
     lease = scene.queue()
     scene.clock.advance(1)
@@ -177,7 +177,7 @@ def test_request_that_is_answered_although_no_hook_reported_its_acceptance(scene
 
 
 def test_wait_and_error_message_name_the_holders_of_connections(scene):
-    """Requests that a connection is only assigned to are not named."""
+    """Requests that only have an assignment are not named."""
     connection = idle_connection(scene)
     waiters = [scene.queue() for _ in range(100)]
     for lease in waiters:

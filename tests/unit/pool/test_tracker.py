@@ -1,4 +1,4 @@
-"""A request's way through a pool, step by step, with a fake pool on a fake clock."""
+"""The steps of a request through a fake pool on a fake clock."""
 
 import gc
 
@@ -7,7 +7,7 @@ from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED
 from unit.pool.fakes import SECOND
 
-# Whose request it is
+# Attribution
 
 
 def test_request_of_a_task_that_outlives_its_call_is_not_attributed_to_it(scene):
@@ -23,7 +23,7 @@ def test_request_of_a_task_that_outlives_its_call_is_not_attributed_to_it(scene)
 
 
 def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene):
-    """The tentative assignment is undone: the connection is free, the acquire goes on."""
+    """The tentative assignment is undone: the connection is free, the acquire continues."""
     lease = scene.enter()
     connection = scene.connection(established=True)
     scene.clock.advance(1)
@@ -34,14 +34,14 @@ def test_refused_request_queues_again_and_never_acquired_if_it_fails_then(scene)
     assert scene.recorder.names == []
     scene.clock.advance(1)
     scene.tracker.failed(lease, "pool_timeout")
-    scene.work_off()
+    scene.drain()
     assert scene.origin.timeouts["pool"] == 1
     assert scene.recorder.names == ["lease_waited"]
     assert (lease.acquired_at, lease.connection) == (0, None)
     scene.settled()
 
 
-# What explains a wait
+# Explanations of a wait
 
 
 def test_wait_records_the_pool_state_and_holders_at_its_start(scene):
@@ -63,7 +63,7 @@ def test_wait_records_the_pool_state_and_holders_at_its_start(scene):
 
 
 def test_waits_keep_no_earlier_requests_alive(scene):
-    """Ten thousand requests that each found the last one holding would be a chain in memory."""
+    """Otherwise requests that refer to their predecessors would be a chain in memory."""
     connection = scene.connection(established=True)
     scene.acquire(connection)
     for _ in range(50):
@@ -72,7 +72,7 @@ def test_waits_keep_no_earlier_requests_alive(scene):
             scene.tracker.released(lease)
         scene.tracker.assigned(waiter, connection)
     del lease, waiter
-    scene.work_off()
+    scene.drain()
     scene.recorder.events.clear()
     gc.collect()
     alive = sum(

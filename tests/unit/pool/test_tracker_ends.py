@@ -26,7 +26,7 @@ from opentelemetry.instrumentation.gluellm.pool.phases import ANY_LLM, AWAITING_
     ],
 )
 def test_failure_on_a_reused_connection_is_counted_as_one(scene, error, when, counts):
-    """What a load balancer does that drops idle connections; a slow provider is something else."""
+    """A load balancer that drops idle connections causes it; a slow provider does not."""
     lease = scene.enter()
     connection = scene.connection(established=when != "new")
     scene.tracker.assigned(lease, connection)
@@ -72,25 +72,25 @@ def test_invalid_response_is_about_the_head(scene):
     }
 
 
-# Ends that come twice, or late
+# Repeated and late ends
 
 
 @pytest.mark.parametrize("first", ["released", "failed"])
 @pytest.mark.parametrize("second", ["released", "failed"])
 def test_lease_that_ends_twice_counts_once(scene, first, second):
-    """A response that is closed after its reader failed, or by a finalizer once more."""
+    """A response can be closed after its reader failed, or again by a finalizer."""
     lease = scene.acquire()
     scene.tracker.answered(lease, 200)
     for end in (first, second):
         getattr(scene.tracker, end)(lease, *(["read_error"] if end == "failed" else []))
-    assert scene.work_off() == [lease, lease]  # answered and ended
+    assert scene.drain() == [lease, lease]  # answered and ended
     error = "read_error" if first == "failed" else None
     assert scene.requests() == {(200, error, False): 1}
     scene.settled()
 
 
 def test_assignment_to_an_ended_request_has_no_effect(scene):
-    """Cancelled while another task was assigning: its connection isn't active for it."""
+    """It was cancelled while another task assigned it, so the connection is not active."""
     lease = scene.enter()
     scene.tracker.failed(lease, "cancelled")
     scene.tracker.assigned(lease, scene.connection(established=True))
@@ -104,11 +104,11 @@ def test_connection_closes_once(scene):
     connection.close("evicted")
     connection.close("pool_closed")
     assert scene.ledger.closed == {"evicted": 1}
-    assert [arguments[1] for arguments in scene.recorder.told("connection_closed")] == ["evicted"]
+    assert [arguments[1] for arguments in scene.recorder.args("connection_closed")] == ["evicted"]
 
 
 def test_request_of_an_ended_installation_counts_in_the_state_only(scene):
-    """Its installation was undone. It holds a connection; counters and durations leave it out."""
+    """It still holds a connection, but counters and durations exclude it."""
     lease = scene.acquire()
     lease.accounted = True
     assert scene.current()[AWAITING_RESPONSE] == 1
@@ -118,7 +118,7 @@ def test_request_of_an_ended_installation_counts_in_the_state_only(scene):
     timed_out.accounted = True
     scene.tracker.waiting(timed_out)
     scene.tracker.failed(timed_out, "pool_timeout")
-    assert scene.work_off() == []
+    assert scene.drain() == []
     assert scene.requests() == {}
     assert scene.origin.timeouts["pool"] == 0
     assert scene.origin.reuse_failures == 0
@@ -143,7 +143,7 @@ def test_garbage_collected_pool_ends_its_leases_and_connections(scene):
     assert scene.ledger.closed == {"garbage_collected": 3}
     assert not scene.tracker.connections
     assert scene.ledger.discarded == {"closed": 0, "garbage_collected": 1}
-    assert scene.recorder.told("lease_waited") == [(queued, True)]
+    assert scene.recorder.args("lease_waited") == [(queued, True)]
     scene.settled()
     events = list(scene.recorder.events)
     scene.tracker.released(answered)
@@ -161,7 +161,7 @@ def interrupted(*_: Any) -> None:
 
 @pytest.mark.parametrize("again", [False, True])
 def test_interrupt_while_the_peak_turns_leaves_no_connection_active(scene, monkeypatch, again):
-    """By an assignment, or by a second attempt to connect."""
+    """The peak turns in an assignment, or in a second attempt to connect."""
     connection = scene.connection(established=True)
     scene.clock.advance(3600)  # the peak's slice has ended
     lease = scene.enter()

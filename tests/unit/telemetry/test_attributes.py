@@ -13,7 +13,7 @@ MODEL = semconv.REQUEST_MODEL
 
 
 def test_provider_has_its_registered_name(scene):
-    """Not any-llm's key."""
+    """The attribute is not any-llm's key."""
     pool = FakePool()
     ledger = scene.track(pool, "mistral", "mistral").ledger
     assert of_series(ledger, ledger.series).base[semconv.PROVIDER_NAME] == "mistral_ai"
@@ -34,7 +34,7 @@ def test_sets_are_built_once(scene):
 
 
 def test_sets_of_one_histogram_are_bounded():
-    """Any number of models on any number of origins stays under what the SDK would fold."""
+    """Any number of models and origins stays below the SDK's limit."""
     scene = Scene(max_origins=200)
     histogram = HistogramAttributes("acquire")
     origins = [scene.tracker.origin(b"host-%d" % number, 80, b"http") for number in range(220)]

@@ -73,7 +73,7 @@ def recorded() -> Iterator[Recorded]:
 
 
 def test_slow_call_has_a_span_with_its_stages(recorded):
-    """With its true times, below the span that was current when it began."""
+    """It has the call's times; its parent is the span that was current at the beginning."""
     with recorded.tracer.start_as_current_span("caller") as caller:
         call = recorded.call(backoff=0.06)
     call.model = call.counted.model = "gpt"
@@ -114,7 +114,7 @@ def test_quick_call_has_no_span_unless_it_was_retried(recorded):
 
 
 def test_suppressed_call_has_no_span_and_counts(recorded):
-    """As requests, under the key that Logfire sets by default."""
+    """This is as for requests. Logfire sets the key by default."""
     with recorded.tracer.start_as_current_span("caller"), suppress_instrumentation():
         recorded.call(backoff=1).end()
     assert recorded.spans() == []
@@ -123,7 +123,7 @@ def test_suppressed_call_has_no_span_and_counts(recorded):
 
 @pytest.mark.parametrize("kind", [SpanKind.CLIENT, SpanKind.INTERNAL])
 def test_client_span_gets_the_attributes_of_the_first_call_under_it(recorded, kind):
-    """From a call that ends in its caller's own step, while the span still records."""
+    """The call must end in its caller's context, while the span is recording."""
     with recorded.tracer.start_as_current_span("chat", kind=kind) as span:
         first = recorded.call(backoff=1)
         recorded.call(backoff=2).end()
@@ -156,7 +156,7 @@ def test_finalizer_writes_no_attributes(recorded, how):
 
 
 def test_durations_have_operation_and_by_opt_in_model(recorded):
-    """At most 50 models; the context of the caller is the exemplar's."""
+    """There are at most 50 models."""
     recorded.call(backoff=7).end()
     (point,) = recorded.telemetry.now().points(semconv.CALL_DURATION)
     assert (point.count, point.sum) == (1, 7)
@@ -203,7 +203,7 @@ def test_series_of_calls_are_born_at_zero_and_stay(recorded):
 
 
 def test_oldest_lease_is_the_longest_held_one(recorded):
-    """Whatever its phase is; requests that wait hold nothing."""
+    """Its phase does not matter. Requests that wait hold nothing."""
     scene = recorded.scene
 
     def age():
@@ -226,7 +226,7 @@ def test_oldest_lease_is_the_longest_held_one(recorded):
 
 
 def test_lease_whose_release_is_not_reported_has_no_duration(recorded):
-    """As if the hook on it is missing."""
+    """The hook may be missing."""
     connection = recorded.scene.connection(established=True)
     connection.reports_release = False
     recorded.scene.serve(recorded.scene.acquire(connection))

@@ -28,7 +28,7 @@ SPAN = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMP
 
 
 class Histogram:
-    """Takes the place of the SDK's, and keeps what it gets."""
+    """Replaces the SDK's histogram, and keeps its records."""
 
     def __init__(self, before: Callable[[], object] = bool) -> None:
         self.records: list[tuple[float, dict[str, Any], Any]] = []
@@ -62,7 +62,7 @@ class Filled:
 
 
 def test_items_added_during_a_drain_wait_for_the_next():
-    """Otherwise requests that come faster than they are recorded would hold a collection up."""
+    """Otherwise requests that come faster than they are recorded would block a collection."""
 
     def grow():
         filled.put(histogram, 100)
@@ -91,7 +91,7 @@ def test_entering_request_drains_some_items_of_a_half_full_outbox(monkeypatch):
 
 
 def test_requests_and_forks_do_not_wait_for_a_drain(monkeypatch):
-    """A drain that takes longer than the fork waits must not find its lock released by others."""
+    """If the fork stops waiting for a drain, it must not release the drain's lock."""
     monkeypatch.setattr(drain_module, "_LOCK_TIMEOUT", 0.01)
     inside, go_on = threading.Event(), threading.Event()
 
@@ -116,7 +116,7 @@ def test_requests_and_forks_do_not_wait_for_a_drain(monkeypatch):
 
 
 def test_record_that_raises_does_not_affect_the_others():
-    """A view's own reservoir or aggregation can raise: what stands behind is not lost."""
+    """A view's own reservoir or aggregation can raise; later records are not lost."""
 
     def fail():
         raise RuntimeError
@@ -130,7 +130,7 @@ def test_record_that_raises_does_not_affect_the_others():
 
 
 def test_lease_whose_record_a_signal_interrupts_is_recorded_by_the_next_drain():
-    """Its handler raises: the lease is first in the outbox again."""
+    """The signal's handler raises, and the lease is first in the outbox again."""
     first, second = Scene().enter(), Scene().enter()
     recorded = []
 
@@ -155,7 +155,7 @@ def test_lease_whose_record_a_signal_interrupts_is_recorded_by_the_next_drain():
 
 
 def test_value_is_recorded_in_a_context_of_its_span_alone():
-    """What the SDK needs for an exemplar, and nothing else of anybody's context."""
+    """The SDK needs the span for an exemplar, and nothing else of any context."""
     histogram = Histogram()
     filled = Filled(histogram, 0)
     filled.put(histogram, 1, SPAN)
@@ -172,7 +172,7 @@ def test_value_is_recorded_in_a_context_of_its_span_alone():
 
 @pytest.mark.parametrize("example", [None, INVALID_SPAN_CONTEXT])
 def test_value_without_a_span_does_not_get_the_span_of_the_draining_thread(example):
-    """The SDK takes the current context for an empty one: the drainer's span is no example."""
+    """The SDK would replace an empty context by the current one."""
     histogram = Histogram()
     filled = Filled(histogram, 0)
     filled.put(histogram, 1, example)
@@ -180,7 +180,7 @@ def test_value_without_a_span_does_not_get_the_span_of_the_draining_thread(examp
     try:
         filled.drain.all()
         (record,) = histogram.records
-        assert record[2]  # an empty one counts as none
+        assert record[2]  # the SDK treats an empty one as missing
         assert get_current_span(record[2]).get_span_context() == INVALID_SPAN_CONTEXT
     finally:
         context.detach(token)
@@ -192,7 +192,7 @@ def test_value_without_a_span_does_not_get_the_span_of_the_draining_thread(examp
 
 @pytest.mark.parametrize("where", ["parent", "child"])
 def test_no_drain_spans_a_fork(where):
-    """It is held off from before the fork until afterwards; its holder may not be in the child."""
+    """Drains wait until after the fork: a thread with the lock may not exist in the child."""
     histogram = Histogram()
     filled = Filled(histogram, 3)
     filled.drain.before_fork()

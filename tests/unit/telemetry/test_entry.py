@@ -1,4 +1,4 @@
-"""What is noted of a request's own context when it enters a pool."""
+"""What is recorded of a request's context when it enters a pool."""
 
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -15,7 +15,7 @@ from unit.pool.fakes import Scene
 
 @pytest.fixture
 def scene() -> Scene:
-    """A pool whose requests are looked at."""
+    """A pool whose requests record their context."""
     return Scene(EntryObserver(), entry_context=entry_context())
 
 

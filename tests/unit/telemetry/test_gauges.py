@@ -95,7 +95,7 @@ def test_gauges_of_a_shared_pool_have_no_provider(collected):
 
 
 def test_pool_of_a_second_provider_opens_in_the_new_series(collected):
-    """The old one has its last value, which is of its own provider."""
+    """The old series keeps its last value, which is that of its provider."""
     collected.request(OPENAI)
     pool = FakePool()
     tracker = collected.scene.track(pool, "openai", "groq")
@@ -129,7 +129,7 @@ def test_counter_does_not_fall_when_the_provider_changes_during_a_collection(col
 
 
 def test_request_without_a_known_provider_is_a_second_one(collected):
-    """The series must not claim what is not its provider's."""
+    """The provider's series must not include it."""
     scene = collected.scene
     scene.tracker.builder = None
     collected.request(OPENAI)
@@ -166,8 +166,8 @@ def test_connection_moves_to_the_provider_that_it_serves(scene):
     assert connection.origin is second.origin
 
 
-def test_pool_asks_once_for_an_origin_that_providers_share(scene):
-    """Churn compares pools with requests."""
+def test_pool_counts_once_for_an_origin_that_providers_share(scene):
+    """Churn detection compares pools with requests."""
     for call in (OPENAI, GROQ, None):
         scene.tracker.begin(b"shared.test", None, b"https", call)
     shared = [o for o in scene.ledger.origins.values() if o.address == "shared.test"]

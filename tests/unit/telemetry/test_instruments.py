@@ -24,7 +24,7 @@ OBSERVED = [
 
 
 class Source:
-    """Gives one observation for every metric, and counts how often it is asked."""
+    """Gives one observation for every metric, and counts collections."""
 
     def __init__(self, value: int = 1) -> None:
         self.value = value
@@ -106,7 +106,7 @@ def test_meter_has_one_set_of_instruments(provider):
 
 
 def test_instruments_connected_to_another_installation_observe_once(provider, caplog):
-    """Connected, let go, connected to another, which is held weakly: each point once."""
+    """They refer to the installation weakly, and report each point once."""
     instruments = instruments_of(provider.meter)
     old, new = Source(1), Source(2)
     instruments.connect(old)
@@ -137,7 +137,7 @@ def no_global_provider(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_global_provider")
 def test_instruments_made_before_the_sdk_is_set_work_in_it(caplog):
-    """instrument() may come first: proxies become the real Meter's, once."""
+    """instrument() may be called first; the real Meter's instruments replace the proxies once."""
     before = instruments_of(metrics.get_meter("test"))
     source = Source()
     before.connect(source)

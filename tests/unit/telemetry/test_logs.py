@@ -1,4 +1,4 @@
-"""What is logged of what the watch finds: each thing once in a while, with true numbers."""
+"""Log lines on findings of the watch: limited in number, with correct numbers."""
 
 import logging
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Log = pytest.LogCaptureFixture
 
 
 class Logged:
-    """A pool, a watch that looks when a test says so, and what it logs."""
+    """A pool, a watch whose passes a test runs, and its log lines."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -38,13 +38,13 @@ class Logged:
         return lease
 
     def look(self, after: float = 0.0) -> None:
-        """Look after so many seconds, twice: leaks are logged together with those of the next."""
+        """Run two passes after these seconds: a leak is logged with those of the next pass."""
         self.scene.clock.advance(after)
         self.watch.run_pass()
         self.watch.run_pass()
 
-    def told(self, level: int = logging.WARNING) -> list[str]:
-        """What was logged at a level so far."""
+    def lines(self, level: int = logging.WARNING) -> list[str]:
+        """Lines that were logged at a level."""
         return [
             record.getMessage()
             for record in self._log.records
@@ -60,12 +60,12 @@ def logged(caplog: Log) -> Logged:
 
 
 def here() -> CallSite:
-    """A place in this file, always the same."""
+    """A call site in this file, always the same."""
     return find()
 
 
-def places(number: int) -> list[CallSite]:
-    """So many different places."""
+def call_sites(number: int) -> list[CallSite]:
+    """Different call sites."""
     code = here().code
     return [CallSite(code.replace(co_firstlineno=line), 0) for line in range(1, number + 1)]
 
@@ -81,7 +81,7 @@ def test_leak_is_logged_with_all_that_is_known(logged):
     lease.enter(READING, logged.scene.clock())
     lease.enter(UNREAD, logged.scene.clock())
     logged.look(61)
-    (line,) = logged.told()
+    (line,) = logged.lines()
     assert has(
         line,
         "leak suspected in pool openai/httpx2",
@@ -106,10 +106,10 @@ def test_leaks_of_one_call_site_are_logged_on_one_line(logged):
         logged.scene.clock.advance(0.1)
     logged.scene.clock.advance(50)
     logged.watch.run_pass()
-    assert not logged.told()
+    assert not logged.lines()
     logged.scene.clock.advance(10)
     logged.watch.run_pass()
-    (line,) = logged.told()
+    (line,) = logged.lines()
     assert "call site: 100." in line
     assert "held for 70 s" in line
 
@@ -121,12 +121,12 @@ def test_one_call_site_is_logged_once_in_ten_minutes(logged):
     for _ in range(9):
         logged.leak(here())
         logged.look(60)
-    assert len(logged.told()) == 1
+    assert len(logged.lines()) == 1
     logged.look(60)
-    assert len(logged.told()) == 2
-    assert "call site: 9." in logged.told()[1]
+    assert len(logged.lines()) == 2
+    assert "call site: 9." in logged.lines()[1]
     logged.look(3600)
-    assert len(logged.told()) == 2  # nothing new
+    assert len(logged.lines()) == 2  # nothing new
 
 
 @pytest.mark.parametrize(
@@ -135,11 +135,11 @@ def test_one_call_site_is_logged_once_in_ten_minutes(logged):
 def test_each_call_site_is_logged_within_a_bound(logged, monkeypatch, number, last):
     """Unknown call sites are one; all beyond the bound are logged together."""
     monkeypatch.setattr(logs, "_MOST_CALL_SITES", 3 if number == 10 else 100)
-    for call_site in (*places(number), *([None] if number == 3 else [])):
+    for call_site in (*call_sites(number), *([None] if number == 3 else [])):
         logged.leak(call_site)
     logged.look(60)
-    assert len(logged.told()) == 4
-    assert last in logged.told()[3]
+    assert len(logged.lines()) == 4
+    assert last in logged.lines()[3]
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
@@ -158,7 +158,7 @@ def test_leak_that_was_released_before_it_was_logged_has_no_age(logged, goes_on)
         logged.leak(here())
         logged.look(60)
     logged.look(600)
-    (_, line) = logged.told()
+    (_, line) = logged.lines()
     if goes_on:
         assert has(line, "call site: 2.", "the response has been unread for 660 s")
     else:
@@ -181,7 +181,7 @@ def test_leak_that_is_released_is_logged_as_information(logged, how):
     logged.scene.clock.advance(30)
     ENDS[how](logged, lease)
     logged.look()
-    (line,) = logged.told(logging.INFO)
+    (line,) = logged.lines(logging.INFO)
     for part in (how, "after 90 s", f"at {__file__}:"):
         assert part in line
 
@@ -190,7 +190,7 @@ def test_leak_that_is_released_is_logged_as_information(logged, how):
 
 
 def test_stuck_requests_are_logged_with_state_and_holders(logged):
-    """The evidence that a restart would take away."""
+    """A restart would destroy this evidence."""
     scene = logged.scene
     holder = logged.leak(here())
     scene.pool.maximum = 1
@@ -199,7 +199,7 @@ def test_stuck_requests_are_logged_with_state_and_holders(logged):
         scene.queue(600.0)
         scene.clock.advance(2)
     logged.look(10)
-    (line,) = logged.told()
+    (line,) = logged.lines()
     for part in (
         "2 requests have waited in pool openai/httpx2 for at least 12 s (phase queued)",
         "max 1, active 1, idle 0, connecting 0, queued 2",
@@ -215,7 +215,7 @@ def test_stuck_requests_are_logged_with_state_and_holders(logged):
 def churn(
     logged: Logged, provider: str | None, name: str = "groq", built_at: CallSite | None = None
 ) -> None:
-    """Ten clients for ten calls, and a look."""
+    """Build ten clients for ten calls, and run a pass."""
     for _ in range(10):
         pool = FakePool()
         tracker = logged.scene.track(pool, name, provider, built_at)
@@ -230,7 +230,7 @@ def has(line: str, *parts: str) -> bool:
 def test_churn_is_logged_with_numbers_call_site_and_advice(logged):
     """It is logged once per provider for the life of the process."""
     churn(logged, "groq", built_at=here())
-    (line,) = logged.told()
+    (line,) = logged.lines()
     for part in (
         "Client churn on groq/httpx2",
         "10 connection pools",
@@ -242,9 +242,9 @@ def test_churn_is_logged_with_numbers_call_site_and_advice(logged):
         assert part in line
     logged.scene.clock.advance(3600)
     churn(logged, "groq")
-    assert len(logged.told()) == 1
+    assert len(logged.lines()) == 1
     churn(logged, "mistral", "mistral")
-    assert len(logged.told()) == 2
+    assert len(logged.lines()) == 2
 
 
 def test_churn_of_websockets_is_logged_as_such(logged):
@@ -257,7 +257,7 @@ def test_churn_of_websockets_is_logged_as_such(logged):
         lease.origin.protocols.add("websocket")
         tracker.failed(lease, "cancelled")
     logged.look()
-    (line,) = logged.told()
+    (line,) = logged.lines()
     assert "10 connection pools over WebSocket for one origin" in line
     assert "10.0 per call, 1.0 requests per pool" in line
 
@@ -277,20 +277,20 @@ def test_text_from_outside_stays_on_one_line(logged):
     logged.scene.tracker.released(lease)
     logged.look()
     churn(logged, evil, evil)
-    lines = [*logged.told(), *logged.told(logging.INFO)]
+    lines = [*logged.lines(), *logged.lines(logging.INFO)]
     assert len(lines) == 4
     assert all(line.isprintable() for line in lines), lines
 
 
 def test_file_name_from_outside_stays_on_one_line(logged):
-    """Code that was compiled under any name."""
+    """Code can be compiled under any name."""
     space = {"find": find}
     exec(compile("place = find(); whole = find(whole=True)", "/srv/a\nb.py", "exec"), space)
     logged.leak(space["place"])
     logged.look(60)
-    assert "/srv/a?b.py:1" in logged.told()[0]
-    assert "\n" not in logged.told()[0]
+    assert "/srv/a?b.py:1" in logged.lines()[0]
+    assert "\n" not in logged.lines()[0]
     whole = Logged(logged._log)
     whole.leak(space["whole"])
     whole.look(60)
-    assert whole.told()[1].splitlines()[1].startswith("  /srv/a?b.py:1")
+    assert whole.lines()[1].splitlines()[1].startswith("  /srv/a?b.py:1")

@@ -1,4 +1,4 @@
-"""Which waits and set-ups have spans, with which times, parents, links and errors."""
+"""Spans of waits and set-ups: times, parents, attributes and errors."""
 
 from collections.abc import Iterator
 
@@ -108,7 +108,7 @@ def test_set_up_has_a_span_with_its_steps(traced):
 
 
 def test_clients_span_gets_the_wait_and_whether_the_connection_was_reused(traced):
-    """The span of another instrumentation, if it is a CLIENT span that the request entered in.
+    """It is a CLIENT span of another instrumentation, in which the request entered.
 
     An SDK's retry under the same span adds its own wait.
     """

@@ -1,4 +1,4 @@
-"""The process's own account on a fake clock: its rows, their bound, and how little they hold."""
+"""The account of the process on a fake clock: its rows, their bound and their size."""
 
 import sys
 import threading
@@ -25,7 +25,7 @@ def account(scene: Scene) -> Account:
 
 
 def minutes(account: Account, scene: Scene) -> list[Any]:
-    """The rows as a snapshot has them: begin, end, and what was added, by subject and item."""
+    """The rows of a snapshot: begin, end, and added numbers by subject and item."""
     now, registry = scene.clock(), scene.registry
     count_outbox(registry)
     reading = read(registry, registry.calls.state(), registry.state(now)[1], now)
@@ -36,7 +36,7 @@ def minutes(account: Account, scene: Scene) -> list[Any]:
 
 
 def call(scene: Scene, seconds: float, error: str | None = None) -> None:
-    """A call that takes so long, all of it ``preparing``."""
+    """A call that spends ``seconds``, all of them ``preparing``."""
     made = scene.registry.calls.begin("any_llm", "chat", provider="openai")
     made.start()
     scene.clock.advance(seconds)
@@ -67,7 +67,7 @@ def test_each_minute_has_what_was_added_in_it(scene, account):
 
 
 def test_phase_that_begins_during_a_reading_has_no_negative_time(scene):
-    """Requests of other threads go on while a reading is taken."""
+    """Requests of other threads continue while a reading is taken."""
     registry, now = scene.registry, scene.clock()
     scene.clock.advance(0.001)
     scene.acquire()
@@ -104,7 +104,7 @@ def test_durations_are_counted_by_class(scene, account):
 
 
 def test_pause_belongs_to_no_minute(scene, account):
-    """What was counted before an hour without requests ends where that hour begins."""
+    """A row before an hour without requests ends when that hour begins."""
     call(scene, 5.0)
     account.rest()
     scene.clock.advance(3600.0)
@@ -121,7 +121,7 @@ def test_pause_belongs_to_no_minute(scene, account):
 
 
 def test_short_pause_ends_no_minute(scene, account):
-    """Rows are a minute, not a burst: an hour of bursts is in the account."""
+    """Rows cover minutes, not bursts, so the account covers an hour of bursts."""
     for _ in range(60):
         call(scene, 1.0)
         account.look()
@@ -141,7 +141,7 @@ def test_watch_writes_the_account(scene):
 
 
 def test_watch_rests_with_the_account(scene):
-    """When its thread ends, so does the minute."""
+    """The minute ends with the thread."""
     watch = Watch(scene.registry, leak_threshold=0.0, loop_lag=None)
     watch._thread.current = threading.current_thread()
     call(scene, 5.0)
@@ -162,7 +162,7 @@ def test_fork_begins_a_new_account(scene):
 
 
 def test_memory_is_bounded(scene, account):
-    """An hour is kept, of the names, origins and errors that the ledgers keep."""
+    """The account keeps an hour of the ledgers' names, origins and errors."""
     for hour in range(2):
         for minute in range(60):
             for number in range(200):

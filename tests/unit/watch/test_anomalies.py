@@ -1,4 +1,4 @@
-"""Anomalies are counted once, and transient states are not."""
+"""Anomalies are counted once; transient states are not counted."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ IDLE, ORPHAN, OVERRUN = (
 
 
 class Lag:
-    """The lateness of the event loops, as a test says."""
+    """Lateness of event loops, which a test sets."""
 
     def __init__(self) -> None:
         self.late = 0
@@ -33,8 +33,8 @@ class Lag:
         """No late time."""
 
     def blocked_within(self, nanoseconds: int, now: int) -> bool:
-        """Whether a loop was late in so many last nanoseconds."""
-        assert nanoseconds > 2 * SECOND  # two looks
+        """Whether a loop was late in the last nanoseconds."""
+        assert nanoseconds > 2 * SECOND  # two passes
         return self.late > 0
 
     def stop(self) -> None:
@@ -42,7 +42,7 @@ class Lag:
 
 
 class Odd:
-    """A pool in a state of a test's making, and a watch that looks at it."""
+    """A pool whose state a test sets, and a watch on it."""
 
     def __init__(self, **settings: Any) -> None:
         self.lag = Lag()
@@ -52,7 +52,7 @@ class Odd:
     def listed(
         self, state: str, *, wanted: bool = False, record: TrackedConnection | None = None
     ) -> TrackedConnection:
-        """A connection that the pool has listed, and nothing else."""
+        """The only connection that the pool lists."""
         record = record or self.scene.connection(established=state != "connecting")
         self.scene.pool.views = [ConnectionView(record, state, wanted, None)]
         return record
@@ -64,14 +64,14 @@ class Odd:
         return lease
 
     def look(self, times: int = 1, every: float = 1.0) -> None:
-        """Look so often, a second apart."""
+        """Run passes, ``every`` seconds apart."""
         for _ in range(times):
             self.scene.clock.advance(every)
             self.watch.run_pass()
 
     @property
     def counted(self) -> dict[str, int]:
-        """The anomalies so far; what is 0 is left out."""
+        """Number of anomalies by kind, without zeros."""
         return {name: count for name, count in self.scene.ledger.anomalies.items() if count}
 
 
@@ -86,7 +86,7 @@ def odd() -> Odd:
 
 @pytest.mark.parametrize("waiters", [1, 3])
 def test_waiter_beside_an_idle_connection_is_counted_once(odd, waiters):
-    """Each one that a lost wake-up left behind counts, however long both last."""
+    """Each waiter that misses its wake-up counts once, however long it waits."""
     odd.listed("idle")
     for _ in range(waiters):
         odd.waiter()
@@ -95,7 +95,7 @@ def test_waiter_beside_an_idle_connection_is_counted_once(odd, waiters):
 
 
 def test_waiter_beside_an_idle_connection_for_one_pass_is_no_anomaly(odd):
-    """The pool passes through that state whenever a connection is given back."""
+    """The pool passes through that state whenever a connection is released."""
     odd.listed("idle")
     lease = odd.waiter()
     odd.look()
@@ -107,9 +107,9 @@ def test_waiter_beside_an_idle_connection_for_one_pass_is_no_anomaly(odd):
 
 @pytest.mark.parametrize("what", ["the connection", "the waiter"])
 def test_waiter_served_between_two_passes_is_no_anomaly(odd, what):
-    """A busy pool has a waiter and an idle connection at many a moment.
+    """A busy pool often has a waiter and an idle connection.
 
-    The waiter was assigned, and refused: httpcore 1.0 does so to all but one.
+    httpcore 1.0 assigns the connection to all waiters, and refuses all but one.
     """
     record = odd.listed("idle")
     lease = odd.waiter()
@@ -128,13 +128,13 @@ def test_waiter_served_between_two_passes_is_no_anomaly(odd, what):
         ("active", True, b"api.test", 20),
         ("connecting", True, b"api.test", 20),
         ("idle", True, b"api.test", 20),  # it is assigned already
-        ("idle", False, b"other.test", 20),  # evicting it is the pool's to decide
-        ("idle", False, b"api.test", 0),  # all origins beyond the bound go by one name
+        ("idle", False, b"other.test", 20),  # the pool decides whether to evict it
+        ("idle", False, b"api.test", 0),  # all origins beyond the bound share one name
         ("idle", False, b"", 20),
     ],
 )
 def test_connection_that_could_not_serve_the_waiter_is_no_anomaly(state, wanted, host, max_origins):
-    """An idle one without a waiter is none either."""
+    """An idle connection without a waiter is no anomaly either."""
     odd = Odd(max_origins=max_origins)
     odd.listed(state, wanted=wanted)
     if host:
@@ -149,7 +149,7 @@ def test_connection_that_could_not_serve_the_waiter_is_no_anomaly(state, wanted,
 @pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize("state", ["active", "connecting"])
 def test_connection_without_references_is_counted_once(odd, state, waits):
-    """It takes a slot of the pool for ever, also if the last request left it behind."""
+    """It takes a slot of the pool forever, even if no request waits."""
     odd.listed(state)
     if waits:
         odd.waiter()
@@ -186,7 +186,7 @@ def test_connection_that_a_request_of_the_pool_has_is_no_orphan(odd, state):
     ("timeout", "looks", "counted"), [(5.0, 20, {OVERRUN: 1}), (5.0, 6, {}), (None, 100, {})]
 )
 def test_waiter_past_its_timeout_and_a_second_is_counted_once(odd, timeout, looks, counted):
-    """Timers are no more exact than the machine."""
+    """Timers can be late on a busy machine."""
     odd.waiter(timeout)
     odd.look(looks)
     assert odd.counted == counted
@@ -231,7 +231,7 @@ def test_waiter_on_an_unwatched_loop_has_a_longer_grace(odd):
     ],
 )
 def test_no_anomaly_is_counted_while_an_event_loop_is_late(odd, provoke):
-    """What is seen then may be a second old."""
+    """The observed state may then be a second old."""
     provoke(odd)
     for late, looks, counted in ((SECOND, 10, 0), (0, 2, 1), (SECOND, 2, 1), (0, 8, 1)):
         odd.lag.late = late
@@ -250,7 +250,7 @@ def test_anomaly_needs_two_passes_after_a_late_loop(odd):
 
 
 def test_pool_that_can_not_be_read_has_no_anomalies(odd):
-    """The failure is counted, and nothing is made up."""
+    """The failure is counted instead."""
     pool = Unreadable()
     tracker = odd.scene.track(pool)
     tracker.waiting(tracker.begin(b"api.test", None, b"https", None), 1.0)

@@ -1,4 +1,4 @@
-"""Where a blocked loop is: named while it is busy, silent while it waits."""
+"""Stacks of event loops: reported while a loop is busy, and not while it waits."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ from support.waiting import wait_until
 
 
 def test_a_busy_loop_is_reported_with_its_frames_and_a_waiting_one_is_not():
-    """The innermost first, without the loop's own."""
+    """The innermost frame comes first; the loop's own frames are left out."""
     release, gate = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
@@ -25,7 +25,7 @@ def test_a_busy_loop_is_reported_with_its_frames_and_a_waiting_one_is_not():
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
     thread.start()
     try:
-        # The event is Python too: its frames are the innermost ones, and the call site is ours.
+        # The event's frames are Python as well, and the innermost; the call site is in this file.
         site, *frames = wait_until(places)
         assert site == frames[0]
         assert frames[0].endswith(".<locals>.blocks")

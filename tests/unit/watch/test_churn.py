@@ -1,4 +1,4 @@
-"""Clients that are built and thrown away, counted origin by origin on a fake clock."""
+"""Clients that are built and discarded, counted by origin on a fake clock."""
 
 import pytest
 
@@ -11,7 +11,7 @@ HOST = b"churned.test"
 
 @pytest.fixture
 def churn(scene: Scene) -> Churn:
-    """Looked by hand."""
+    """Churn detection, which a test runs by hand."""
     return Churn(scene.registry)
 
 
@@ -23,7 +23,7 @@ def build(
     host: bytes = HOST,
     calls: tuple[Call | None, ...] = (None,),
 ) -> list[FakePool]:
-    """Pools of one origin, each with so many requests; they are gone unless they are kept."""
+    """Build pools of one origin with requests; they are discarded unless the caller keeps them."""
     made = []
     for _ in range(pools):
         made.append(FakePool())
@@ -43,20 +43,20 @@ def build(
 def test_many_pools_with_few_requests_are_churn_unless_they_are_kept(
     scene, churn, pools, requests, kept, fires
 ):
-    """Fifty are churn though no garbage collector came: no application needs that many."""
+    """Fifty are churn without a garbage collection: no application needs that many."""
     made = build(scene, pools, requests)
     if not kept:
         made.clear()
     churn.check()
     expected = [("groq", "churned.test", pools, pools * requests)]
-    assert told(scene) == (expected if fires else [])
+    assert churn_events(scene) == (expected if fires else [])
 
 
-def told(scene: Scene) -> list[tuple[str, str, int, int]]:
-    """Pool name, address, pools and requests of what was reported."""
+def churn_events(scene: Scene) -> list[tuple[str, str, int, int]]:
+    """Pool name, address, pools and requests of each report."""
     return [
         (origin.pool.name, origin.address, pools, requests)
-        for origin, pools, requests, *_ in scene.recorder.told("clients_churned")
+        for origin, pools, requests, *_ in scene.recorder.args("clients_churned")
     ]
 
 
@@ -64,25 +64,25 @@ def test_pools_of_an_earlier_installation_are_not_churn(scene):
     """They were not built in the last minute."""
     build(scene, 20)
     Churn(scene.registry).check()
-    assert told(scene) == []
+    assert churn_events(scene) == []
 
 
 def test_pools_of_several_passes_add_up_within_a_minute(scene, churn):
-    """A pass comes once a second, and a client per call may come every five."""
+    """A pass runs each second, and a client per call may be built every five seconds."""
     for _ in range(11):
         build(scene, 1)
         churn.check()
         scene.clock.advance(5)
-    assert [pools for _, _, pools, _ in told(scene)] == [10]
+    assert [pools for _, _, pools, _ in churn_events(scene)] == [10]
 
 
 def test_slowly_built_pools_are_no_churn(scene, churn):
-    """Eight a minute for an hour."""
+    """These are eight per minute for an hour."""
     for _ in range(60 * 8):
         build(scene, 1)
         churn.check()
         scene.clock.advance(60 / 8)
-    assert told(scene) == []
+    assert churn_events(scene) == []
 
 
 def test_churn_is_reported_with_numbers_since_the_last_report(scene, churn):
@@ -90,23 +90,23 @@ def test_churn_is_reported_with_numbers_since_the_last_report(scene, churn):
     churn.check()
     build(scene, 30, requests=2)
     churn.check()
-    assert [numbers[2:] for numbers in told(scene)] == [(12, 12), (30, 60)]
+    assert [numbers[2:] for numbers in churn_events(scene)] == [(12, 12), (30, 60)]
 
 
 def test_earlier_requests_do_not_hide_churn(scene, churn):
-    """A thousand requests of an hour ago have nothing to do with it."""
+    """A thousand requests were sent an hour ago."""
     build(scene, 1, requests=1000)
     churn.check()
     scene.clock.advance(3600)
     churn.check()
     build(scene, 10)
     churn.check()
-    assert told(scene) == [("groq", "churned.test", 10, 10)]
+    assert churn_events(scene) == [("groq", "churned.test", 10, 10)]
 
 
 @pytest.mark.parametrize(("pools", "known"), [(1, 14), (30, 0)])
 def test_many_hosts_beyond_the_bound_are_no_churn(pools, known):
-    """All of them go by one name: one pool asks for it once, and one for each can't be shared."""
+    """All share one name, whether one pool or many send requests to them."""
     scene = Scene(max_origins=known + 1)
     for number in range(known):
         scene.tracker.origin(b"known-%d.test" % number, None, b"https")
@@ -123,7 +123,7 @@ def test_many_hosts_beyond_the_bound_are_no_churn(pools, known):
         other = scene.ledger.origins["_OTHER", None, "openai"]
         assert (other.pools, other.entered) == (1, 50)
     churn.check()
-    assert told(scene) == []
+    assert churn_events(scene) == []
 
 
 def test_clear_forgets_what_the_parent_process_counted(scene, churn):
@@ -134,10 +134,10 @@ def test_clear_forgets_what_the_parent_process_counted(scene, churn):
     scene.registry.forget()
     build(scene, 9)
     churn.check()
-    assert told(scene) == []
+    assert churn_events(scene) == []
 
 
-# Beside other pools of the same name
+# With other pools of the same name
 
 
 def test_pools_discarded_at_another_origin_are_not_counted(scene, churn):
@@ -145,10 +145,10 @@ def test_pools_discarded_at_another_origin_are_not_counted(scene, churn):
     kept = build(scene, 10, host=b"kept.test")
     build(scene, 5, host=b"other.test")
     churn.check()
-    assert told(scene) == []
+    assert churn_events(scene) == []
     del kept
     churn.check()
-    assert [one[1] for one in told(scene)] == ["kept.test"]
+    assert [one[1] for one in churn_events(scene)] == ["kept.test"]
 
 
 def test_pool_of_two_providers_is_discarded_once(scene, churn):
@@ -157,7 +157,7 @@ def test_pool_of_two_providers_is_discarded_once(scene, churn):
     kept = build(scene, 6, host=b"shared.test", calls=calls)
     build(scene, 4, host=b"shared.test", calls=calls)
     churn.check()
-    assert told(scene) == []
+    assert churn_events(scene) == []
     del kept[0]
     churn.check()
-    assert [one[1] for one in told(scene)] == ["shared.test"]
+    assert [one[1] for one in churn_events(scene)] == ["shared.test"]

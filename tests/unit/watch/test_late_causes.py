@@ -1,4 +1,4 @@
-"""Why a loop was late: from the counts of the kernel, or not at all."""
+"""Causes of late loops, from the kernel's counts if it has them."""
 
 import asyncio
 import sys
@@ -63,7 +63,7 @@ def test_late_time_is_split_by_what_the_thread_did(used, expected):
 
 @pytest.mark.parametrize("text", [None, "", "x y z", "0 0 0", "1 2", "é"])
 def test_usage_of_a_thread_is_unknown(system, text):
-    """Without /proc, in another format, or on a kernel that does not count."""
+    """There may be no /proc, another format, or a kernel that does not count."""
     if text is not None:
         write(system / "proc/task/7/schedstat", text)
     assert usage_of(7) is None
@@ -115,7 +115,7 @@ def test_process_without_a_quota_waits_for_other_work(system):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what threads do")
 @pytest.mark.parametrize("blocked", ["over", "now"])
 def test_blocking_call_of_a_real_loop_is_named(blocked):
-    """After it, and while it lasts."""
+    """The cause is known after the call, and while it lasts."""
     found = {}
 
     async def call():

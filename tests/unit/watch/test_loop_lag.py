@@ -1,4 +1,4 @@
-"""Lateness of timers: a block is seen, and a loop that rests is not late."""
+"""Lateness of event loops: a block is detected, and an idle loop is not late."""
 
 import asyncio
 import gc
@@ -18,11 +18,11 @@ from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import SECOND, Clock, FakePool, Scene
 
 BLOCK, SEEN = 0.35, 0.25
-"""Seconds: all of a block but the time between two firings is seen."""
+"""Seconds of a block, and the part that is detected: all but the timer's interval."""
 
 
 class FakeLoop:
-    """An event loop that runs what is due when a test says so."""
+    """An event loop that a test runs step by step."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -63,7 +63,7 @@ class Measured:
         self.scene.tracker.loop = weakref.ref(self.loop)
 
     def read(self, *, turn: bool = True) -> Any:
-        """A request whose body is being read, and a look that starts the timer."""
+        """Begin a request whose body is read, and run a pass, which starts the timer."""
         lease = self.scene.acquire()
         self.scene.tracker.answered(lease, 200)
         lease.enter(READING, self.clock())
@@ -233,7 +233,7 @@ def test_only_a_block_of_a_loop_that_a_request_needs_counts(measured, what, seen
         measured.loop.turn()
     else:
         measured.scene.tracker.released(lease)
-        measured.scene.work_off()
+        measured.scene.drain()
         other = FakeLoop(measured.clock)
         if what == "of another loop":
             measured.scene.tracker.loop = weakref.ref(other)
@@ -271,7 +271,7 @@ def test_loop_that_runs_intermittently_is_not_late(measured, chunks):
 
 
 def test_timer_ends_when_no_request_needs_it(measured):
-    """The watch has to ask for it again and again."""
+    """The watch must renew it repeatedly."""
     lease = measured.read()
     measured.run(2.4)
     assert measured.armed == [True]
@@ -311,7 +311,7 @@ def test_pools_of_a_loop_share_one_timer(measured):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_closed_loop_gets_no_timer(measured, when):
-    """No failure and no lateness; the pool's next request sets its new loop."""
+    """There is no failure and no lateness. The pool's next request sets its new loop."""
     if when == "after":
         measured.read()
         measured.run(0.1)
@@ -325,7 +325,7 @@ def test_closed_loop_gets_no_timer(measured, when):
 
 
 def test_forked_child_has_no_lateness_of_its_parent(measured):
-    """The parent's loops and their lateness are the parent's."""
+    """Loops and their lateness belong to the parent."""
     measured.read()
     measured.run(0.1)
     measured.block()
@@ -344,7 +344,7 @@ def make_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEv
 
 
 class Real(Measured):
-    """The same on a real loop and the real clock."""
+    """`Measured` on a real loop and the real clock."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -378,7 +378,7 @@ def test_block_of_a_real_loop_is_detected_and_its_timer_does_not_keep_the_loop(m
     assert real.armed == []
 
 
-# Where a pool's requests run
+# The loop of a pool's requests
 
 
 def test_running_loop_is_referenced_weakly(measured):
@@ -418,7 +418,7 @@ def test_stack_of_a_blocked_loop_is_kept_for_a_minute(measured, monkeypatch):
 
 @pytest.mark.parametrize("greenlets", [True, False])
 def test_hub_of_greenlets_is_late_when_the_watch_is(measured, monkeypatch, greenlets):
-    """While a request without a loop is in flight. The lateness of a thread is not a loop's."""
+    """This needs a request in flight without a loop. A late thread is not a late loop."""
     monkeypatch.setattr(loop_lag, "threads_are_greenlets", lambda: greenlets)
     late = [0.0]
 

@@ -1,4 +1,4 @@
-"""States of silent peers, from real sockets, and what of them is kept."""
+"""States of silent peers, read from real sockets, and their counts."""
 
 import contextlib
 import gc
@@ -23,7 +23,7 @@ AFTER = 0.05
 
 
 class Peers:
-    """Requests of a scene whose connections are real ones, to a server that a test plays."""
+    """Requests of a scene on real connections to a server that a test controls."""
 
     def __init__(self, scene: Scene, stack: contextlib.ExitStack) -> None:
         self.scene = scene
@@ -48,7 +48,7 @@ class Peers:
         return lease
 
     def state(self, lease: Lease) -> str | None:
-        """The state of its peer by a pass now; None if it was not read."""
+        """Run a pass; return the state of the request's peer, or None if it was not read."""
         self.checks.check(self.scene.tracker, self.scene.clock())
         self.checks.passed()
         found = self.checks.state(lease, lease.phase_since)
@@ -59,7 +59,7 @@ class Peers:
         return self.checks.connections().get(self.scene.ledger, {})
 
     def becomes(self, lease: Lease, state: str) -> None:
-        """Check again and again until the peer has this state; it has no wrong one meanwhile."""
+        """Check repeatedly until the peer has this state; a wrong state is an error."""
         others = {"unknown": False, "sending": False}
         wait_until(lambda: {**others, state: True}[str(self.state(lease))], state)
 
@@ -71,13 +71,13 @@ def peers(scene: Scene) -> Iterator[Peers]:
 
 
 def test_peer_that_stops_reading_is_recognized_and_forgotten(peers):
-    """Its receive buffer is full, and it acknowledges each probe. Then it reads on."""
+    """Its receive buffer is full, and it acknowledges each probe. Then it continues to read."""
     lease, client, peer = peers.send()
     client.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         while True:
             client.send(bytes(1 << 20))
-    # The second if the test's thread has paused for the second or two between them.
+    # It is not_reading if the test's thread paused for a second or two.
     wait_until(lambda: peers.state(lease) in ("sending", "not_reading"))
     assert peers.counted() in ({}, {"not_reading": 1})
     peers.becomes(lease, "not_reading")
@@ -238,12 +238,12 @@ def test_only_the_longest_waits_of_a_pool_are_read(peers):
 
 
 def info_of(**values: int) -> bytes:
-    """An answer of the system."""
+    """A TCP_INFO as Linux returns it."""
     return silent_peers._TCP_INFO.pack(*{**INFO, **values}.values())
 
 
 class Answering(Refusing):
-    """A socket object with an answer of the system, and SO_KEEPALIVE off."""
+    """A socket object with a TCP_INFO, and SO_KEEPALIVE off."""
 
     def __init__(self, **values: int) -> None:
         super().__init__(info=info_of(**values))
@@ -300,7 +300,7 @@ def test_peer_was_heard_at_the_earliest_when_the_request_was_sent(peers):
 
 
 def test_request_that_lost_its_peer_counts_once_when_it_ends(peers):
-    """Then its read timeout is not the provider's. One that ends well had not lost it."""
+    """The provider did not cause its read timeout. A request that succeeds had not lost it."""
     scene = peers.scene
     lost, thinking = peers.on(Answering(state=8)), peers.on(Answering())
     answered = peers.on(Answering(state=8))
@@ -319,7 +319,7 @@ def test_request_that_lost_its_peer_counts_once_when_it_ends(peers):
 
 
 def test_longest_silence_that_was_answered_is_known(peers):
-    """Before the head, and between two reads of a body. A silence that failed is none."""
+    """It can be before the head or between two reads. A silence that failed does not count."""
     scene = peers.scene
     answered, failed = peers.on(Answering()), peers.on(Answering())
     scene.clock.advance(7)
@@ -327,7 +327,7 @@ def test_longest_silence_that_was_answered_is_known(peers):
     scene.clock.advance(100)
     scene.tracker.failed(failed, "read_timeout")
     scene.tracker.released(answered)
-    scene.work_off()
+    scene.drain()
     assert round(scene.origin.longest_answered / 1e9, 1) == 7.1
 
     lease = peers.on(Answering())
@@ -355,7 +355,7 @@ def test_time_in_the_queue_is_no_silence(scene):
     scene.tracker.assigned(lease, scene.connection(established=True))
     scene.clock.advance(2)
     scene.serve(lease)
-    scene.work_off()
+    scene.drain()
     assert scene.origin.longest_answered == 2e9
 
 

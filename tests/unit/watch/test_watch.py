@@ -25,12 +25,12 @@ THRESHOLD = 60.0
 
 @pytest.fixture
 def watch(scene: Scene) -> Watch:
-    """A watch that looks only when a test says so."""
+    """A watch whose passes a test runs."""
     return Watch(scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
 
 
 def readable(scene: Scene) -> TrackedConnection:
-    """A connection whose reads are noted."""
+    """A connection whose reads are recorded."""
     made = scene.connection(established=True)
     made.reports_reads = True
     return made
@@ -50,7 +50,7 @@ def unread(
 
 
 def suspected(scene: Scene, watch: Watch, **further: Any) -> Any:
-    """One that has been unread for the threshold, as the watch has seen."""
+    """A leak that the watch has detected."""
     lease = unread(scene, **further)
     scene.clock.advance(THRESHOLD)
     watch.run_pass()
@@ -66,11 +66,11 @@ def test_leak_is_found_at_its_threshold_and_reported_once(scene, watch):
     lease = unread(scene)
     scene.clock.advance(THRESHOLD - 0.001)
     assert watch.run_pass()
-    assert scene.recorder.told("leak_suspected") == []
+    assert scene.recorder.args("leak_suspected") == []
     scene.clock.advance(0.001)
     for _ in range(3):
         watch.run_pass()
-        assert scene.recorder.told("leak_suspected") == [(lease, lease.phase_since)]
+        assert scene.recorder.args("leak_suspected") == [(lease, lease.phase_since)]
         assert scene.ledger.leaks == 1
         scene.clock.advance(THRESHOLD)
     assert watch.suspects() == (lease,)
@@ -86,14 +86,14 @@ def test_time_unread_counts_from_the_last_read(scene, watch):
     lease.enter(UNREAD, scene.clock())
     scene.clock.advance(THRESHOLD - 1)
     watch.run_pass()
-    assert scene.recorder.told("leak_suspected") == []
+    assert scene.recorder.args("leak_suspected") == []
 
 
 @pytest.mark.parametrize(
     "what", ["reading", "awaiting", "reads are not noted", "another protocol", "threshold of 0"]
 )
 def test_unread_response_with_an_active_reader_is_no_leak(scene, watch, what):
-    """A silent provider, a WebSocket whose bytes don't pass through the response, and so on."""
+    """For example a silent provider, or a WebSocket whose bytes bypass the response."""
     if what == "threshold of 0":
         watch = Watch(scene.registry, leak_threshold=0, loop_lag=None)
     connection = scene.connection(established=True) if what == "reads are not noted" else None
@@ -102,15 +102,15 @@ def test_unread_response_with_an_active_reader_is_no_leak(scene, watch, what):
         lease.enter(READING if what == "reading" else AWAITING_RESPONSE, scene.clock())
     scene.clock.advance(86_400)
     assert watch.run_pass()
-    assert scene.recorder.told("leak_suspected") == []
+    assert scene.recorder.args("leak_suspected") == []
     assert scene.ledger.leaks == 0
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "reported"),
     [("released", "released"), ("pool closed", "closed"), ("pool collected", "released")],
 )
-def test_released_leak_is_reported_once(scene, watch, how, told):
+def test_released_leak_is_reported_once(scene, watch, how, reported):
     """Afterwards the lease is not kept; a suspected leak keeps no pool alive."""
     lease = suspected(scene, watch)
     if how == "released":
@@ -121,7 +121,7 @@ def test_released_leak_is_reported_once(scene, watch, how, told):
         scene.pool = None
     watch.run_pass()
     watch.run_pass()
-    assert scene.recorder.told("leak_over") == [(lease, told)]
+    assert scene.recorder.args("leak_over") == [(lease, reported)]
     assert watch.suspects() == ()
     assert not watch._leases or watch._leases.keys() == scene.tracker.leases.keys()
     assert scene.ledger.leaks == 1
@@ -129,7 +129,7 @@ def test_released_leak_is_reported_once(scene, watch, how, told):
 
 @pytest.mark.parametrize("how", ["read", "step of the call"])
 def test_leak_that_is_read_again_ends_and_can_recur(scene, watch, how):
-    """A slow consumer: suspected again after the next pause, and counted once as a leak."""
+    """A slow consumer is suspected again after the next pause, but counted once."""
     call = Call("openai", "m")
     lease = suspected(scene, watch, call=call)
     if how == "read":
@@ -139,12 +139,12 @@ def test_leak_that_is_read_again_ends_and_can_recur(scene, watch, how):
         call.steps += 1
     scene.clock.advance(1)
     watch.run_pass()
-    assert scene.recorder.told("leak_over") == [(lease, "read")]
+    assert scene.recorder.args("leak_over") == [(lease, "read")]
     assert watch.suspects() == ()
     assert not watch._leases or watch._leases.keys() == scene.tracker.leases.keys()
     scene.clock.advance(THRESHOLD)
     watch.run_pass()
-    assert len(scene.recorder.told("leak_suspected")) == 2
+    assert len(scene.recorder.args("leak_suspected")) == 2
     assert scene.ledger.leaks == 1
 
 
@@ -158,11 +158,11 @@ def test_reader_of_data_that_the_sdk_read_ahead_is_no_leak(scene, watch):
         watch.run_pass()
     scene.clock.advance(THRESHOLD - 1)
     watch.run_pass()
-    assert scene.recorder.told("leak_suspected") == []
+    assert scene.recorder.args("leak_suspected") == []
     last_step = scene.clock() - int((THRESHOLD - 1) * 1e9)
     scene.clock.advance(1)
     watch.run_pass()
-    assert scene.recorder.told("leak_suspected") == [(lease, last_step)]
+    assert scene.recorder.args("leak_suspected") == [(lease, last_step)]
 
 
 # Stuck requests
@@ -175,16 +175,16 @@ def test_stuck_requests_are_reported_once_a_pool(scene, watch):
     second = scene.queue(600.0)
     scene.clock.advance(4.9)
     watch.run_pass()
-    assert scene.recorder.told("requests_stuck") == []
+    assert scene.recorder.args("requests_stuck") == []
     scene.clock.advance(6)
     watch.run_pass()
     watch.run_pass()
     scene.clock.advance(599)
     watch.run_pass()
-    assert scene.recorder.told("requests_stuck") == [(scene.tracker, (first, second))]
+    assert scene.recorder.args("requests_stuck") == [(scene.tracker, (first, second))]
     scene.clock.advance(1)
     watch.run_pass()
-    assert len(scene.recorder.told("requests_stuck")) == 2
+    assert len(scene.recorder.args("requests_stuck")) == 2
 
 
 def test_each_pool_reports_its_own_stuck_requests(scene, watch):
@@ -195,7 +195,7 @@ def test_each_pool_reports_its_own_stuck_requests(scene, watch):
         tracker.waiting(tracker.begin(b"api.test", None, b"https", None), 600.0)
     scene.clock.advance(11)
     watch.run_pass()
-    assert {told[0] for told in scene.recorder.told("requests_stuck")} == {scene.tracker, other}
+    assert {event[0] for event in scene.recorder.args("requests_stuck")} == {scene.tracker, other}
 
 
 def test_request_that_is_requeued_repeatedly_is_stuck(scene, watch):
@@ -209,7 +209,7 @@ def test_request_that_is_requeued_repeatedly_is_stuck(scene, watch):
         scene.tracker.requeued(lease)
     scene.tracker.waiting(lease, 60.0)
     watch.run_pass()
-    assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]
+    assert scene.recorder.args("requests_stuck") == [(scene.tracker, (lease,))]
 
 
 def test_request_that_waits_for_a_stream_is_stuck(scene, watch):
@@ -219,16 +219,16 @@ def test_request_that_waits_for_a_stream_is_stuck(scene, watch):
     assert lease.phase == STREAM
     scene.clock.advance(11)
     watch.run_pass()
-    assert scene.recorder.told("requests_stuck") == [(scene.tracker, (lease,))]
+    assert scene.recorder.args("requests_stuck") == [(scene.tracker, (lease,))]
 
 
-# One look
+# One pass
 
 
 @pytest.mark.parametrize("error", [SystemExit(), ValueError("secret")], ids=repr)
 @pytest.mark.parametrize("where", ["observer", "clock"])
 def test_failing_pass_is_counted_and_raises_nothing(scene, watch, monkeypatch, where, error):
-    """The thread goes on: no log handler or test may end it."""
+    """The thread continues: no log handler or test may end it."""
     unread(scene)
     fail = Mock(side_effect=error)
     if where == "clock":
@@ -242,8 +242,8 @@ def test_failing_pass_is_counted_and_raises_nothing(scene, watch, monkeypatch, w
 # The thread
 
 
-class Looks(PoolObserver):
-    """Counts looks."""
+class Passes(PoolObserver):
+    """Counts passes."""
 
     def __init__(self) -> None:
         self.passed = 0
@@ -255,11 +255,11 @@ class Looks(PoolObserver):
 
 
 class Watched:
-    """A scene with a watch whose thread looks every few milliseconds, and rests once it may."""
+    """A scene with a watch whose thread runs a pass every few milliseconds."""
 
     def __init__(self) -> None:
-        self.looks = Looks()
-        self.scene = Scene(self.looks)
+        self.passes = Passes()
+        self.scene = Scene(self.passes)
         self.watch = Watch(self.scene.registry, leak_threshold=THRESHOLD, loop_lag=None)
 
     @property
@@ -272,13 +272,13 @@ class Watched:
         self.scene.tracker.released(self.scene.acquire())
 
     def seen(self) -> None:
-        """Wait until a look began and ended."""
-        passed = self.looks.passed
-        wait_until(lambda: self.looks.passed >= passed + 2, "a look")
+        """Wait until a whole pass has run."""
+        passed = self.passes.passed
+        wait_until(lambda: self.passes.passed >= passed + 2, "a pass")
 
     @contextlib.contextmanager
     def may_rest(self) -> Iterator[None]:
-        """Let the thread end after the first look that finds no request."""
+        """Let the thread end after the first pass that finds no request."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(watch_module, "_REST_AFTER", 1)
             yield
@@ -286,8 +286,8 @@ class Watched:
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    """A watch that is stopped in the end."""
-    # A test may stand still between a request and its next look.
+    """A watch that is stopped at the end."""
+    # A busy machine may stop a test between a request and the next pass.
     monkeypatch.setattr(watch_module, "_REST_AFTER", 10**9)
     monkeypatch.setattr(watch_module, "INTERVAL", 0.005)
     made = Watched()
@@ -297,7 +297,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
 
 
 def test_thread_stays_while_a_request_is_in_flight_and_then_ends(watched):
-    """Being instrumented costs none; it comes with a request, and again with the next one."""
+    """A request starts it, and after its end the next request starts another."""
     assert watched.thread is None
     lease = watched.scene.acquire()
     first = watched.thread
@@ -315,7 +315,7 @@ def test_thread_stays_while_a_request_is_in_flight_and_then_ends(watched):
 
 
 def test_thread_stays_while_a_leak_is_suspected(watched):
-    """The watch has to report that it is over."""
+    """The watch must report its end."""
     scene = watched.scene
     lease = unread(scene)
     scene.clock.advance(THRESHOLD)
@@ -324,12 +324,12 @@ def test_thread_stays_while_a_leak_is_suspected(watched):
         for _ in range(5):
             watched.seen()
         scene.tracker.released(lease)
-        wait_until(lambda: scene.recorder.told("leak_over"))
+        wait_until(lambda: scene.recorder.args("leak_over"))
         wait_until(lambda: watched.thread is None)
 
 
 def test_passes_are_not_in_step_with_a_loop_that_blocks_once_a_second(scene, watch):
-    """Any moment of the second comes, and a pass takes a second on average."""
+    """Passes come at any moment of a second, and each second on average."""
     scene.acquire()
     waits = []
 
@@ -346,7 +346,7 @@ def test_passes_are_not_in_step_with_a_loop_that_blocks_once_a_second(scene, wat
 
 
 def test_request_during_the_watchs_exit_keeps_it_running(scene, watch, monkeypatch):
-    """Step by step: the watch asks to be woken, a request comes, and it may not leave."""
+    """The watch asks to be woken, a request arrives, and the thread may not end."""
     monkeypatch.setattr(watch_module, "INTERVAL", 3600)
     watch.start()
     unread(scene)
@@ -355,8 +355,8 @@ def test_request_during_the_watchs_exit_keeps_it_running(scene, watch, monkeypat
         assert not watch._rests()
         scene.enter()
         assert not watch._rests()
-        assert watch._rests()  # nobody came this time
-        assert scene.registry.attention  # whoever comes now wakes it
+        assert watch._rests()  # no request arrived this time
+        assert scene.registry.attention  # the next request wakes it
     finally:
         watch.stop()
 
@@ -390,11 +390,11 @@ def test_request_does_not_wait_while_another_one_starts_the_thread(watched, monk
     go_on.set()
     first.join(60)
     watched.seen()
-    assert len(watched.looks.threads) == 1
+    assert len(watched.passes.threads) == 1
 
 
-def test_notes_end_with_what_they_are_about(watched):
-    """Those on leases and pools; while the watch rests, the notes keep no pool's tracker."""
+def test_notes_on_leases_and_pools_are_dropped_with_them(watched):
+    """While the watch rests, the notes keep no tracker alive."""
     scene = watched.scene
     lease = unread(scene, call=Call("openai", "m"))
     watched.seen()
@@ -428,7 +428,7 @@ def test_stop_ends_the_thread_and_no_request_starts_another(watched):
 
 
 def test_stop_can_be_called_in_the_watch_thread(watched):
-    """An observer, or a log handler, that takes the instrumentation off."""
+    """An observer or a log handler may uninstrument."""
     done = threading.Event()
 
     def stop():
@@ -442,7 +442,7 @@ def test_stop_can_be_called_in_the_watch_thread(watched):
 
 
 def test_thread_that_can_not_be_started_is_tried_again(watched, monkeypatch):
-    """The request goes on, and the next one tries again."""
+    """The request continues, and the next one tries again."""
 
     def fail(_):
         raise RuntimeError("can't start new thread")
@@ -469,7 +469,7 @@ def test_interrupted_wake_is_repeated_by_the_next_request(scene):
 
 
 def test_after_fork_the_next_request_starts_a_thread(scene, watch, monkeypatch):
-    """The parent's is not there."""
+    """The parent's thread does not exist in the child."""
     monkeypatch.setattr(watch_module, "INTERVAL", 3600)
     watch.start()
     scene.acquire()
