@@ -1,4 +1,4 @@
-"""Snapshots by hand: a healthy process, changed in the one respect that a test is about."""
+"""Builders of snapshots: a healthy process, with the changes that a test needs."""
 
 from array import array
 from base64 import b64encode
@@ -26,7 +26,7 @@ from opentelemetry.instrumentation.gluellm.pool.ring import TICKS
 
 ORIGIN = "api.test:443"
 BLOCKED = {"event_loop_lag": 0.5, "event_loop_late": 40.0, "event_loop_late_share": 0.4}
-"""Of a process: its event loop is late for two fifths of the time, by half a second at most."""
+"""Fields of a process whose event loop is late for 40 % of the time, by at most 0.5 s."""
 PHASES = ("queued", "connecting", "stream_queued", "awaiting_response", "reading", "unread")
 HEALTHY_TIMES = dict(zip(PHASES, (0.0, 0.001, 0.0, 0.3, 0.5, 0.005), strict=True))
 """Mean seconds of a healthy request in each phase."""
@@ -61,11 +61,11 @@ TIMEOUTS = {"pool_timeout": 10.0, "read_timeout": 600.0}
 
 
 Times = tuple[float, float, float]
-"""Of a request: when it arrived, how long it waited, how long it held a connection (-1: never)."""
+"""A request's arrival, its wait and its time with a connection (-1: it got none)."""
 
 
 def leases(times: Iterable[Times], now: float) -> str:
-    """The ring of a pool with these requests, in a snapshot at ``now``."""
+    """A pool's ``leases`` with these requests, in a snapshot at ``now``."""
     packed = array("i")
     for arrival, wait, hold in times:
         ticks = (round(TICKS * (now - arrival)), round(TICKS * wait), round(TICKS * hold))
@@ -76,7 +76,7 @@ def leases(times: Iterable[Times], now: float) -> str:
 def by_callers(
     number: int, connections: int, hold: float, requests: int, pause: float = 0.001
 ) -> list[Times]:
-    """Requests of so many callers, each of which sends the next one when it is answered."""
+    """Requests of ``number`` callers, each of which sends the next one after its answer."""
     times, free, callers = [], [hold * i / connections for i in range(connections)], [0.0] * number
     for _ in range(requests):
         arrival = min(callers)
@@ -105,10 +105,10 @@ def the_totals(
     origin: dict[str, Any] | None = None,
     **changes: Any,
 ) -> PoolTotals:
-    """``requests`` that left, of which some with ``errors``, and some more that are there ``now``.
+    """Totals of ended ``requests``, some with ``errors``, and of others that are in flight ``now``.
 
-    ``each`` is added to the healthy seconds in each phase of a request that left; what is there
-    ``now`` adds none.
+    ``each`` is added to the healthy seconds in each phase of an ended request. Those in flight add
+    none.
     """
     errors = errors or {}
     now = now or {}
@@ -156,7 +156,7 @@ def a_snapshot(
 
 
 def counted(totals: Sequence[PoolTotals], calls: Sequence[CallsSnapshot]) -> Any:
-    """What the account of a process with these totals and calls has counted in all."""
+    """The account's totals for a process with these totals and calls."""
     found: dict[Any, dict[Any, float]] = {}
     for one in calls:
         of_calls = found["calls", one.source, one.provider] = {}
@@ -196,7 +196,7 @@ def counted(totals: Sequence[PoolTotals], calls: Sequence[CallsSnapshot]) -> Any
 
 
 def kinds(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Kind]:
-    """What was found, of severity WARNING and ERROR."""
+    """Kinds of the findings of severity WARNING and ERROR."""
     return [f.kind for f in diagnose(snapshot, previous) if f.severity is not Severity.INFO]
 
 
@@ -224,7 +224,7 @@ def of_calls(
 ) -> dict[Any, dict[Any, float]]:
     """A minute of calls to openai and their requests: ``each`` has seconds per call by stage.
 
-    Requests take as long as the calls spend in them, by ``phases`` or all of it reading.
+    Requests take the time of the stage requesting, by ``phases`` or all of it reading.
     """
     errors = errors or {}
     stages = {"preparing": 0.01, "requesting": 1.0, **(each or {})}
@@ -250,7 +250,7 @@ def of_calls(
 
 
 def an_account(*minutes: dict[Any, dict[Any, float]], row: float = 60.0) -> dict[str, Any]:
-    """The account and the uptime of a process whose minutes were these."""
+    """The account and the uptime of a process with these minutes."""
     rows = [
         AccountRow(since=row * number, until=row * (number + 1), numbers=numbers)
         for number, numbers in enumerate(minutes)

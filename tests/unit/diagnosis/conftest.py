@@ -1,4 +1,4 @@
-"""What tests of the diagnosis begin with."""
+"""Fixtures for tests of the diagnosis."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the user's private directory comes to lie, for this process and its children."""
+    """The path of the user's private directory, for this process and its children."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     return tmp_path / f"gluellm-pools-{os.geteuid()}"

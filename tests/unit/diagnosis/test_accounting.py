@@ -1,4 +1,4 @@
-"""Diagnosis by accounting: what calls suffer, where it went, and which finding may explain it."""
+"""Diagnosis by the account: what is wrong with calls, where their time went, and why."""
 
 import json
 import re
@@ -72,7 +72,7 @@ def test_healthy_hour_has_no_finding():
 @pytest.mark.parametrize("before", [[], [HEALTHY] * 3, HOUR], ids=["young", "short", "old"])
 @pytest.mark.parametrize("error", ["401", "503", "RuntimeError"])
 def test_calls_that_fail_are_always_found(before, error):
-    """Whatever the error, also by a young process."""
+    """Any error is found, also in a young process."""
     finding = top(*before, *[of_calls(40, {}, {error: 30})] * 5)
     assert finding.kind is Kind.CALLS_FAILING
     assert finding.severity is Severity.ERROR
@@ -92,7 +92,7 @@ def test_calls_that_fail_are_always_found(before, error):
     ],
 )
 def test_calls_that_fail_after_their_answer(served, unserved, answered):
-    """Of 40 calls, 30 fail: the class of the exception, and what to compare."""
+    """Of 40 calls, 30 fail, although requests were answered successfully."""
     minute = of_calls(40, {}, {"ValidationError": 30})
     requests = minute[REQUESTS]
     left = {("left", 200, None, False): served, ("left", 500, None, False): unserved}
@@ -112,15 +112,15 @@ def test_calls_that_fail_after_their_answer(served, unserved, answered):
     ("left", "running", "unsent"),
     [
         ({200: 10}, 0, 150),
-        ({200: 10}, 4, 146),  # they can be of calls that failed meanwhile
+        ({200: 10}, 4, 146),  # they can belong to calls that have failed
         ({200: 10, 429: 14}, 0, 80),
-        ({200: 10, 429: 16}, 0, 0),  # perhaps not most of them
+        ({200: 10, 429: 16}, 0, 0),  # possibly less than half of them
         ({200: 9}, 0, 0),  # some requests are not observed
         ({}, 0, 0),
     ],
 )
 def test_calls_that_fail_before_any_request(left, running, unsent):
-    """Of 40 calls a minute, 30 fail in the SDK: no pool is named, and no line of other requests."""
+    """Of 40 calls a minute, 30 fail in the SDK: neither a pool nor evidence is named."""
     minute = of_calls(40, {}, {"InvalidRequestError": 30})
     minute[CALLS]["unsent",] = 30
     items = minute[REQUESTS]
@@ -172,7 +172,7 @@ def test_requests_that_were_never_seen_may_have_been_sent():
     ],
 )
 def test_calls_that_cannot_succeed_have_an_explanation(error, beside, explanation):
-    """The client refuses to send them, a redirect turns POST into GET, or a status means it."""
+    """The client refuses to send them, a redirect turns POST into GET, or a status shows it."""
     minute = of_calls(40, {}, {error: 30})
     left = {("left", status, None, False): count for status, count in beside.items()}
     minute[REQUESTS] |= left
@@ -182,7 +182,7 @@ def test_calls_that_cannot_succeed_have_an_explanation(error, beside, explanatio
 
 
 def test_calls_that_the_time_limit_of_a_gateway_ends():
-    """Also if nothing repeats them."""
+    """They are explained even if nothing repeats them."""
     minute = of_calls(40, {}, {"504": 30})
     ended = tuple(Failure(ago, "504", 60.0, "unread", 0.0, head=60.0) for ago in range(1, 90))
     finding = top(*HOUR, *[minute] * 5, totals={"failures": ended})
@@ -192,7 +192,7 @@ def test_calls_that_the_time_limit_of_a_gateway_ends():
 
 
 def test_redirects_are_no_successes_of_a_plain_sdk():
-    """Each of its failed requests follows one: all calls fail, and not half of them."""
+    """Each failed request follows a redirect, so all calls fail and not half of them."""
     minute = of_a_plain_sdk(30, {}, {"405": 30})
     minute[REQUESTS]["left", 301, None, False] = 30
     assert top(minute).observed.startswith("30 of 30 requests in openai/httpx2 failed")
@@ -207,7 +207,7 @@ def test_few_refusals_of_a_plain_sdk_have_advice():
 
 
 def test_answers_that_cannot_be_decoded_are_the_gateways():
-    """HTTP libraries raise this for a Content-Encoding that is wrong, and no application does."""
+    """Only HTTP libraries raise this, for a wrong Content-Encoding."""
     minute = of_a_plain_sdk(40)
     minute[REQUESTS]["cut", "DecodingError"] = 24
     finding = top(minute)
@@ -242,8 +242,8 @@ def test_failures_before_an_hour_of_calm_are_none_now():
 
 
 @pytest.mark.parametrize("counted", [True, False], ids=["any_llm", "sdk"])
-def test_what_was_well_before_does_not_hide_that_all_fails_now(counted):
-    """For a minute of an hour."""
+def test_earlier_successes_do_not_hide_that_all_calls_fail_now(counted):
+    """They fail in the last minute of an hour."""
     of_minute = of_calls if counted else of_a_plain_sdk
     finding = top(*[of_minute(10)] * 59, of_minute(10, {}, {"RuntimeError": 10}))
     assert (finding.kind, finding.severity) == (Kind.CALLS_FAILING, Severity.ERROR)
@@ -253,13 +253,13 @@ def test_what_was_well_before_does_not_hide_that_all_fails_now(counted):
 
 @pytest.mark.parametrize(("failed", "severity"), [(35, Severity.WARNING), (36, Severity.ERROR)])
 def test_sdk_whose_requests_nearly_all_fail_is_an_error(failed, severity):
-    """Two of three may fail while all calls succeed."""
+    """All calls can still succeed if two of three requests fail."""
     minute = of_a_plain_sdk(40, {}, {"RuntimeError": failed})
     assert top(*[minute] * 5).severity is severity
 
 
 def test_service_with_a_call_a_minute():
-    """Three of its last 15 calls have to fail, and most of them."""
+    """A finding needs three failures within 15 minutes, and a majority of the calls."""
     fine, failed = of_calls(1), of_calls(1, {}, {"503": 1})
     assert not kinds(taken(*[fine] * 20, failed, failed))
     assert not kinds(taken(*[fine] * 20, *[fine, fine, fine, fine, failed] * 3))
@@ -271,7 +271,7 @@ def test_service_with_a_call_a_minute():
 
 
 def test_cancelled_calls_are_no_failures_but_many_are_reported():
-    """A third of the calls is more than users who leave."""
+    """Users who leave cancel less than a third of the calls."""
     some, many = (of_calls(40, cancelled=count) for count in (10, 15))
     assert not kinds(taken(*HOUR, *[some] * 5))
     finding = top(*HOUR, *[many] * 5)
@@ -286,7 +286,7 @@ def test_cancelled_calls_are_no_failures_but_many_are_reported():
         ("reading", 0.1, (0.7, 1.2, 1.9, 2.8, 4.0), None),
         ("unread", 0.1, (0.7, 1.2, 1.9, 2.8, 4.0), None),
         ("awaiting_response", 0.1, (0.7, 1.2, 1.9, 2.8, 4.0), Kind.CALLS_CANCELLED),
-        ("reading", 2.1, (2.2, 2.9, 3.4, 4.0, 4.1), Kind.CALLS_CANCELLED),  # no byte came
+        ("reading", 2.1, (2.2, 2.9, 3.4, 4.0, 4.1), Kind.CALLS_CANCELLED),  # no byte was received
         ("reading", 0.1, (3.9, 4.0, 4.0, 4.1, 4.1), Kind.CALLS_CUT_SHORT),
     ],
 )
@@ -314,7 +314,7 @@ def test_slower_calls_need_a_baseline():
 
 @pytest.mark.parametrize("minutes", [5, 12, 25])
 def test_slow_calls_are_compared_with_the_time_before_they_were(minutes):
-    """They are slow since longer than the minutes that are judged."""
+    """They have been slow for longer than the minutes that are judged."""
     slow = of_calls(30, {"finishing": 4.0}, took=4.3)
     assert kinds(taken(*[HEALTHY] * 35, *[slow] * minutes)) == [Kind.CALLS_SLOW]
     failing = of_calls(40, {}, {"401": 30})
@@ -326,7 +326,7 @@ def test_slow_calls_are_compared_with_the_time_before_they_were(minutes):
     [
         (of_calls(5, {"preparing": 12.0}, took=17.0), "12 s in preparing"),
         (of_calls(5, {"requesting": 12.0}, connecting=11.0, reading=1.0), "11 s in connect"),
-        # Beside long answers.
+        # With long answers.
         (of_calls(5, {"preparing": 12.0, "requesting": 90.0}, took=137.0), "12 s in prep"),
         (of_calls(5, {"preparing": 9.0, "requesting": 90.0}, took=137.0), ""),
         (of_calls(5, {"finishing": 60.0}, took=69.0), ""),  # tools between two requests
@@ -334,7 +334,7 @@ def test_slow_calls_are_compared_with_the_time_before_they_were(minutes):
 )
 @pytest.mark.parametrize("minutes", [1, 4, 60])
 def test_waits_have_an_absolute_limit(minute, part, minutes):
-    """Also in a young process: answers can take minutes, but no call is sent so late."""
+    """Answers can take minutes, but sending a call cannot. This includes young processes."""
     snapshot = taken(*[minute] * minutes)
     assert kinds(snapshot) == ([Kind.CALLS_SLOW] if part else [])
     assert not part or part in diagnose(snapshot)[0].observed
@@ -405,7 +405,7 @@ def in_flight(count: int, age: float, **changes: Any) -> CallsSnapshot:
     )
 
 
-def test_survivors_do_not_hide_the_stuck():
+def test_calls_that_end_do_not_hide_calls_that_hang():
     """All calls that end are fast; five times as many hang."""
     hanging = of_calls(2)
     hanging[CALLS]["stage", "requesting"] = 40 * 60.0
@@ -423,7 +423,7 @@ def test_survivors_do_not_hide_the_stuck():
 
 
 def test_silent_calls():
-    """As many and for as long as GlueLLMCallsSilent wants: reasoning models pause for a minute."""
+    """The limits are those of GlueLLMCallsSilent: reasoning models pause for a minute."""
     for silent, longest, fires in ((1, 700.0, False), (2, 90.0, False), (2, 180.0, True)):
         calls = in_flight(6, longest, silent=silent)
         found = kinds(taken(*HOUR, calls=(calls,)))
@@ -433,7 +433,7 @@ def test_silent_calls():
 
 @pytest.mark.parametrize("leaked", [True, False])
 def test_silent_calls_whose_requests_queue(leaked):
-    """The provider has not got them. Who holds the connections explains the silence."""
+    """The provider has not received them. The held connections explain the silence."""
     unread = [a_request("unread", 290.0, leak_suspected=leaked, call_site="a.py:1 in f")] * 4
     answered = [a_request("reading", 1.0)] * 6
     requests = [*unread, *answered, *[a_request("queued", 280.0)] * 5]
@@ -448,8 +448,8 @@ def test_silent_calls_whose_requests_queue(leaked):
     assert Kind.CALLS_SILENT not in [other.kind for other in others]
 
 
-def test_amplification():
-    """Calls succeed, but each fourth request is a repetition."""
+def test_repeated_requests_of_successful_calls_are_found():
+    """Calls succeed, but two of five requests are repetitions."""
     finding = top(*HOUR, *[of_calls(60, {"backoff": 0.5}, {"503": 1}, retries=40)] * 5)
     assert finding.kind is Kind.RETRIES
     assert finding.observed.startswith(
@@ -460,7 +460,7 @@ def test_amplification():
 
 
 def test_reason_to_send_again_comes_before_the_retries():
-    """Nobody reads the answers, so others wait for a connection until they give up."""
+    """Unread answers hold connections, so other requests time out in the queue."""
     gave_up = {"pool_timeout": 1}
     minute = of_calls(60, {"backoff": 0.5}, gave_up, retries=40, unread=0.9, reading=0.1)
     first, second = (f for f in diagnose(taken(*HOUR, *[minute] * 5)) if f.pool)
@@ -469,7 +469,7 @@ def test_reason_to_send_again_comes_before_the_retries():
 
 
 def test_requests_outside_any_call():
-    """The plain openai SDK: the same account over the requests of a pool name."""
+    """With the plain openai SDK, the account covers the requests of a pool name."""
 
     def without_calls(minute):
         return {
@@ -489,7 +489,7 @@ def test_requests_outside_any_call():
     assert "29 s in stream_queued" in finding.observed
 
 
-# Where did it go?
+# Where did the time go?
 
 
 @pytest.mark.parametrize(
@@ -504,7 +504,7 @@ def test_requests_outside_any_call():
     ],
 )
 def test_difference_by_part(minute, where):
-    """By stage, by phase of the requests, and by step of establishing."""
+    """By stage, by phase of the requests, and by step of the set-up."""
     minute[REQUESTS]["step", "resolve"] = 320.0
     assert where in top(*HOUR, *[minute] * 5).observed
 
@@ -533,7 +533,7 @@ def expired(minute: dict[Any, dict[Any, float]]) -> dict[Any, dict[Any, float]]:
 
 
 def test_finding_that_explains_the_largest_part_begins_with_the_account():
-    """One finding, not two: the specific one."""
+    """The specific finding is the only one."""
     snapshot = taken(*HOUR, *[QUEUED] * 5, totals={"peak_active": 10})
     (finding,) = [f for f in diagnose(snapshot) if f.severity is not Severity.INFO]
     assert finding.kind is Kind.POOL_TOO_SMALL
@@ -578,7 +578,7 @@ def test_timeout_of_a_call_is_explained_by_what_took_its_time():
 
 
 def test_every_kind_is_known_to_the_account():
-    """A new kind has to say what it can explain, even if that is nothing."""
+    """A new kind must declare what it can explain, even if that is nothing."""
     nothing = {Kind.CAPACITY, Kind.UNBOUNDED_POOL, Kind.IGNORED_VARIABLE, Kind.OUTSIDE_SCOPE}
     nothing |= set(UNEXPLAINED) - {Kind.CALLS_SILENT}  # also a rule's, on requests
     assert set(EXPLAINS) | nothing == set(Kind)
@@ -588,7 +588,7 @@ def test_every_kind_is_known_to_the_account():
 # With an earlier snapshot
 
 
-def test_earlier_snapshot_takes_the_place_of_the_account():
+def test_earlier_snapshot_replaces_the_account():
     """The time between the two is judged, and compared with all before."""
     before = taken(*HOUR)
     after = taken(*HOUR, of_calls(40, {}, {"503": 30}))
@@ -603,7 +603,7 @@ def test_earlier_snapshot_takes_the_place_of_the_account():
 
 
 def test_report_on_a_long_time_has_the_last_minutes_as_well():
-    """``doctor --pid`` an hour ago must not hide what is wrong since."""
+    """``doctor --pid`` an hour ago must not hide later problems."""
     slow = of_calls(40, {"finishing": 30.0}, took=34.0)
     before, after = taken(HEALTHY), taken(*HOUR, HEALTHY, *[slow] * 5)
     assert not kinds(after, before)
@@ -616,7 +616,7 @@ def test_report_on_a_long_time_has_the_last_minutes_as_well():
 
 
 def test_account_is_in_the_snapshot_as_text_and_for_json():
-    """Both times in a line; the rows with plain names."""
+    """A line has both periods; the rows have plain names."""
     snapshot = taken(*HOUR, *[of_calls(40, {}, {"503": 30})] * 5, calls=(the_calls(),))
     lines = " ".join(str(snapshot).split())
     assert "in the last 5 min 200 ended, 150 failed, 1.0 s each; earlier, in 18 min" in lines
@@ -627,7 +627,7 @@ def test_account_is_in_the_snapshot_as_text_and_for_json():
 
 
 def test_evidence_is_in_text_and_dict():
-    """Only where there is some."""
+    """A finding without evidence has no such line."""
     texts = {"observed": "o", "explanation": "e", "advice": "a"}
     finding = Finding(kind=Kind.LEAK, severity=Severity.ERROR, **texts, evidence="Of 3, 2 here.")
     assert finding.to_dict()["evidence"] == "Of 3, 2 here."
@@ -643,7 +643,7 @@ def test_numbers_of_the_account_are_not_repeated():
     observed = found(Kind.CONNECT_FAILURES, snapshot).observed
     assert observed.count("connect_timeout") == 1
     assert observed.startswith("200 of 250 calls to openai failed in the last 5 min")
-    # A rule that counts other requests is not cut.
+    # A rule without the account keeps its numbers.
     alone = found(
         Kind.CONNECT_FAILURES, a_snapshot(the_totals(100, errors={"connect_timeout": 20}))
     )
@@ -651,7 +651,7 @@ def test_numbers_of_the_account_are_not_repeated():
 
 
 def test_refusals_of_a_plain_sdk_are_counted_once():
-    """Two of the requests failed otherwise, so that the numbers differ."""
+    """Some requests failed otherwise, so that the numbers differ."""
     minute = of_a_plain_sdk(50, {}, {"500": 40, "read_timeout": 1})
     snapshot = a_snapshot(the_totals(origin={"provider": "openai"}), **an_account(*[minute] * 5))
     observed = found(Kind.RETRIES, snapshot).observed

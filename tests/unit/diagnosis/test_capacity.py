@@ -1,4 +1,4 @@
-"""Limits of pools against what the system has."""
+"""Limits of pools, compared with those of the system."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def of(workers: int, *pools: Any, **process: Any) -> list[Check]:
 
 
 def test_descriptors_are_compared_with_what_the_pools_allow():
-    """1 024, of which 47 are open for other things than the 3 connections."""
+    """Of 1 024 descriptors, 47 are open for other purposes than the 3 connections."""
     pool = a_pool(connections=[a_connection()] * 3, max_connections=977)
     assert Kind.CAPACITY not in all_kinds(a_snapshot((), pool))
     more = a_pool(connections=[a_connection()] * 3, max_connections=978)
@@ -69,7 +69,7 @@ def test_http2_streams_bound_what_a_limit_on_connections_allows():
 
 
 def test_nothing_is_checked_without_limits():
-    """Channels and pools without a limit; a system that reports no descriptors and no ports."""
+    """Some pools have no limit, and some systems report no descriptors and no ports."""
     assert not of(9, a_pool(max_connections=None), local_ports=28232)
     connected = a_pool(connections=(a_connection(),))
     assert not of(9, connected, open_descriptors=None, local_ports=None)

@@ -33,7 +33,7 @@ CHURNED = "/srv/app/chat.py:17 in answer"
 
 
 def opened(pools: int, requests: int, *alive: Any, of_origin: Any = None, **more: Any) -> Snapshot:
-    """So many pools were opened for so many requests, of which some are alive."""
+    """A snapshot of opened pools and their requests; ``alive`` are the live pools."""
     origin = {"pools": pools} if of_origin is None else of_origin
     process = {name: more.pop(name) for name in ("uptime", *BLOCKED) if name in more}
     totals = the_totals(requests, origin=origin, pools_opened=pools, **more)
@@ -80,7 +80,7 @@ SLOWER = opened(40, 60, each={"awaiting_response": 3.0})
         (churned(10, 10), None, [CHURN]),
         (churned(10, 29), None, [CHURN]),
         (churned(10, 30), None, []),
-        # A busy client that is kept hides none, by what it served before or since.
+        # A busy client that is kept hides no churn, whenever it served its requests.
         (opened(21, 1020, *BUSY), a_snapshot(the_totals(400), KEPT, uptime=50.0), [CHURN]),
         (opened(21, 1020, *BUSY), None, [CHURN]),
         # Many clients that are kept, also beside some that were used once.
@@ -89,7 +89,7 @@ SLOWER = opened(40, 60, each={"awaiting_response": 3.0})
             None,
             [],
         ),
-        # One of several hosts: which of its requests were for which is not known.
+        # A client with several hosts: its number of requests per host is unknown.
         (
             opened(
                 21,
@@ -102,15 +102,15 @@ SLOWER = opened(40, 60, each={"awaiting_response": 3.0})
         (opened(20, 20, of_origin={"pools": 1}), None, []),  # a pool for each host
         # Beyond max_origins, one name has all hosts.
         (opened(20, 20, of_origin={"pools": 20, "origin": "_OTHER"}), None, []),
-        (opened(21, 40, uptime=200.0), churned(20, 20), []),  # old news
-        # Building clients keeps the loop from reading; unless it did so before, too.
+        (opened(21, 40, uptime=200.0), churned(20, 20), []),  # the churn is older
+        # Building clients delays the reading of answers, unless it went on before.
         (SLOWER, a_snapshot(the_totals(20), uptime=50.0), [CHURN]),
         (SLOWER, opened(20, 20, uptime=50.0), [CHURN, SLOW]),
         (opened(20, 20, **BLOCKED), None, [CHURN, LOOP]),  # the cause first
     ],
 )
 def test_when_pools_are_churn(snapshot, before, expected):
-    """Ten pools, and less than three requests each."""
+    """The limits are ten pools, and less than three requests each."""
     assert kinds(snapshot, before) == expected
 
 
@@ -158,10 +158,10 @@ def with_loop_blocked(**errors: int) -> Snapshot:
         (failing(3, connection_error=1), []),
         (failing(1000, too_many_open_files=1), [FAILURES]),  # never the network
         (failing(1000, no_local_ports=1), [FAILURES]),
-        # A blocked loop lets timeouts run out; a refusal says something about the network.
+        # A blocked loop lets timeouts run out; a refusal is about the network.
         (with_loop_blocked(connect_timeout=5), [LOOP]),
         (with_loop_blocked(connection_error=5), [FAILURES, LOOP]),
-        # One reuse failure may be the server's closing in the instant of the request.
+        # One reuse failure may be a race with the server's close.
         *((failing(100, {"reuse_failures": n}), [REUSE] * (n > 1)) for n in (0, 1, 2)),
         (failing(400, {"reuse_failures": 2}), [REUSE]),
         (failing(401, {"reuse_failures": 2}), []),
@@ -176,7 +176,7 @@ def test_when_failures_to_connect_and_on_reused_connections_are_found(snapshot, 
 
 @pytest.mark.parametrize(("failed", "severity"), [(9, Severity.WARNING), (10, Severity.ERROR)])
 def test_many_failures_are_an_error(failed, severity):
-    """One in ten."""
+    """The limit is one in ten."""
     assert found(FAILURES, failing(100, connection_error=failed)).severity is severity
     assert found(REUSE, failing(100, {"reuse_failures": failed})).severity is severity
 
@@ -281,10 +281,10 @@ def test_dropped_idle_connections_are_a_finding(silence, keepalive):
         (4, 0.0, None, False),
     ],
 )
-def test_connections_that_were_idle_for_a_moment_were_not_idle_for_too_long(
+def test_failures_after_a_moment_of_idleness_are_not_blamed_on_idle_timeouts(
     failed, silence, expiry, short
 ):
-    """Four connections for 75 s, which a forked process uses as well."""
+    """Four connections cannot be idle for long if so many requests fail on them in 75 s."""
     origin = {"reuse_failures": failed, "longest_silence_failed": silence}
     failures = (Failure(9.0, "read_error", 0.1, "awaiting_response", 0.1),) * failed
     pool = a_pool(keepalive_expiry=expiry, tcp_keepalive=False)
@@ -310,7 +310,7 @@ CLOSED = Failure(9.0, "client_closed", 0.4, "awaiting_response", 0.1, None, "app
 
 
 def closed(failed: int, answered: int, ago: float = 9.0) -> Snapshot:
-    """A client was closed while so many requests were in flight."""
+    """A client was closed while ``failed`` requests were in flight."""
     failures = (CLOSED._replace(ago=ago),) * failed
     answers = (Answer(5.0, None, 0.4, 0.5, 0, answered),)
     totals = the_totals(failed + answered, failures=failures, closed_at="cache.py:19 in evict")
@@ -344,7 +344,7 @@ def test_few_requests_of_a_closed_client_are_info(snapshot, severity):
 
 
 def cut_off(number: int, result: str = "protocol_error", phase: str = "reading") -> Snapshot:
-    """Of 50 requests, so many failed in this phase."""
+    """Of 50 requests, ``number`` failed in this phase."""
     one = Failure(9.0, result, 1.5, phase, 0.7, "gpt-4o", "app.py:7 in ask")
     answers = (Answer(5.0, "gpt-4o", 0.4, 0.5, 9),) * (50 - number)
     return a_snapshot(the_totals(50, failures=(one,) * number, answers=answers))
@@ -357,7 +357,7 @@ def cut_off(number: int, result: str = "protocol_error", phase: str = "reading")
         (cut_off(30, "read_error"), Severity.ERROR),
         (cut_off(3), Severity.WARNING),
         (cut_off(2), None),
-        # No head came: not a part of an answer.
+        # Without a head, there is no part of an answer.
         (cut_off(30, phase="awaiting_response"), None),
         (cut_off(30, "read_timeout"), None),
         (cut_off(30, "cancelled"), None),
@@ -373,7 +373,7 @@ def test_answers_that_end_early(snapshot, severity):
 
 
 def test_answers_that_end_early_explain_failed_calls():
-    """One finding with the account, and not a second one of unknown cause."""
+    """There is one finding with the account, and no second one of unknown cause."""
     (totals,) = cut_off(30).totals
     minute = of_calls(50, errors={"protocol_error": 30})
     snapshot = a_snapshot(totals, **an_account(*[minute] * 5), calls=(the_calls(),))
@@ -449,7 +449,7 @@ def test_connections_that_could_not_be_made_did_not_expire():
         ("connection_close", 10, "Turn keep-alive on in the server or proxy"),
         ("server_disconnect", 10, "keepalive_timeout"),
         ("cancelled", 10, "if a timeout cancels them"),
-        # These have findings of their own, or are no trouble.
+        # These have findings of their own, or are no problem.
         ("pool_closed", 10, ""),
         ("error", 10, ""),
     ],
@@ -463,7 +463,7 @@ def test_reason_why_connections_are_not_reused(reason, maximum, advice):
     for finding in findings:
         assert reason in finding.observed
         assert advice in finding.advice
-    # Half of them, or of the new connections.
+    # At least half of the closed and of the new connections must have the reason.
     mixed = replace(totals, connections_closed={reason: 20, "pool_closed": 21})
     assert EXPIRY not in all_kinds(a_snapshot(mixed, pool))
     grown = replace(closed, connections_opened=60)
@@ -482,7 +482,7 @@ def test_reason_why_connections_are_not_reused(reason, maximum, advice):
     ],
 )
 def test_connections_that_the_server_closes_are_a_warning(reason, each, severity):
-    """From a twentieth of the time on; a client that pauses or cancels needs a quarter."""
+    """The limit is a twentieth of the time, but a quarter for causes in the client."""
     (totals,) = expired(38, 38, each).totals
     snapshot = a_snapshot(replace(totals, connections_closed={reason: 38}))
     severities = [f.severity for f in diagnose(snapshot) if f.kind is EXPIRY]
@@ -494,7 +494,7 @@ def test_connections_that_the_server_closes_are_a_warning(reason, each, severity
     [(0.08, Severity.INFO), (0.1, Severity.WARNING), (0.3, Severity.WARNING)],
 )
 def test_connections_that_the_server_closes_are_cheap(each, severity):
-    """Unless they take a tenth of a second or a quarter of the time."""
+    """This does not hold if they take 0.1 s or a quarter of the time."""
     (totals,) = expired(98, 98, each).totals
     snapshot = a_snapshot(replace(totals, connections_closed={"server_disconnect": 98}))
     assert found(EXPIRY, snapshot).severity is severity
@@ -504,7 +504,7 @@ NOTHING = a_snapshot(the_totals(0, connections_opened=0), uptime=1.0)
 
 
 def set_up(step: str, took: float, connections: int = 20, **more: Any) -> Snapshot:
-    """So many connections were established, each in this time, nearly all of it in one step."""
+    """Connections were established in ``took`` seconds each, nearly all of it in one step."""
     steps = {"resolve": 0.0, "connect": 0.01, "proxy": 0.0, "tls": 0.02, "other": 0.0, "thread": 0}
     steps[step] = took
     times = {name: each * connections for name, each in steps.items()}
@@ -538,10 +538,10 @@ def test_slow_step_of_establishing_is_named_and_not_the_keepalive(step, name, ad
     assert finding.observed.startswith("Establishing 20 connections took 3.0 s on average, ")
     assert finding.observed.endswith(f"% of it {name}.")
     assert advice.lower() in finding.advice.lower()
-    # The time of one that is still running is not over.
+    # A set-up that is still running makes the mean a minimum.
     running = replace(snapshot, pools=(a_pool(connections=[a_connection("connecting")]),))
     assert "took at least 2.9 s on" in found(CONNECTING, running, NOTHING).observed
-    # They need not be opened so often.
+    # Connections that are kept need fewer set-ups.
     assert "Keep them for longer" in finding.advice
     assert "Idle connections are closed before the next request needs them" in finding.explanation
 
@@ -559,7 +559,7 @@ def test_slow_step_of_establishing_is_named_and_not_the_keepalive(step, name, ad
     ],
 )
 def test_when_establishing_is_slow(now, before, fires):
-    """From 1 s on, or three times as long as before."""
+    """The limits are 1 s, and three times as long as before."""
     assert (CONNECTING in all_kinds(now, before)) is fires
 
 
@@ -585,7 +585,7 @@ def test_address_that_does_not_answer(times, dead):
 
 
 def a_minute(step: str, took: float, requests: int = 20) -> Any:
-    """Most requests of this minute waited for a new connection, which took so long."""
+    """A minute in which most requests waited ``took`` seconds for a new connection."""
     waits = requests * 9 // 10
     minute = of_calls(requests, {"requesting": 1.0 + took * 0.9}, took=1.1, reading=1.0)
     of_origin = minute["openai/httpx2", ORIGIN, "openai"]
@@ -603,7 +603,7 @@ def a_minute(step: str, took: float, requests: int = 20) -> Any:
     ("step", "kind"), [("tls", CONNECTING), ("thread", Kind.EXECUTOR_FULL)], ids=["tls", "thread"]
 )
 def test_connections_that_became_slow_to_establish(well, slow, step, kind):
-    """In young and old processes, since just now or long. That they are not kept is no news."""
+    """In young and old processes, recently or for long. Missing reuse is not the finding."""
     minutes = [a_minute("tls", 0.02)] * well + [a_minute(step, 3.0)] * slow
     totals = the_totals(origin={"provider": "openai"})
     snapshot = a_snapshot(totals, **an_account(*minutes), calls=(the_calls(),))
@@ -625,7 +625,7 @@ def test_connect_timeouts_are_a_consequence_of_a_full_executor():
 
 
 def test_connect_timeouts_name_the_step_that_they_ended():
-    """Not a firewall, where the resolver did not answer."""
+    """If the resolver did not answer, the cause is no firewall."""
     origin = {"set_up_seconds": {"resolve": 25.0, "connect": 0.1}}
     finding = found(FAILURES, failing(100, origin, connect_timeout=5))
     assert "resolving the name" in finding.explanation
@@ -647,7 +647,7 @@ def test_slow_resolver_is_reported_beside_client_churn(step, fires):
 
 
 def lost_early(on_new: int, on_reused: int, *open_: Any, new: int = 100) -> Snapshot:
-    """Of 200 requests, 100 on new connections, so many failed before an answer."""
+    """Of 200 requests, ``new`` on new connections, some failed before an answer."""
     origin = {"requests_on_new_connection": new, "reuse_failures": on_reused}
     errors = {"read_error": on_new + on_reused}
     return a_snapshot(the_totals(200, errors=errors, origin=origin), a_pool((), open_))
@@ -671,7 +671,7 @@ def test_connections_that_fail_as_often_when_new_are_not_blamed_on_reuse(snapsho
     assert kinds(snapshot) == expected
 
 
-def test_other_end_that_closes_only_new_connections_limits_them():
+def test_server_that_closes_only_new_connections_limits_them():
     served, young = a_connection("active"), a_connection("active", requests_served=0)
     finding = found(Kind.CLOSED_UNANSWERED, lost_early(95, 0, *[served] * 4, young))
     assert finding.observed == (
@@ -698,13 +698,13 @@ def test_other_end_that_closes_only_new_connections_limits_them():
     [
         (95, 30, {"goaway": 14, "keepalive_expired": 2}, "protocol_error", Kind.CLOSED_UNANSWERED),
         (5, 60, {"goaway": 14}, "protocol_error", Kind.CLOSED_UNANSWERED),
-        # Few connections ended like that, or the requests failed otherwise.
+        # Few connections ended with GOAWAY, or the requests failed otherwise.
         (5, 60, {"goaway": 14, "error": 14}, "protocol_error", REUSE),
         (5, 60, {"goaway": 14}, "read_error", REUSE),
     ],
 )
 def test_server_that_ends_http2_connections_is_named(on_new, on_reused, closed, error, kind):
-    """Whether its connections are new or reused."""
+    """This holds for new and for reused connections."""
     origin = {"requests_on_new_connection": 100, "reuse_failures": on_reused}
     errors = {error: on_new + on_reused}
     totals = the_totals(200, errors=errors, origin=origin, connections_closed=closed)
@@ -740,7 +740,7 @@ def test_churn_of_an_sdk_names_it_and_the_line():
     ("age", "answered", "fires"), [(61.0, 2, True), (61.0, 1, False), (59.0, 9, False)]
 )
 def test_connections_of_a_parent_process(age, answered, fires):
-    """Only if they served more than the one request that is assumed of an adopted connection."""
+    """They must have served two requests: an adopted connection is assumed to have served one."""
     pool = a_pool(connections=(a_connection(age=age, requests_served=answered),))
     snapshot = a_snapshot(the_totals(9), pool, uptime=60.0)
     assert (Kind.FORKED_CLIENT in kinds(snapshot)) is fires

@@ -34,7 +34,7 @@ EMPTY = Snapshot(taken_at=0.0, uptime=0.0, leak_threshold=0.0, process=ProcessSn
 
 
 def in_trouble(**process: Any) -> Snapshot:
-    """Requests queue, the provider is slow, answers lie unread: what a blocked loop looks like."""
+    """The symptoms of a blocked loop: queued requests, a slow provider, unread answers."""
     pool = a_pool(
         [a_request(held=1.0)] * 10 + [a_request("queued", 5.0)] * 5, [a_connection("active")] * 10
     )
@@ -64,24 +64,24 @@ BEFORE = late(90.0, event_loop_lag=0.01, event_loop_late_share=0.0)
 @pytest.mark.parametrize(
     ("snapshot", "previous", "expected"),
     [
-        # Late for more than a fifth of the time, however late at most.
+        # Late for more than a fifth of the time; the longest delay does not matter.
         (late(event_loop_late=20.0, event_loop_late_share=0.0), None, []),
         (late(event_loop_late=21.0, event_loop_late_share=0.0), None, LOOP),
-        # Judged by the last minute as well as by a day; not by what was before the period.
+        # The last minute counts as well as a day; the time before the period does not.
         (late(86_400.0), None, LOOP),
         (late(86_400.0, event_loop_late_share=0.0), None, []),
         (late(100.0, event_loop_late=41.9), BEFORE, []),
         (late(99.0, event_loop_late=41.9), BEFORE, LOOP),
         # The monotonic clock orders snapshots: a set-back wall clock does not matter.
         (refused(100, 50), dataclasses.replace(refused(60, 50, 50.0), taken_at=9e9), []),
-        # A fork's parent, or snapshots in the wrong order, are as none.
+        # Snapshots of a fork's parent, or in the wrong order, are ignored.
         (refused(100, 50), refused(50, 50, 50.0, pid=18), FAILURES),
         (refused(100, 50), refused(50, 50), FAILURES),
         (refused(100, 50), refused(50, 50, 150.0), FAILURES),
-        # A trouble that was over before `previous` is none.
+        # A problem that ended before `previous` is not reported.
         (OVER, None, [Kind.POOL_TOO_SMALL]),
         (a_snapshot(the_totals(200, {"queued": 2.5}, peak_active=10)), OVER, []),
-        # A name that is new has no baseline; totals that went back count as nothing.
+        # A new name has no baseline; totals that decreased are ignored.
         (refused(100, 50), a_snapshot((the_totals(name="anthropic"),), uptime=50.0), FAILURES),
         (a_snapshot(the_totals(10)), refused(1000, 900, 50.0), []),
     ],
@@ -100,7 +100,7 @@ def test_healthy_process_has_no_findings():
 
 
 def test_defaults_of_openai_are_information():
-    """A pool timeout of ten minutes: INFO where requests have queued, else nothing."""
+    """A pool timeout of ten minutes is INFO if requests have queued, else no finding."""
     pool = a_pool(max_connections=1000, pool_timeout=600.0)
     # One that waits for a moment below the limit has not queued for a connection.
     for totals in (the_totals(), the_totals(peak_queued=1)):
@@ -115,14 +115,14 @@ def test_defaults_of_openai_are_information():
 
 
 def test_blocked_loop_suppresses_findings_with_the_same_symptoms():
-    """It makes the same picture as a small pool, a slow provider and a slow consumer."""
+    """It has the symptoms of a small pool, a slow provider and a slow consumer."""
     before = a_snapshot()
     assert set(kinds(in_trouble(), before)) == {Kind.SLOW_CONSUMER, Kind.SLOW_PROVIDER}
     assert all_kinds(in_trouble(**BLOCKED), before) == [Kind.BLOCKED_EVENT_LOOP]
 
 
 def test_requests_that_end_in_read_timeouts_are_not_advised_to_have_one():
-    """They have one; slower answers alone may have none."""
+    """They have one; requests that are only slower may have none."""
     ended = a_snapshot(the_totals(100, {"reading": 9.0}, errors={"read_timeout": 10}))
     assert "Raise the read timeout" in found(Kind.SLOW_PROVIDER, ended).advice
     assert "Set a read timeout" not in found(Kind.SLOW_PROVIDER, ended).advice
@@ -148,7 +148,7 @@ def test_one_pause_suppresses_no_finding():
 
 @pytest.mark.parametrize(("longest", "fires"), [(5.0, False), (5.1, True), (157.0, True)])
 def test_wait_that_no_pause_explains_is_always_reported(longest, fires):
-    """A wait of more than ten times the worst lag, though the loop is blocked."""
+    """The limit is ten times the worst lag of the blocked loop."""
     pool = a_pool([a_request("queued", longest)], [a_connection("active")] * 10)
     found_kinds = kinds(a_snapshot(the_totals(), pool, **BLOCKED))
     assert (found_kinds == [Kind.BLOCKED_EVENT_LOOP, Kind.POOL_SATURATED]) is fires
@@ -157,7 +157,7 @@ def test_wait_that_no_pause_explains_is_always_reported(longest, fires):
 
 @pytest.mark.parametrize(("unread", "fires"), [(5.0, False), (5.1, True)])
 def test_leak_that_no_pause_explains_is_always_reported(unread, fires):
-    """Below the leak threshold, with short pool timeouts: no request is queued now."""
+    """It is below the leak threshold, and short pool timeouts leave no request queued."""
     requests = [a_request("unread", unread, call_site="app.py:3 in ask")] * 10
     pool = a_pool(requests, [a_connection("active")] * 10)
     totals = the_totals(60, errors={"pool_timeout": 30})
@@ -214,7 +214,7 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause, line):
 
 @pytest.mark.parametrize(("checks", "line"), [(1, False), (2, False), (3, True)])
 def test_few_checks_of_a_loop_without_cpu_name_no_line(checks, line):
-    """It stands anywhere then, as in the standard library."""
+    """Such a loop stops at any line, as in the standard library."""
     causes = {"event_loop_late_share": 1 / 3, "event_loop_late_causes": {"cpu_contention": 17.0}}
     snapshot = late(**causes, event_loop_busy_at={"pathlib.py:765 in joinpath": checks})
     finding = found(Kind.BLOCKED_EVENT_LOOP, snapshot)
@@ -230,7 +230,7 @@ def test_few_checks_of_a_loop_without_cpu_name_no_line(checks, line):
         ({"app.py:8 in step": 26}, ("json.py:5 in dump", "app.py:8 in step"), False),
     ],
 )
-def test_loop_that_always_stands_at_one_line_may_wait_for_a_lock(sites, stack, lock):
+def test_loop_that_is_always_at_one_line_may_wait_for_a_lock(sites, stack, lock):
     """No Python code runs below that line."""
     causes = {"event_loop_late_share": 1 / 3, "event_loop_late_causes": {"blocking_call": 17.0}}
     snapshot = late(**causes, event_loop_busy_at=sites, event_loop_stack=stack)
@@ -239,7 +239,7 @@ def test_loop_that_always_stands_at_one_line_may_wait_for_a_lock(sites, stack, l
 
 
 @pytest.mark.parametrize(
-    ("causes", "said", "advised"),
+    ("causes", "named_causes", "advised"),
     [
         ({}, "", "Find it"),
         ({"cpu_quota": 1.0}, "", "Find it"),  # of 20 s of the minute
@@ -254,10 +254,10 @@ def test_loop_that_always_stands_at_one_line_may_wait_for_a_lock(sites, stack, l
         ({"of_a_later_version": 17.0}, "of a later version 17 s", ""),
     ],
 )
-def test_late_loop_is_explained_by_the_cause_of_most_of_it(causes, said, advised):
+def test_late_loop_is_explained_by_the_cause_of_most_of_it(causes, named_causes, advised):
     snapshot = late(event_loop_late_share=1 / 3, event_loop_late_causes=causes)
     finding = found(Kind.BLOCKED_EVENT_LOOP, snapshot)
-    causes_text = f" Causes in the last minute: {said}." if said else ""
+    causes_text = f" Causes in the last minute: {named_causes}." if named_causes else ""
     assert (
         finding.observed == f"An event loop with requests in flight was late for 40% of the "
         f"last 2 min, by up to 0.50 s.{causes_text}"
@@ -267,7 +267,7 @@ def test_late_loop_is_explained_by_the_cause_of_most_of_it(causes, said, advised
 
 
 def test_hub_of_greenlets_that_is_late_is_named_as_such():
-    """What blocks it is unknown, and pools and provider are not blamed."""
+    """The blocking greenlet is unknown; pools and provider are not blamed."""
     finding = found(Kind.BLOCKED_EVENT_LOOP, late(greenlets=True))
     assert finding.observed.startswith("The hub that runs all greenlets (gevent or eventlet) was ")
     assert "It is not known which greenlet it is." in finding.explanation
@@ -322,7 +322,7 @@ def test_requests_outside_the_scope_are_a_warning_if_nothing_is_observed():
 
 @pytest.mark.parametrize(("used", "severity"), [(50, Severity.INFO), (900, Severity.WARNING)])
 def test_unbounded_pool_is_information_until_descriptors_run_out(used, severity):
-    """INFO, until descriptors run out. httpx's own default is advised to begin with."""
+    """The advised limit is httpx's default."""
     pool = a_pool(max_connections=None)
     finding = found(Kind.UNBOUNDED_POOL, a_snapshot(the_totals(), pool, open_descriptors=used))
     assert finding.severity is severity
@@ -341,7 +341,7 @@ def test_unbounded_pool_is_information_until_descriptors_run_out(used, severity)
     ],
 )
 def test_pool_timeout_that_is_missing_or_too_long_is_a_finding(pool_timeout, read_timeout, fires):
-    """None at all, or more than 10 s and no shorter than the request itself may take."""
+    """It is missing, or more than 10 s and not shorter than the read timeout."""
     pool = a_pool(pool_timeout=pool_timeout, read_timeout=read_timeout)
     totals = the_totals(peak_active=10, peak_queued=1)
     assert (all_kinds(a_snapshot(totals, pool)) == [Kind.POOL_TIMEOUT]) is fires
@@ -380,7 +380,7 @@ def test_missing_pool_timeout_is_a_warning_once_a_request_waits():
 
 
 def test_most_severe_and_most_causal_come_first():
-    """Severity first; then what is certain, what is concluded, and settings."""
+    """The order is by severity, then certain causes, conclusions and settings."""
     totals = the_totals(
         20,
         errors={"connection_error": 10},
@@ -409,7 +409,7 @@ def test_most_severe_and_most_causal_come_first():
 
 
 def test_one_finding_per_cause_and_pool_name():
-    """Two pools of a name are one cause; another name is another."""
+    """Two pools of a name have one finding; another name has its own."""
     mine = the_totals(errors={"connection_error": 50})
     theirs = the_totals(errors={"connection_error": 50}, name="anthropic", library="httpx")
     again = the_totals(errors={"connection_error": 5}, provider="other")
@@ -421,7 +421,7 @@ def test_one_finding_per_cause_and_pool_name():
 
 
 def test_unknown_words_raise_nothing():
-    """A phase, an error and an anomaly of a version to come."""
+    """A later version can have other phases, errors and anomalies."""
     origin = OriginTotals(
         origin="x",
         pools=1,

@@ -71,8 +71,8 @@ def test_streams_whose_readers_wait_for_the_same_pool(call_site, trace, waits, n
     assert ("each waits for the other" in finding.explanation) is nested
     assert finding.advice.startswith("Close the stream before these calls") is nested
     if nested:
-        said = f"2 requests (2 of 2 from {call_site} (gpt-4o)) queued just when answers became"
-        assert said in finding.explanation
+        text = f"2 requests (2 of 2 from {call_site} (gpt-4o)) queued just when answers became"
+        assert text in finding.explanation
 
 
 def test_readme_shows_the_finding_of_a_leak():
@@ -90,7 +90,7 @@ def test_readme_shows_the_finding_of_a_leak():
 
 
 def test_younger_unread_responses_of_a_leaking_call_site_count():
-    """They take as many connections. Without a queue, the finding mentions none."""
+    """They hold connections as well. Without a queue, the finding mentions none."""
     ages = (62.0, 58.0, 55.0, 52.0)
     place = "app.py:11 in answer"
     unread = [a_request("unread", age, leak_suspected=age > 60, call_site=place) for age in ages]
@@ -118,7 +118,7 @@ def test_leaks_are_those_of_the_watch_and_of_the_interval():
     snapshot = a_snapshot(the_totals(leaks=3))
     assert "Unread answers held 1 connection for" in found(Kind.LEAK, snapshot, before).observed
     assert not kinds(a_snapshot(the_totals(leaks=2)), before)
-    # A loop that stood still for 7 s did not read meanwhile.
+    # A loop that was blocked for 7 s did not read meanwhile.
     late = {"event_loop_lag": 7.0, "event_loop_late": 40.0, "event_loop_late_share": 0.9}
     assert kinds(a_snapshot(the_totals(leaks=3), **late)) == [Kind.BLOCKED_EVENT_LOOP]
 
@@ -133,11 +133,11 @@ TWO_UNREAD = a_pool([a_request("unread", 50.0)] * 2)
     [
         (a_snapshot(the_totals(each={"unread": 0.33})), False),  # three tenths of the held time
         (a_snapshot(the_totals(each={"unread": 0.36})), True),
-        (a_snapshot(the_totals(each={**QUICK, "unread": 0.09})), False),  # of next to nothing
+        (a_snapshot(the_totals(each={**QUICK, "unread": 0.09})), False),  # too little time
         (a_snapshot(the_totals(each={**QUICK, "unread": 0.1})), True),
-        (a_snapshot(the_totals(4, {"unread": 5.0})), False),  # one caller with a reason
+        (a_snapshot(the_totals(4, {"unread": 5.0})), False),  # perhaps one caller only
         (a_snapshot(the_totals(5, {"unread": 5.0})), True),
-        # What lies unread now may never be read.
+        # Answers that are unread now may never be read.
         (a_snapshot(the_totals(100, {"unread": 1.0}, now={"unread": 2}), TWO_UNREAD), False),
         (a_snapshot(the_totals(100, {"unread": 2.0, "queued": 3.0}, **FULL)), True),
     ],
@@ -194,12 +194,12 @@ WANT_OF_STREAMS = the_totals(100, errors={"protocol_error": 5}, origin={"reuse_f
         (multiplexed(0, 100, 4.9), False),
         (multiplexed(0, 99, 8.0), False),
         (multiplexed(0, 100, 5.0), True),
-        (multiplexed(0, 100, 5.0, **BLOCKED), False),  # waiting may be the loop's
+        (multiplexed(0, 100, 5.0, **BLOCKED), False),  # the loop may explain the wait
         (multiplexed(0, 100, 5.1, **BLOCKED), True),
     ],
 )
 def test_orphaned_and_exhausted_streams_are_a_finding(snapshot, fires):
-    """From a tenth of the limit on, or with a request that has waited for long."""
+    """The limits are a tenth of the streams, and a request that has waited for 5 s."""
     expected = [Kind.HTTP2_STUCK] * fires
     assert [kind for kind in kinds(snapshot) if kind is not Kind.BLOCKED_EVENT_LOOP] == expected
 
@@ -227,7 +227,7 @@ def lowered(now: int, most: int = 100, each: float = 0.5, active: int = 2) -> Sn
     [
         (lowered(2), True),
         (lowered(2, active=1), True),
-        (lowered(2, most=2), True),  # taken, though no lower than before
+        (lowered(2, most=2), True),  # all are in use, though no fewer than before
         (lowered(2, most=2, active=1), False),
         (lowered(100), False),
         (lowered(2, each=0.08), False),
@@ -245,7 +245,7 @@ def test_lowered_limit_on_streams(snapshot, fires):
 
 
 def test_limit_of_another_origin_is_not_lowered():
-    """The higher one may be that of the other origin."""
+    """The higher limit may be that of the other origin."""
     (totals,) = lowered(2).totals
     (origin,) = totals.origins
     other = dataclasses.replace(origin, origin="other.test:443", provider="other", phase_seconds={})

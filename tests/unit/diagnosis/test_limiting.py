@@ -60,7 +60,7 @@ def test_calls_in_the_limiter_are_not_blamed_on_the_pool(provider):
     ],
 )
 def test_small_pool_is_reported_beside_the_limiter(snapshot):
-    """It is, whatever waits before it."""
+    """Calls in the limiter do not hide it."""
     assert Kind.POOL_TOO_SMALL in all_kinds(snapshot)
 
 

@@ -1,4 +1,4 @@
-"""The size that Little's law asks for."""
+"""The pool size by Little's law."""
 
 import math
 from fractions import Fraction
@@ -9,7 +9,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.littles_law import poisson_
 
 
 def exact_quantile(mean: int, share: Fraction) -> int:
-    """By rational numbers, e to the minus mean to 60 terms beyond any need."""
+    """Calculate with rational numbers, and more terms of the series than needed."""
     terms = 60 + 6 * mean
     e_to_the_mean = sum(Fraction(mean**k, math.factorial(k)) for k in range(terms))
     total = Fraction(0)
@@ -23,5 +23,5 @@ def exact_quantile(mean: int, share: Fraction) -> int:
 @pytest.mark.parametrize("mean", [1, 2, 3, 7, 13, 29, 41])
 @pytest.mark.parametrize("share", [Fraction(1, 2), Fraction(9, 10), Fraction(99, 100)])
 def test_quantile_is_exact(mean, share):
-    """The same as by rational arithmetic."""
+    """It equals the one calculated with rational numbers."""
     assert poisson_quantile(mean, float(share)) == exact_quantile(mean, share)

@@ -16,7 +16,7 @@ SLOW = Kind.SLOW_PROVIDER
 
 
 def answers(ago: float, number: int = 20, /, **models: tuple[float, float, int]) -> Any:
-    """So many answers of each model, with the time to the headers and after it, and the items."""
+    """``number`` answers of each model: time to the headers, time after them, items."""
     return tuple(
         Answer(ago, model, *times) for model, times in models.items() for _ in range(number)
     )
@@ -26,7 +26,7 @@ BEFORE = answers(150.0, small=(0.5, 2.0, 20), large=(1.0, 4.0, 20), raw=(0.5, 2.
 
 
 def now(more: dict[str, float] | None = None, **models: tuple[float, float, int]) -> Snapshot:
-    """The last 100 of 200 seconds, in which a request took this much more in each phase."""
+    """A snapshot whose last 100 s have ``more`` seconds per request and phase."""
     totals = the_totals(200, more, answers=BEFORE + answers(20.0, **models))
     return a_snapshot(totals, uptime=200.0)
 
@@ -35,7 +35,7 @@ MUCH = {"awaiting_response": 3.0, "reading": 3.0}
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "said"),
+    ("snapshot", "expected"),
     [
         # One model's head, or its speed. Its share of the traffic may be small.
         (
@@ -54,21 +54,21 @@ MUCH = {"awaiting_response": 3.0, "reading": 3.0}
         (now(MUCH, small=(0.5, 20.0, 200), large=(1.0, 4.0, 20)), ""),
         (now(MUCH, large=(1.0, 4.0, 20)), ""),
         (now(small=(0.59, 2.0, 20), large=(1.0, 4.0, 20)), ""),
-        # Without items, a longer answer cannot be told from a slower one.
+        # Without items, a longer answer cannot be distinguished from a slower one.
         (
             now(raw=(0.5, 9.0, 0), large=(1.0, 4.0, 20)),
             "Slower now: calls (raw), median 9.0 s for the rest (before: 2.0 s",
         ),
-        # A model that is not known from before: by the mean of all.
+        # A model without earlier answers is compared with the mean of all.
         (now(MUCH, other=(9.0, 2.0, 20)), "(before: 0.80 s for both)"),
         (now(other=(9.0, 2.0, 20)), ""),
     ],
 )
-def test_slow_model_is_named(snapshot, said):
+def test_slow_model_is_named(snapshot, expected):
     before = a_snapshot(the_totals(100))
-    assert kinds(snapshot, before) == ([SLOW] if said else [])
-    if said:
-        assert said in found(SLOW, snapshot, before).observed
+    assert kinds(snapshot, before) == ([SLOW] if expected else [])
+    if expected:
+        assert expected in found(SLOW, snapshot, before).observed
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_slow_model_is_named(snapshot, said):
         (0.1, 0.84, {"raw": (0.5, 12.0, 0)}, False),  # it was late for as long in that time
         (0.9, 0.4, {"small": (0.5, 12.0, 20)}, True),  # 0.6 s per item, of which 0.1 s before
         (0.9, 0.4, {"small": (12.0, 2.0, 20)}, True),
-        (0.9, 0.4, {"other": (9.0, 12.0, 20)}, False),  # not known from before
+        (0.9, 0.4, {"other": (9.0, 12.0, 20)}, False),  # no earlier answers
     ],
 )
 def test_slowdown_that_late_loops_do_not_explain_comes_first(lag, share, model, fires):
-    """Others, which the late loop may explain, are still withheld."""
+    """Slowdowns that the late loop may explain are still withheld."""
     late = {"event_loop_lag": lag, "event_loop_late": 100 * share, "event_loop_late_share": share}
     process = replace(now().process, **late)
     snapshot = replace(now(MUCH, large=(1.0, 9.0, 20), **model), process=process)
@@ -100,12 +100,12 @@ def test_slowdown_that_late_loops_do_not_explain_comes_first(lag, share, model, 
 @pytest.mark.parametrize(
     ("before", "after", "means"),
     [
-        # The rest moves to the head: buffered, and not only slower.
+        # If streams are buffered, time moves from the rest to the head.
         ((0.4, 6.0, 20), (6.4, 0.001, 20), "buffers streams"),
         ((0.4, 6.0, 20), (5.0, 1.5, 20), "buffers streams"),
         ((0.4, 6.0, 20), (5.0, 1.6, 20), "path to it is slow"),
         ((0.4, 6.0, 20), (8.1, 0.001, 20), "path to it is slow"),
-        # Only the rest is longer, of answers whose items are not seen.
+        # Only the rest is longer, of answers whose items are not observed.
         ((0.5, 1.5, 0), (0.5, 15.0, 0), "longer at the same speed"),
         ((0.5, 1.5, 0), (1.0, 15.0, 0), "path to it is slow"),
         ((0.5, 1.5, 20), (0.5, 15.0, 20), "path to it is slow"),
@@ -139,14 +139,15 @@ def test_pauses_of_the_application_are_not_blamed_on_a_model():
         (20, (), True),
         (20, range(0, 100, 8), False),
         (9, (), False),
-        # A batch of long answers came and went, or its answers are the latest ones.
+        # A batch of long answers has ended, or its answers are the latest ones.
         (20, range(55, 59), False),
         (20, range(96, 100), True),
     ],
 )
 def test_slow_replica_is_seen_where_other_answers_are_as_fast_as_before(slow, late, fires):
-    """Of 80 answers now, and of 100 before. Unless the process had that mix before, or chance
-    explains it.
+    """The test compares 80 answers with 100 earlier ones.
+
+    It is not reported if the process had that mix before, or if chance explains it.
     """
     heads = [6.0 if number in late else 0.5 for number in range(100)]
     was = [answers(190.0 - 0.8 * n, 1, m=(head, 0.1, 0)) for n, head in enumerate(heads)]
@@ -180,7 +181,7 @@ def test_last_calls_that_are_long_as_ever_are_not_slower(head: float, *, slower:
 
 
 def test_long_calls_that_are_left_when_short_ones_end_are_not_slower():
-    """Of one model, or unknown ones. Before, callers waited for them most of the time as well."""
+    """The model may be unknown. Earlier, callers also waited for long calls most of the time."""
     short = sum((answers(30.0 + n, 4, mixed=(0.2, 0.0, 0)) for n in range(25)), ())
     long, latest = (answers(ago, 5, mixed=(22.0, 0.0, 0)) for ago in (38.0, 5.0))
     more = {"awaiting_response": 0.9}  # in the last 10 s, 19 s for each
@@ -189,7 +190,7 @@ def test_long_calls_that_are_left_when_short_ones_end_are_not_slower():
 
 
 def test_earlier_samples_are_the_baseline_of_a_busy_pool():
-    """Without an earlier snapshot, and although the latest answers are all of the incident."""
+    """No earlier snapshot is needed, although all latest answers are from the incident."""
     latest = answers(20.0, 100, small=(2.0, 2.0, 20), large=(1.0, 4.0, 20))
     sampled = answers(900.0, 12, small=(0.5, 2.0, 20), large=(1.0, 4.0, 20))
     totals = the_totals(100, answers=latest, earlier_answers=sampled)
@@ -201,7 +202,7 @@ FULL = {"peak_active": 10, "peak_queued": 9}
 
 
 def held_by_a_batch(share: int, wait: float = 3.0, others: int = 4, **changes: Any) -> Snapshot:
-    """Of ten connections, a batch holds this share; it and others queue."""
+    """A batch holds ``share`` of ten connections; it and others queue."""
     requests = [a_request("reading", 20.0, **BATCH)] * share
     requests += [a_request("reading", 0.5, call_site="chat.py:3 in chat")] * (10 - share)
     requests += [a_request("queued", 30.0, **BATCH)] * 30
@@ -242,14 +243,14 @@ def test_provider_that_became_slow_for_a_caller_comes_first():
 
 
 def test_older_half_of_the_earlier_answers_counts():
-    """More than half of those before the last minutes were slow already."""
+    """More than half of the earlier answers were already slow."""
     latest = answers(20.0, 60, small=(2.0, 2.0, 20))
     slow, well = (answers(ago, 30, small=(head, 2.0, 20)) for ago, head in ((500, 2.0), (990, 0.5)))
     totals = the_totals(100, answers=latest, earlier_answers=(*well[:25], *slow))
     assert "2.0 s to the headers (before: 0.50 s)" in found(SLOW, a_snapshot(totals)).observed
 
 
-def test_size_is_that_of_the_others_need():
+def test_advised_size_is_what_other_callers_need():
     finding = found(Kind.ONE_CALLER, held_by_a_batch(9))
     assert finding.observed == (
         "9 of 10 connections are held by calls from batch.py:9 in batch_report (report); 4 "

@@ -17,7 +17,7 @@ SLOW, STALLED = Kind.SLOW_PROVIDER, Kind.STALLED_STREAMS
 def times(
     ago: float, head: float, number: int = 20, model: str | None = "gpt-4o", **more: Any
 ) -> tuple[Answer, ...]:
-    """Answers of one group that ended so long ago."""
+    """Answers of one group that ended ``ago`` seconds ago."""
     whole = {"rest": 0.1, "items": 0, "call_site": ASK, **more}
     return (Answer(ago, model, head, **whole),) * number
 
@@ -47,14 +47,14 @@ def in_flight(number: int, age: float, phase: str = "awaiting_response", **its: 
         # One model, or one call site of an unknown one.
         ((*times(70, 0.5), *times(70, 1.0, model="o3"), *times(5, 9.0, model="o3")), True),
         ((*times(70, 0.5, model=None), *times(5, 7.0, model=None)), True),
-        # Enough answers at first and now; more of them are no longer ones.
+        # Too few answers at first or now, or more answers of the same length.
         ((*times(70, 0.5, 9), *times(5, 7.0)), False),
         ((*times(70, 0.5), *times(5, 7.0, 9)), False),
         ((*times(70, 0.5, 10), *times(5, 0.5, 90)), False),
         # Another caller's or another model's answers.
         ((*times(70, 0.5), *times(5, 7.0, call_site=REASON)), False),
         ((*times(70, 0.5), *times(5, 7.0, model="o3")), False),
-        # Some of them are longer, and long ones could have ended before.
+        # Some answers are longer, and such long ones could have ended before.
         ((*FIRST, *times(60, 0.5, 40), *times(10, 7.0, 10), *times(10, 0.5, 10)), True),
         ((*FIRST, *times(60, 0.5, 40), *times(10, 7.0, 4), *times(10, 0.5, 16)), False),
         ((*FIRST, *times(78, 0.5, 40), *times(10, 7.0, 10), *times(10, 0.5, 10)), False),
@@ -94,7 +94,7 @@ AT_ONCE = in_flight(9, 0.2)
         (QUICK, in_flight(2, 43), SLOW),
         (QUICK, in_flight(1, 43), None),
         (QUICK, in_flight(2, 29), None),
-        (times(5, 4.2), in_flight(2, 43), None),  # ten times would be as long
+        (times(5, 4.2), in_flight(2, 43), None),  # less than ten times as long
         (times(60, 0.3, 9), in_flight(2, 43), None),
         (QUICK, in_flight(2, 43) + AT_ONCE, None),
         (QUICK, in_flight(3, 43) + AT_ONCE, SLOW),

@@ -1,4 +1,4 @@
-"""The note of a pool timeout: what the pool looked like, who held it, and once."""
+"""The note on a pool timeout: the pool's state, its holders, and only one note."""
 
 import re
 import traceback
@@ -15,12 +15,12 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 class PoolTimeoutError(Exception):
-    """Stands for the library's own."""
+    """Stand-in for the library's exception."""
 
 
 @pytest.fixture
 def scene() -> Scene:
-    """A pool of one connection, held for a minute by a request that nobody reads."""
+    """A pool of one connection, held for a minute by an unread response."""
     scene = Scene(NoteObserver())
     scene.pool.maximum = 1
     record = scene.connection(established=True)
@@ -32,7 +32,7 @@ def scene() -> Scene:
 
 
 def time_out(scene: Scene, error: Exception, seconds: float = 5.0) -> Lease:
-    """A request that waits in vain."""
+    """Let a request time out in the queue."""
     lease = scene.queue(seconds)
     scene.clock.advance(seconds)
     scene.registry.observer.lease_timed_out(lease, error)
@@ -46,7 +46,7 @@ def notes(error: BaseException) -> list[str]:
 
 
 def test_note_has_state_wait_and_holders(scene):
-    """Everything that the contract names, on one line."""
+    """It has everything that the contract lists, on one line."""
     error = PoolTimeoutError("as it was")
     time_out(scene, error)
     (note,) = notes(error)
@@ -59,7 +59,7 @@ def test_note_has_state_wait_and_holders(scene):
 
 
 def test_pool_timeout_gets_one_note(scene):
-    """Others' notes stay. In a transport over a transport the inner pool has explained it."""
+    """Other notes stay. With nested transports, the inner pool has already added one."""
     cause = ValueError("cause")
     error = PoolTimeoutError("as it was")
     error.__cause__ = cause

@@ -1,4 +1,4 @@
-"""The simulated pool against queues by hand."""
+"""The simulated pool, compared with queues calculated by hand."""
 
 import math
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ def test_no_request_waits_in_a_pool_that_is_large_enough():
 
 
 def test_traffic_is_copied_shifted_by_half_of_the_time():
-    """One each 2 s, for 1.2 s: the copies arrive halfway between, and need a second connection."""
+    """Requests of 1.2 s every 2 s: copies arrive halfway between and need a second connection."""
     found = recording([(2.0 * i, 0.0, 1.2) for i in range(61)])
     assert found.replay(1).longest == 0.0
     assert found.replay(2, traffic=2).longest == pytest.approx(0.0, abs=0.1)
@@ -57,9 +57,9 @@ def test_traffic_is_copied_shifted_by_half_of_the_time():
 
 
 def test_requests_that_gave_up_have_a_demand():
-    """Three at once at a pool of 1 that takes 2 s for each: two give up after 0.5 s.
+    """Three requests of 2 s arrive at one connection: two give up after 0.5 s.
 
-    With another connection one of these gets it, and holds it for the mean time of the others.
+    A second connection serves one of these, for the mean time of the others.
     """
     times = [(4.0 * i, 0.0, 2.0) for i in range(30)]
     times += [(4.0 * i + at, 0.5, -1.0) for i in range(30) for at in (0.1, 0.2)]
@@ -81,7 +81,7 @@ def test_other_requests_wait_for_the_pool_timeout():
 
 
 def test_requests_in_flight_count():
-    """What hangs has not ended, so it is not in the ring: a pool of 10, all of it held for 60 s."""
+    """Hanging requests are not in the ring; here they hold all 10 connections for 60 s."""
     held = [a_request("reading", 60.0, age=60.0) for _ in range(10)]
     queued = [a_request("queued", 30.0, age=30.0) for _ in range(40)]
     found = recording([(900.0, 0.0, 1.0)], requests=(*held, *queued), pool_timeout=None)
@@ -92,9 +92,9 @@ def test_requests_in_flight_count():
 
 
 def test_queue_from_before_the_ring_is_not_lost():
-    """One connection, a request each second of 1 s, and 20 s of queue that an earlier burst left.
+    """One connection gets a request of 1 s each second, and a burst left a queue of 20 s.
 
-    The burst itself has left the ring. At the same size the queue stays; with one more it drains.
+    The burst is no longer in the ring. With one connection the queue stays; with two it drains.
     """
     times = [(float(i), 20.3, 1.0) for i in range(200)]
     found = recording(times, pool_timeout=None)
@@ -105,7 +105,7 @@ def test_queue_from_before_the_ring_is_not_lost():
 def test_fixed_number_of_callers_sends_when_it_is_answered():
     """20 callers on 10 connections, 1 s each: with 5 connections a call waits 3 s, and no longer.
 
-    With the recorded arrivals, ten a second, the queue would grow for ever.
+    With the recorded arrivals, ten a second, the queue would grow forever.
     """
     found = recording(by_callers(20, 10, 1.0, 600))
     assert found.callers == 20
@@ -118,8 +118,8 @@ def test_fixed_number_of_callers_sends_when_it_is_answered():
 # The size to advise
 
 
-def test_size_without_a_queue_is_advised_with_some_more():
-    """The smallest one, and its square root more, up to the requests that were there at once."""
+def test_size_without_a_queue_is_advised_with_a_reserve():
+    """The advice is the smallest size plus its square root, at most all requests at once."""
     assert recording(WAVES, max_connections=2).needed() == 6
     assert recording(WAVES, max_connections=6).needed() is None
     # One each second for 7.9 s needs 8. A burst of 12 among 600 needs 20, but may wait a little.
@@ -172,7 +172,7 @@ def test_reason_where_there_is_no_replay(pools, reason):
     assert str(found).startswith(f"{pools[0].label}: no replay: ")
 
 
-def test_what_if_says_what_was_recorded_and_what_would_have_been():
+def test_what_if_shows_recorded_and_replayed_waits():
     snapshot = a_snapshot((), a_recording_pool(WAVES, max_connections=2))
     (found,) = what_if(snapshot, max_connections=3)
     assert str(found).splitlines() == [
@@ -204,7 +204,7 @@ def test_values_out_of_range_are_refused(values):
 
 
 def test_ring_keeps_the_last_requests(scene):
-    """Each that ended once: its age, its wait, its hold. What gave up has no hold."""
+    """Each ended request is recorded once: age, wait, hold. One that gave up has no hold."""
     lease = scene.acquire()
     scene.clock.advance(2)
     scene.serve(lease)
@@ -230,7 +230,7 @@ def test_ring_keeps_the_last_requests(scene):
 
 
 def test_requests_that_ended_in_the_period_are_replayed():
-    """However long ago they arrived: with a long queue, none of them arrived in the period."""
+    """With a long queue, none of them arrived in the period."""
     times = [(0.1 * n, 40.0, 1.0) for n in range(100)]
     pool = a_pool(leases=leases(times, 60.0))
     assert isinstance(recording_of([pool], 20.0), Recording)

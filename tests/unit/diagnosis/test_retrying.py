@@ -1,4 +1,4 @@
-"""Calls that back off, and whose retries they are."""
+"""Calls that back off, and the layers that retry."""
 
 from dataclasses import replace
 from typing import Any
@@ -52,7 +52,7 @@ MUCH: dict[str, Any] = {"stage_seconds": times(30.0), "outcomes": ended(35), "re
     ("snapshot", "fires"),
     [
         (refused({429: 65}, **MUCH), True),
-        # Little time, and few requests more; single failures, which retries are for.
+        # Little time and few further requests: retries are for single failures.
         (refused({429: 9}, stage_seconds=times(1.0), outcomes=ended(91), retries=9), False),
         (refused({429: 4}, stage_seconds=times(3.0), outcomes=ended(96), retries=4), False),
         (refused({429: 30}, stage_seconds=times(0.1), outcomes=ended(70), retries=30), True),
@@ -103,8 +103,8 @@ def test_layer_that_retries_is_named(more, whose, less):
     ("left", "full"),
     [({503: 65}, True), ({529: 65}, True), ({500: 65}, False), ({503: 100}, False)],
 )
-def test_server_that_refuses_what_is_too_much(left, full):
-    """It answers the others."""
+def test_server_that_refuses_excess_requests(left, full):
+    """It answers other requests."""
     finding = found(Kind.RETRIES, refused(left, **MUCH))
     assert ("arrive at a time than it allows" in finding.explanation) is full
     assert ("Make fewer calls at a time (asyncio.Semaphore), or raise" in finding.advice) is full
@@ -116,7 +116,7 @@ def test_server_that_refuses_what_is_too_much(left, full):
     ("another", "full"),
     [({"status": 200}, False), ({"error": "protocol_error"}, False), ({"status": 503}, True)],
 )
-def test_server_that_refuses_all_is_not_full_since_another_is_well(another, full):
+def test_server_that_refuses_all_requests_is_not_full_if_another_serves(another, full):
     snapshot = refused({503: 100})
     (totals,) = snapshot.totals
     left = (Outcome(count=50, **another), Outcome(count=50, status=200))
@@ -146,7 +146,7 @@ def test_retries_of_far_more_calls_than_before():
     ],
 )
 def test_time_limit_of_a_gateway(heads, answer, retries, timed):
-    """All refusals come after the same time: found before a call has failed in the end."""
+    """All refusals come after the same time, which is found before a call has failed."""
     refusals = [Failure(9.0, "504", 20.0, "unread", 0.0, head=head) for head in heads]
     calls = {"outcomes": ended(100), "retries": retries, "pauses": retries}
     snapshot = refused({504: 6}, **calls)
@@ -186,7 +186,7 @@ def test_provider_is_not_blamed_for_calls_that_fail_after_their_answer():
     assert "status page" not in finding.advice
 
 
-def test_retries_of_the_time_before_do_not_count():
+def test_retries_before_the_period_do_not_count():
     before = refused({429: 65}, **MUCH)
     later = {**MUCH, "outcomes": ended(200)}
     now = a_snapshot(before.totals, uptime=200.0, calls=(the_calls(**later),))
@@ -198,7 +198,7 @@ def test_retries_of_the_time_before_do_not_count():
     [("urllib3", 6.0, True), ("urllib3", 5.0, False), ("httpx", 6.0, True)],
 )
 def test_pauses_are_named_where_no_calls_are_counted(library, paused, fires):
-    """A tenth of the last minute's time. So few refusals are no finding by themselves."""
+    """The limit is a tenth of the last minute. So few refusals alone are no finding."""
     refused = (Failure(9.0, "503", 0.1, "unread", 0.1, None, "app.py:7 in ask"),) * 5
     totals = the_totals(60, name=library, provider=None, library=library, failures=refused)
     (origin,) = totals.origins

@@ -1,4 +1,4 @@
-"""Requests that have lost their peer: reported as such, and not as a slow provider."""
+"""Requests that have lost their peer are not reported as a slow provider."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def waiting(number: int, age: float = 412.0, **further: Any) -> list[RequestSnap
 
 
 def lost(number: int, age: float = 412.0, peer: str = "unacknowledged") -> list[RequestSnapshot]:
-    """Requests whose peer was heard last when they were sent."""
+    """Requests whose peer has been silent since they were sent."""
     return waiting(number, age, peer=peer, peer_silence=age)
 
 
@@ -36,8 +36,8 @@ def now(requests: list[RequestSnapshot], **totals: Any) -> Any:
 BEFORE = a_snapshot(the_totals(100), uptime=500.0, **CHECKED)
 
 
-def test_nobody_at_the_other_end_is_no_slow_provider():
-    """The finding names since when, and the slow-provider rules leave these requests out."""
+def test_lost_peer_is_no_slow_provider():
+    """The finding has the time, and the slow-provider rules leave these requests out."""
     snapshot = now(lost(3))
     assert kinds(snapshot, BEFORE) == kinds(snapshot) == [SILENT]
     assert SLOW not in all_kinds(snapshot, BEFORE)
@@ -49,7 +49,7 @@ def test_nobody_at_the_other_end_is_no_slow_provider():
 
 
 def test_unchecked_requests_beside_lost_ones_are_not_blamed_on_the_provider():
-    """Only ten are checked. If one of them has a peer that may think, the others may as well."""
+    """Only ten are checked. If one of their peers may be working, the others may as well."""
     assert kinds(now([*lost(10), *waiting(140, 200.0)]), BEFORE) == [SILENT]
     thinking = waiting(1, peer="unknown", peer_silence=40.0)
     assert set(kinds(now([*lost(9), *thinking, *waiting(140, 200.0)]), BEFORE)) == {SILENT, SLOW}
@@ -71,7 +71,7 @@ def test_each_state_is_named_with_its_number():
 
 @pytest.mark.parametrize("peer", ["unknown", None])
 def test_silence_without_evidence_names_both_causes(peer):
-    """With the longest silence that was ever answered beside it, to compare."""
+    """The finding also has the longest silence that was answered, for comparison."""
     requests = waiting(3, 45.0, peer=peer)
     phases = {"phase_seconds": {"awaiting_response": 135.0}, "outcomes": ()}
     for answered, text in (({}, "none"), ({"longest_silence_answered": 31.0}, "31 s")):
@@ -82,7 +82,7 @@ def test_silence_without_evidence_names_both_causes(peer):
 
 
 def test_read_timeouts_of_lost_requests_are_not_the_providers():
-    """They have ended. Without the loss, the same timeouts are a provider that gives no answer."""
+    """The requests have ended. Without lost peers, the same timeouts mean a slow provider."""
     timeouts = {"read_timeout": 20}
     assert kinds(a_snapshot(the_totals(100, errors=timeouts))) == [SLOW]
     totals = the_totals(100, errors=timeouts, origin={"requests_lost_peer": 10})
@@ -93,7 +93,7 @@ def test_read_timeouts_of_lost_requests_are_not_the_providers():
 
 
 def test_wait_of_lost_requests_that_ended_is_not_the_providers():
-    """Beside a baseline, it would be a provider that has become slower."""
+    """Compared with a baseline, the provider would seem to have become slower."""
     late = Outcome(
         count=10,
         error="read_timeout",
@@ -141,7 +141,7 @@ def test_advice_is_keepalive_where_it_is_off_and_helps(keepalive, peer, advised)
 
 
 def test_text_of_a_request_names_its_lost_peer():
-    """And nothing of one that may be answered."""
+    """A request that may be answered has no such text."""
     text = str(a_snapshot(the_totals(), a_pool([*lost(1), *waiting(1, peer="unknown")])))
     assert text.count("awaiting_response for 412 s, nobody at the other end for 412 s") == 1
     assert "unknown" not in text

@@ -89,7 +89,7 @@ def example() -> Snapshot:
 
 
 def test_snapshot_text_is_complete_and_fits_a_terminal():
-    """What a person reads at 3 am; its lines fit a terminal of 100 columns."""
+    """The lines fit a terminal of 100 columns."""
     assert str(example()) == SHOWN
     assert max(len(line) for line in SHOWN.splitlines()) <= 100
     text = str(dataclasses.replace(example(), pools=(), totals=()))
@@ -129,7 +129,7 @@ def retrying_calls(**changes: object) -> CallsSnapshot:
 
 
 def test_numbers_of_what_has_not_happened_are_not_misleading():
-    """25 requests in flight and none that has ended; a program without an event loop."""
+    """25 requests are in flight and none has ended; the program has no event loop."""
     waiting = the_totals(0, now={"awaiting_response": 25})
     text = str(a_snapshot(waiting, event_loop_lag=0.0))
     assert "; requests ended 0;" in " ".join(text.split())
@@ -137,7 +137,7 @@ def test_numbers_of_what_has_not_happened_are_not_misleading():
 
 
 def test_calls_come_first_by_provider():
-    """Where they are, how they ended, and where their time goes, with the phases of requests."""
+    """They have their stages, outcomes and times, with the phases of requests."""
     totals = [
         the_totals(origin={"provider": "openai"}),
         the_totals(1000, {"queued": 60.0}, origin={"provider": "anthropic"}),
@@ -166,7 +166,7 @@ def test_rows_of_calls_without_a_number_are_left_out():
 
 
 def test_calls_in_trouble_come_first_and_the_others_are_counted():
-    """Silent ones before many; names and errors from outside are bounded and printable."""
+    """Silent calls come before many calls; foreign names and errors are bounded and printable."""
     errors = {f"Error{number}\x1b": number for number in range(1, 30)}
     calls = [the_calls(provider=f"p{number}") for number in range(8)]
     calls[4] = dataclasses.replace(calls[4], now={"backoff": 50}, errors=errors)
@@ -184,14 +184,14 @@ def test_calls_in_trouble_come_first_and_the_others_are_counted():
 
 
 def test_snapshot_as_dict_has_the_same_of_calls():
-    """For `json.dumps`."""
+    """It can be passed to ``json.dumps``."""
     snapshot = a_snapshot(calls=(retrying_calls(),))
     (calls,) = json.loads(json.dumps(snapshot.to_dict()))["process"]["calls"]
     assert calls == dataclasses.asdict(retrying_calls())
 
 
 def test_long_lists_end_with_a_count():
-    """A thousand requests and connections are a screen of text."""
+    """A thousand requests and connections take less than 200 lines."""
     requests = [a_request(held=float(age)) for age in range(500)]
     requests += [a_request("queued", float(age)) for age in range(500)]
     connections = [a_connection(origin=f"host{number % 50}:443") for number in range(1000)]
@@ -222,7 +222,7 @@ def test_what_only_some_pools_have_is_shown():
 
 
 def test_foreign_text_stays_on_its_line():
-    """A model's name and a file's may hold anything; nothing of it commands the terminal."""
+    """Names of models and files can contain anything; control characters are replaced."""
     evil = "evil\n\x1b[2J\u202e" + "x" * 5000
     texts = "model provider operation call_site origin trace_id correlation_id".split()
     request = a_request(
@@ -236,7 +236,7 @@ def test_foreign_text_stays_on_its_line():
 
 
 def test_missing_hooks_are_named():
-    """Without any there is no such line."""
+    """If none is missing, there is no such line."""
     missing = a_snapshot(missing_hooks=("httpx: read", "grpc: head"))
     assert "hooks missing: httpx: read, grpc: head" in " ".join(str(missing).split())
     assert missing.to_dict()["process"]["missing_hooks"] == ["httpx: read", "grpc: head"]
@@ -244,7 +244,7 @@ def test_missing_hooks_are_named():
 
 
 def test_findings_text_is_complete_and_wrapped():
-    """Severity, cause and pool; then the three parts, wrapped. No finding is said to be none."""
+    """It has severity, cause and pool, then three wrapped parts; or that there is no problem."""
     first = Finding(
         kind=Kind.POOL_TOO_SMALL,
         severity=Severity.WARNING,
@@ -301,7 +301,7 @@ def test_request_that_is_still_being_sent_is_marked():
     assert "awaiting_response for 23 s, still being sent, openai" in text
 
 
-def test_process_whose_calls_have_stopped_says_so():
+def test_text_shows_that_calls_have_stopped():
     """It has no finding: nothing may be wrong with it."""
     history = an_account(*[of_calls(60)] * 5)
     for later, quiet in ((290.0, True), (60.0, False)):

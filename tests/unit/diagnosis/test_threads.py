@@ -1,4 +1,4 @@
-"""SDKs that block: threads that run out, and connections that are thrown away."""
+"""SDKs that block: executors without free threads, and pools that threads bound."""
 
 import pytest
 
@@ -13,7 +13,7 @@ BEDROCK = {"name": "bedrock", "provider": "bedrock", "library": "urllib3"}
 
 
 def a_blocking_pool(requests: int = 0, **changes: object) -> PoolSnapshot:
-    """A pool of boto3's as it is by default."""
+    """A pool of boto3 with its defaults."""
     return a_pool(
         [a_request("awaiting_response") for _ in range(requests)],
         **{
@@ -29,7 +29,7 @@ def a_blocking_pool(requests: int = 0, **changes: object) -> PoolSnapshot:
 
 
 def threaded(requests: int, waiting: int, threads: int = 6) -> Snapshot:
-    """So many requests in so many threads, and so many calls that wait for one."""
+    """Requests in an executor's threads, and calls that wait for a thread."""
     executor = ExecutorSnapshot(
         threads=threads, waiting=waiting, requests=requests, pools=("bedrock/urllib3",)
     )
@@ -45,7 +45,7 @@ def test_full_executor_is_reported_with_a_size():
     )
     assert "ThreadPoolExecutor(40)" in finding.advice
     assert "botocore.config.Config(max_pool_connections=40)" in finding.advice
-    text = " ".join(str(threaded(2, 3)).split())  # of a snapshot, also where it isn't
+    text = " ".join(str(threaded(2, 3)).split())  # snapshots have it in any case
     assert "2 of an executor's 6 threads are in a request, 3 calls waiting for a thread" in text
 
 
@@ -62,7 +62,7 @@ def test_full_executor_is_reported_with_a_size():
     ],
 )
 def test_executor_by_requests_and_waiting_calls(requests, waiting, severity):
-    """Four in five of the threads, and as many that wait as there are threads."""
+    """The limits are four of five threads, and as many waiting calls as threads."""
     findings = [f for f in diagnose(threaded(requests, waiting)) if f.kind is Kind.EXECUTOR_FULL]
     assert [finding.severity for finding in findings] == ([severity] if severity else [])
 

@@ -18,7 +18,7 @@ SITE = "app.py:7 in ask"
 def ended(
     result: str, ages: list[float], phase: str = "awaiting_response", **changes: Any
 ) -> tuple[Failure, ...]:
-    """Requests that ended with this result at these ages, each after as long in its phase."""
+    """Requests that ended with this result at these ages, which they spent in one phase."""
     whose = {"model": "gpt-4o", "call_site": SITE}
     return tuple(
         Failure(
@@ -33,7 +33,7 @@ def answers(number: int, head: float = 0.4, ago: float = 5.0) -> tuple[Answer, .
 
 
 def after(failures: tuple[Failure, ...], answered: tuple[Answer, ...], **changes: Any) -> Snapshot:
-    """A process whose last requests ended so."""
+    """A process whose latest requests are these."""
     errors = {failures[0].result: len(failures)} if failures else {}
     totals = the_totals(100, errors=errors, failures=failures, answers=answered)
     read_timeout = changes.pop("read_timeout", 600.0)
@@ -47,7 +47,7 @@ TIMED_OUT = ended("cancelled", [8.0, 8.01, 8.0, 8.2, 7.99, 8.0])
     ("failures", "answered", "fires"),
     [
         (TIMED_OUT, answers(10), True),
-        # Fewer than GlueLLMCallsCancelled takes for a problem.
+        # Below the threshold of GlueLLMCallsCancelled.
         (TIMED_OUT, answers(20), False),
         (ended("cancelled", [8.0] * 9 + [3.0, 1.0]), answers(20), True),
         # Users leave at any age, some within a moment; a few calls are no pattern.
@@ -58,7 +58,7 @@ TIMED_OUT = ended("cancelled", [8.0, 8.01, 8.0, 8.2, 7.99, 8.0])
         (TIMED_OUT, (Answer(5.0, "gpt-4o", 0.4, 0.5, 0, number=60),), False),
         # Long ago.
         (ended("cancelled", [8.0] * 9, ago=301.0), answers(20), False),
-        # Another end.
+        # Another result.
         (ended("read_error", [8.0] * 9), answers(20), False),
     ],
 )
@@ -68,7 +68,7 @@ def test_cancelled_calls_of_one_age(failures, answered, fires):
 
 @pytest.mark.parametrize(("earlier", "fires"), [(-0.1, True), (0.1, False), (0.3, True)])
 def test_calls_of_a_group_in_which_one_failed_are_not_cut_by_a_timeout(earlier, fires):
-    """It cancels the others once that one has failed."""
+    """The group cancels the others after one has failed."""
     of_groups = (ended("cancelled", [0.5] * 3, ago=ago) for ago in (2.0, 4.0, 6.0, 8.0))
     failed = [one for n in (2, 4, 6, 8) for one in ended("500", [0.5], ago=n + earlier)]
     snapshot = after((*sum(of_groups, ()), *failed), answers(4))
@@ -131,7 +131,7 @@ def test_read_timeout_that_cuts_good_answers(failures, answered, expected):
 @pytest.mark.parametrize(
     ("limits", "observed"),
     [
-        # One of the clients, and all requests of them with a limit of their own.
+        # The limit of one client; a limit of the requests themselves.
         ((600.0, 5.0), "own read timeout is 5.0 s"),
         ((600.0,), "own read timeout is 5.1 s"),
         # aiohttp with a limit for the whole request; a client that is gone.
@@ -147,7 +147,7 @@ def test_read_timeout_of_the_requests_that_it_ended(limits, observed):
 
 
 def test_unknown_limit_that_ends_streams_is_not_judged():
-    """aiohttp's limit for the whole request ends them at any silence."""
+    """aiohttp's limit for the whole request ends streams after any silence."""
     cut = ended("read_timeout", [5.1] * 6, "unread", phase_age=0.0)
     assert kinds(after(cut, answers(20, 4.0), read_timeout=None)) == [Kind.SLOW_PROVIDER]
 
@@ -175,7 +175,7 @@ def test_timeout_of_single_requests_is_no_cause_if_the_provider_became_slower(li
 
 
 def test_read_timeouts_are_counted_once():
-    """The account of all requests has the number. Only the latest are known one by one."""
+    """The account counts all requests; only the latest are known individually."""
     totals = the_totals(
         160, errors={"read_timeout": 50}, failures=CUT, answers=answers(20, 1.0) + answers(3, 4.0)
     )
@@ -188,7 +188,7 @@ def test_read_timeouts_are_counted_once():
     )
 
 
-def test_answers_of_http2_can_be_later_than_they_came():
+def test_http2_answers_can_be_read_later_than_they_arrived():
     """The read of a stream that gets no answer delays those of others, until it times out."""
     snapshot = after(CUT, answers(20, 1.0) + answers(3, 6.0), read_timeout=5.0)
     assert Kind.READ_TIMEOUT in kinds(snapshot)
@@ -240,7 +240,7 @@ def test_provider_that_hangs_for_some_requests_only():
 
 
 def test_read_timeout_that_ends_all_requests_may_be_too_short():
-    """Then a request by hand is answered, and the path is not the cause."""
+    """If so, a manual request is answered, and the path is not the cause."""
     silent = after(CUT, answers(20, 4.0, ago=301.0), read_timeout=5.0)
     advice = found(Kind.CALLS_SILENT, silent).advice
     assert "If its answer takes over 5.0 s, the read timeout is the cause" in advice
@@ -267,7 +267,7 @@ SLOWER = {"requests": 200, "each": {"awaiting_response": 3.0}}
     ],
 )
 def test_slower_provider_and_the_timeout_of_the_application(failures, head, first):
-    """Both are named, and first what has to change for the calls to end."""
+    """Both are reported, first the one that has to change for calls to succeed."""
     slower = the_totals(**SLOWER, failures=failures, answers=answers(20, head))
     now = a_snapshot(slower, a_pool(read_timeout=5.0), uptime=200.0)
     assert set(all_kinds(now, a_snapshot())) == {Kind.SLOW_PROVIDER, Kind.CALLS_CUT_SHORT}
@@ -286,7 +286,7 @@ def test_slower_provider_and_the_timeout_of_the_application(failures, head, firs
     ("head", "expected"), [(4.0, Kind.READ_TIMEOUT), (0.4, Kind.SLOW_PROVIDER)]
 )
 def test_read_timeout_below_the_time_of_answers_comes_first(head, expected):
-    """Before the retries, which follow from it; unless no answer comes near the timeout."""
+    """It comes before the retries that it causes, unless no answer comes near the timeout."""
     slower = the_totals(
         **SLOWER, errors={"read_timeout": 50}, failures=CUT, answers=answers(20, head)
     )

@@ -32,7 +32,7 @@ SMALL, SLOW, SATURATED = Kind.POOL_TOO_SMALL, Kind.SLOW_PROVIDER, Kind.POOL_SATU
 UNANSWERED = Kind.CALLS_SILENT
 BASELINE = a_snapshot(the_totals(100), uptime=100.0)
 QUICK = {"awaiting_response": -0.29, "reading": -0.49, "connecting": -0.001, "unread": -0.005}
-"""Makes a request of 0.02 s of the healthy one."""
+"""Changes to a healthy request that reduce it to 0.02 s."""
 
 
 def full_pool(
@@ -45,7 +45,7 @@ def full_pool(
 
 
 def saturated(queued: float = 1.0) -> Snapshot:
-    """100 further requests, each queued for so long on top of its 0.806 s, by 20 callers."""
+    """100 further requests of 20 callers, each queued for ``queued`` s on top of its 0.806 s."""
     # the_totals spreads it over 200
     totals = the_totals(200, {"queued": queued / 2}, peak_active=10, peak_queued=10)
     now, held, waiting = 9.9, [], []
@@ -73,10 +73,10 @@ def busy(requests: int = 100, uptime: float = 100.0, **changes: Any) -> Snapshot
 
 
 def test_queueing_at_unchanged_lease_time_is_a_small_pool():
-    """The sign of a pool that is too small, with the size to give it."""
+    """The finding advises a size."""
     finding = found(SMALL, saturated(), BASELINE)
     assert kinds(saturated(), BASELINE) == [SMALL]
-    assert SATURATED not in all_kinds(saturated(), BASELINE)  # one finding for one trouble
+    assert SATURATED not in all_kinds(saturated(), BASELINE)  # one finding for one cause
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
         "Requests spent 55% of their time in the queue of the pool, which allows 10 connections. "
@@ -130,7 +130,7 @@ def test_a_queue_that_outlives_its_load_is_not_explained_by_the_few_arrivals():
     ],
 )
 def test_slow_origin_that_holds_a_shared_pool_is_named(tool_calls, each, queued, kind, named):
-    """The mean of all origins looks like answers that take as long as they always do."""
+    """The mean of all origins hides the slow one."""
     totals = the_totals(100, peak_active=10)
     (llm,) = totals.origins
     answers = {"phase_seconds": {**llm.phase_seconds, "queued": queued}}
@@ -152,7 +152,7 @@ def test_slow_origin_that_holds_a_shared_pool_is_named(tool_calls, each, queued,
     ("error", "kind"), [(None, Kind.ONE_CALLER), ("cancelled", SMALL), ("pool_timeout", SMALL)]
 )
 def test_requests_that_only_queue_do_not_make_another_origin_slow(error, kind):
-    """A burst to one provider holds the pool when calls fall back to a second, as slow one."""
+    """A burst to one provider holds the pool while calls fall back to one that is as slow."""
     totals = the_totals(11, origin={"phase_seconds": {"reading": 660.0}}, peak_active=10)
     (first,) = totals.origins
     left = (Outcome(count=10, error=error),)
@@ -186,9 +186,9 @@ GATEWAY = "gateway.test:443"
 def through_a_gateway(
     held: Any, queued: Any, gateway: Any, *idle: Any, ring: str = "", **changes: Any
 ) -> Snapshot:
-    """A pool of 100 connections, of which 6 may be to one origin: requests hold all 6.
+    """A pool of 100 connections, at most 6 to one origin: requests to the gateway hold all 6.
 
-    ``gateway`` is what its totals have instead of those of the other origin.
+    ``gateway`` has the fields of its totals that differ from those of the other origin.
     """
     names = {"name": "aiohttp", "provider": None, "library": "aiohttp"}
     totals = the_totals(**{"peak_active": 9, **names, **changes})
@@ -210,7 +210,7 @@ def through_a_gateway(
     ],
 )
 def test_limit_of_each_origin_is_judged_where_requests_queue_for_it(peak, share, waits, judged):
-    """30 callers of a gateway."""
+    """The gateway has 30 callers."""
     held = a_request("reading", 0.5, origin=GATEWAY)
     queued = [a_request("queued", 4.0, origin=GATEWAY)] * 24
     gateway = {"phase_seconds": {"queued": 400.0 * share, "awaiting_response": 100.0}}
@@ -267,13 +267,13 @@ QUEUED = {"each": {"queued": 0.5}}
 @pytest.mark.parametrize(
     ("snapshot", "before", "fires"),
     [
-        (saturated(0.05), BASELINE, False),  # under a tenth the pool's own glitches could be it
+        (saturated(0.05), BASELINE, False),  # below a tenth, the pool's own glitches can explain it
         (saturated(0.12), BASELINE, True),
         (busy(each={"queued": 0.088}), None, False),  # beside 0.806 s of the rest
         (busy(each={"queued": 0.091}), None, True),
         (busy(each={**QUICK, "queued": 0.0095}), None, False),  # a third of the time
         (busy(each={**QUICK, "queued": 0.0105}), None, True),
-        # 0.96 s and 1.02 s in total: one burst, and queues that come again.
+        # 0.96 s and 1.02 s in total: one burst, or repeated queues.
         (busy(6, each={**QUICK, "queued": 0.16}), None, False),
         (busy(6, each={**QUICK, "queued": 0.17}), None, True),
         (busy(4, each={"queued": 1.0}), None, False),  # may have come at once by chance
@@ -288,7 +288,7 @@ QUEUED = {"each": {"queued": 0.5}}
         (busy(101, errors={"pool_timeout": 1}), None, False),
         (further(400, errors={"pool_timeout": 1}), BASELINE, False),
         (further(200, a_pool(max_connections=None), **QUEUED), BASELINE, False),
-        # Connections that are held by their own making are not busy: half of the held time.
+        # Connections are not busy during their set-up: the limit is half of the held time.
         (busy(each={"connecting": 0.8, "queued": 0.5}), None, True),
         (busy(each={"connecting": 0.81, "queued": 0.5}), None, False),
         (further(each={"queued": 0.5, "connecting": 2.0}), BASELINE, False),
@@ -315,7 +315,7 @@ def test_pool_timeouts_make_it_an_error():
 
 
 def test_load_on_several_pools_is_shared():
-    """Two event loops, two pools: a replay would have to know whose each request was."""
+    """Two event loops have two pools, and a replay does not know the pool of each request."""
     pools = full_pool(), full_pool()
     snapshot = further(200, *pools, peak_active=20, peak_queued=10, pools_live=2, **QUEUED)
     finding = found(SMALL, snapshot, BASELINE)
@@ -334,7 +334,7 @@ def test_size_of_a_short_period_is_that_of_all_recorded_requests():
 
 
 def test_no_size_is_advised_if_the_replay_shows_no_queue():
-    """Requests that queue for another reason, such as a connection that the pool has lost."""
+    """They queue for another reason, such as a connection that the pool has lost."""
     ring = leases([(0.1 * i, 0.0, 0.5) for i in range(90)], now=9.9)
     snapshot = further(200, a_pool(leases=ring), each={"queued": 0.5})
     advice = found(SMALL, snapshot, BASELINE).advice
@@ -342,7 +342,7 @@ def test_no_size_is_advised_if_the_replay_shows_no_queue():
 
 
 def slower(by: float, *, requests: int = 200, queued: float = 0.0) -> Snapshot:
-    """Further requests that the provider took so much longer for, on top of 0.8 s."""
+    """Further requests for which the provider took ``by`` s longer than 0.8 s."""
     times = {"awaiting_response": by * (requests - 100) / requests, "queued": queued}
     return further(requests, each=times)
 
@@ -354,7 +354,7 @@ def after_few(requests: int) -> tuple[Snapshot, Snapshot]:
 
 
 def quicker(more: float) -> tuple[Snapshot, Snapshot]:
-    """From 20 ms on, so much longer."""
+    """Requests of 20 ms that become ``more`` s longer."""
     times = {**QUICK, "reading": QUICK["reading"] + more / 2}
     return a_snapshot(the_totals(200, times)), a_snapshot(the_totals(100, QUICK), uptime=50.0)
 
@@ -365,17 +365,17 @@ HANGING = the_totals(100, {"awaiting_response": 80.6 / 100}, now={"awaiting_resp
 @pytest.mark.parametrize(
     ("snapshot", "before", "fires"),
     [
-        (slower(0.75), BASELINE, False),  # less than twice is what other questions do
+        (slower(0.75), BASELINE, False),  # other questions can explain less than twice the time
         (slower(0.85), BASELINE, True),
         (slower(20.0, requests=104), BASELINE, False),  # four long questions
         (slower(20.0, requests=105), BASELINE, True),
         (slower(1.6, queued=1.0), BASELINE, True),  # a larger pool would only send more to it
         (further(200, full_pool(), each={"reading": 0.8}), BASELINE, True),
-        (*quicker(0.099), False),  # nobody notices
+        (*quicker(0.099), False),  # too short to matter
         (*quicker(0.101), True),
-        (*after_few(9), False),  # no mean worth comparing with
+        (*after_few(9), False),  # too few for a baseline
         (*after_few(10), True),
-        # What hangs counts with the time that it has hung for.
+        # Hanging requests count with their time so far.
         (a_snapshot(HANGING, uptime=110.0), BASELINE, True),
         *((a_snapshot(the_totals(n, errors={"read_timeout": 2})), None, False) for n in (10, 50)),
         *((a_snapshot(the_totals(n, errors={"read_timeout": 3})), None, True) for n in (10, 50)),
@@ -383,13 +383,13 @@ HANGING = the_totals(100, {"awaiting_response": 80.6 / 100}, now={"awaiting_resp
     ],
 )
 def test_when_a_provider_is_slow(snapshot, before, fires):
-    """Queueing behind it is its fault."""
+    """The provider also causes the queueing."""
     assert kinds(snapshot, before) == [SLOW] * fires
     assert SATURATED not in all_kinds(snapshot, before)
 
 
 def test_provider_that_became_slow_is_a_finding():
-    """Twice the time of before."""
+    """It takes more than twice its earlier time."""
     finding = found(SLOW, slower(1.6), BASELINE)
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
@@ -424,7 +424,7 @@ def test_time_before_the_first_request_is_no_lower_traffic(age, busier):
 
 
 def test_slow_reasoning_models_are_no_finding():
-    """Silent for 300 s, and nothing is wrong."""
+    """A silence of 300 s is normal for them."""
     snapshot = a_snapshot(the_totals(5, {"awaiting_response": 300.0}), uptime=3000.0)
     assert all_kinds(snapshot) == []
 
@@ -433,7 +433,7 @@ def test_slow_reasoning_models_are_no_finding():
     ("waited", "severity"), [(2.0, Severity.WARNING), (1.0, Severity.WARNING), (0.9, Severity.INFO)]
 )
 def test_full_pool_is_a_state_where_no_cause_is_known(waited, severity):
-    """Too little queueing so far to blame the size; under a second of waiting passes."""
+    """There was too little queueing to blame the size. A wait of less than 1 s is INFO."""
     finding = found(SATURATED, a_snapshot(the_totals(), full_pool(3, waited)))
     assert finding.severity is severity
     if waited == 2.0:
@@ -450,7 +450,7 @@ def test_saturation_needs_a_queue_and_no_free_connection():
 
 
 def test_unread_response_below_the_leak_threshold_is_no_small_pool():
-    """Connections that lie unread are not busy, whatever the leak threshold is."""
+    """Connections of unread responses are not busy, whatever the leak threshold is."""
     times, now = {"unread": 2.0, "queued": 0.75}, {"unread": 10, "queued": 5}
     snapshot = a_snapshot(
         the_totals(100, times, now=now, peak_active=10), full_pool(5, 15.0, "unread")
@@ -460,7 +460,7 @@ def test_unread_response_below_the_leak_threshold_is_no_small_pool():
 
 @pytest.mark.parametrize(("age", "likely"), [(6.0, True), (4.0, False)])
 def test_unread_responses_of_one_call_site_are_likely_a_leak(age, likely):
-    """Below the leak threshold, with the call site, and a command that makes it certain."""
+    """Below the leak threshold, the finding has the call site and a command to confirm it."""
     unread = a_request("unread", age, held=age, call_site="app.py:11 in answer")
     requests = [unread] * 5 + [a_request("reading", 0.5, held=0.5)] * 5
     pool = a_pool([*requests, a_request("queued", 2.0)], [a_connection("active")] * 10)
@@ -471,7 +471,7 @@ def test_unread_responses_of_one_call_site_are_likely_a_leak(age, likely):
 
 
 def test_anomalies_are_those_of_the_interval():
-    """What happened before `previous` is known already."""
+    """Anomalies before `previous` are already known."""
     totals = the_totals(anomalies={"orphaned_connection": 2, "pool_timeout_overrun": 0})
     before = a_snapshot(the_totals(anomalies={"orphaned_connection": 1}), uptime=50.0)
     snapshot = a_snapshot(totals)
@@ -485,7 +485,7 @@ def test_anomalies_are_those_of_the_interval():
     [
         ("httpx", 3, 3, True),
         ("httpx2", 3, 3, True),
-        # Of a client that was replaced: its successor has none.
+        # The client that lost them was replaced.
         ("httpx", -3, 3, False),
         # Less than a quarter of the limit, or nothing queues for it.
         ("httpx", 2, 3, False),
@@ -541,7 +541,7 @@ ONE_LOOP = "Run all calls in one event loop: asyncio.run(main()) once for the pr
     ],
 )
 def test_second_loop_is_a_fault_of_the_application(library, process, instead):
-    """It is no fault of the library, and an ERROR although the loop is late."""
+    """The finding is an ERROR, and separate from anomalies of the library."""
     sites = ("app.py:1 in first", "")
     counts = {"wrong_event_loop": 2, "orphaned_connection": 1}
     totals = the_totals(library=library, anomalies=counts, two_event_loops=sites)
@@ -559,7 +559,7 @@ def test_second_loop_is_a_fault_of_the_application(library, process, instead):
     assert Kind.WRONG_EVENT_LOOP not in all_kinds(snapshot, earlier)
 
 
-# A provider that answers nobody
+# A provider that answers no request
 
 
 def hung(number: int = 3, age: float = 40.0, phase: str = "awaiting_response") -> PoolSnapshot:
@@ -591,5 +591,5 @@ def test_provider_that_answers_no_request_is_a_finding():
     ],
 )
 def test_short_or_started_response_is_no_silence(snapshot, before):
-    """A moment, or an answer that has begun."""
+    """The wait is short, or the answer has begun."""
     assert not {UNANSWERED, SLOW} & set(kinds(snapshot, before))

@@ -1,4 +1,4 @@
-"""How each provider's client is configured, checked against the SDKs that are installed."""
+"""Advice on each provider's client, checked against the installed SDKs."""
 
 import re
 import socket
@@ -24,7 +24,7 @@ def advice(advisor: Advisor | OwnClient) -> list[str]:
 
 
 def test_every_provider_of_any_llm_has_advice():
-    """One that any-llm adds has to be looked at."""
+    """A provider that any-llm adds needs advice."""
     any_llm = pytest.importorskip("any_llm")
     assert set(any_llm.AnyLLM.get_supported_providers()) <= set(PROVIDERS)
 
@@ -55,7 +55,7 @@ def test_advice_depends_on_provider_library_and_gluellm():
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("library", ["httpx", "httpx2", "aiohttp", "urllib3", "grpc"])
 def test_without_any_llm_no_advice_names_it(provider, library):
-    """With scope="all", the host of an SDK's pool gives it a provider of any-llm."""
+    """With scope="all", the host of an SDK's pool determines a provider."""
     for synchronous in (False, True):
         advisor = advisor_for(
             provider, library, gluellm=False, synchronous=synchronous, any_llm=False
@@ -98,7 +98,7 @@ def test_advice_is_complete_and_its_limits_can_be_configured(provider):
         arguments = text[text.index("configure_pools(") :].partition(")")[0].partition("(")[2]
         reset_pools()
         if "pool_timeout" in arguments:
-            configure_pools(max_connections=5)  # what waits has a limit
+            configure_pools(max_connections=5)  # a pool timeout needs a limit
         eval(f"configure_pools({arguments})", {"configure_pools": configure_pools})
     reset_pools()
 
@@ -148,7 +148,7 @@ def test_client_that_replaces_the_sdks_has_as_many_connections():
 
 
 def test_advice_on_a_leak_has_the_lines_to_write():
-    """For streams of any-llm, and for those of the SDKs and of httpx, which the pool can serve."""
+    """For streams of any-llm, and for those of the SDKs and of httpx."""
     block = "above the loop that reads the stream, and indent the loop."
     text = advisor_for("openai", "httpx2", gluellm=False).end_answers()
     assert text.startswith(f"Write `async with contextlib.aclosing(stream):` {block}")
@@ -164,7 +164,7 @@ def test_advice_on_a_leak_has_the_lines_to_write():
 
 
 def test_botocores_advice_names_the_option_for_each_purpose():
-    """``max_pool_connections`` limits nothing: as many threads are needed."""
+    """``max_pool_connections`` does not limit requests, which also need threads."""
     advisor = advisor_for("bedrock", "urllib3", gluellm=False)
     allowed = advisor.allow(40)
     assert "Config(max_pool_connections=40)" in allowed
@@ -180,11 +180,11 @@ def test_botocores_advice_names_the_option_for_each_purpose():
 
 
 PER_CALL = ("liner", "lmstudio", "voyage", "watsonx", "xai")
-"""A limit for one call, or for no pool at all, is no advice."""
+"""Providers with a pool per call, or without one, on which limits have no effect."""
 
 
 def followed(text: str) -> Any:
-    """What the advice builds, with a key for the providers that ask for one."""
+    """The object that the advice builds, with a dummy key."""
     any_llm = pytest.importorskip("any_llm")
     modules = {
         name: pytest.importorskip(name) for name in ("httpx", "httpx2", "openai", "anthropic")
@@ -212,7 +212,7 @@ def the_pool(llm: Any) -> Any:
 
 @pytest.mark.parametrize(("provider", "library"), INSTALLED)
 def test_followed_advice_is_in_effect(provider, library):
-    """The client reaches the SDK with its limits, and the SDK's own timeouts stay."""
+    """The SDK uses the client and its limits, and keeps its own timeouts."""
     advisor = advisor_for(provider, library, gluellm=False)
     llm = followed(advisor.allow(40))
     pool, timeout = the_pool(llm), llm.client.timeout
@@ -224,7 +224,7 @@ def test_followed_advice_is_in_effect(provider, library):
     assert (timeout.connect, timeout.read) == (5, 90)
     kept = the_pool(followed(advisor.keep_idle(3, 40)))
     assert (kept._keepalive_expiry, kept._max_connections) == (3, 40)
-    if provider == "anthropic":  # its own client has keepalive, and keeps it with other limits
+    if provider == "anthropic":  # its own client has keepalive, also with other limits
         options = [option[:2] for option in pool._socket_options]
         assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE) in options
     elif hasattr(socket, "TCP_KEEPIDLE"):  # the advice is in Linux's terms
@@ -235,8 +235,8 @@ def test_followed_advice_is_in_effect(provider, library):
 
 
 @pytest.mark.all_sdks
-def test_gluellms_settings_are_what_it_reads():
-    """The variables exist, and its client gets them."""
+def test_settings_of_gluellm_exist():
+    """GlueLLM has the settings that advice names."""
     api = pytest.importorskip("gluellm.api")
     config = pytest.importorskip("gluellm.config")
     fields = config.GlueLLMSettings.model_fields

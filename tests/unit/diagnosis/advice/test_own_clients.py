@@ -1,4 +1,4 @@
-"""Advice for clients that the application owns: in its library's terms, and true there."""
+"""Advice for the application's own clients uses their library's API, and works."""
 
 import asyncio
 import re
@@ -38,7 +38,7 @@ def advice(advisor: Advisor | OwnClient) -> dict[str, str]:
 
 
 def expression(text: str, beginning: str) -> str:
-    """The call in the text that begins so."""
+    """The call in the text that begins with this."""
     start = text.index(beginning)
     depth = 0
     for place in range(start, len(text)):
@@ -51,8 +51,11 @@ def expression(text: str, beginning: str) -> str:
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("provider", [None, "openai", "somebody"])
 def test_advice_is_in_the_librarys_terms(library, provider):
-    """This includes hosts of providers whose SDK uses another library. What no finding on such a
-    pool advises is empty: a channel shows no limits, and aiohttp keeps all connections."""
+    """This includes providers whose SDK uses another library.
+
+    Advice that no finding gives is empty: a channel shows no limits, and aiohttp keeps all
+    connections.
+    """
     texts = advice(own(library, provider))
     if library == "grpc":
         texts = {"instance": texts["instance"]}
@@ -66,11 +69,11 @@ def test_advice_is_in_the_librarys_terms(library, provider):
 
 
 def test_advice_by_library_and_provider():
-    """A provider's own library is any-llm's. boto3 is named where a pool is not limited."""
+    """A pool of the SDK's library has any-llm's advice. boto3 is named for unlimited pools."""
     for provider, library in (("gemini", "aiohttp"), ("bedrock", "urllib3"), ("xai", "grpc")):
         assert "AnyLLM.create" in own(library, provider).allow(40)
     assert "AnyLLM.create" in own("httpx", "openai").allow(40)  # handed to SDKs that use httpx2
-    for library in ("httpx", "httpx2"):  # the ones that have a limit for idle connections
+    for library in ("httpx", "httpx2"):  # only these limit idle connections
         assert own(library).keep(14) == (
             f"Keep 14 connections: {library}.AsyncClient(limits={library}.Limits("
             "max_connections=None, max_keepalive_connections=14))"
@@ -126,7 +129,7 @@ def test_urllib3_takes_what_is_advised():
 
 
 def test_requests_takes_what_is_advised():
-    """Its sessions do not show a PoolManager to configure."""
+    """A session has no PoolManager that users configure."""
     requests = pytest.importorskip("requests")
     texts = advice(own("urllib3"))
     for what, blocks in (("allow", True), ("allow at first", True), ("keep", False)):
@@ -194,7 +197,7 @@ def test_unbounded_own_pool_gets_advice_for_its_library():
 
 
 def full_executor(provider: str | None, kept: int) -> Finding:
-    """40 calls for six threads, and a pool that keeps so many connections."""
+    """The finding on 40 calls for six threads, with a pool that keeps ``kept`` connections."""
     identity: dict[str, Any] = {"name": "bedrock", "provider": provider, "library": "urllib3"}
     executor = ExecutorSnapshot(threads=6, waiting=34, requests=6, pools=("bedrock/urllib3",))
     pool = a_pool(max_connections=None, max_idle_connections=kept, threads=6, **identity)
@@ -204,7 +207,7 @@ def full_executor(provider: str | None, kept: int) -> Finding:
 
 
 def test_full_executor_asks_for_threads_and_for_connections_that_are_not_kept_yet():
-    """An own client's calls were put into threads by the application."""
+    """The application itself runs the calls of its own client in threads."""
     for provider in ("bedrock", None):
         for kept, more in ((39, True), (40, False), (50, False)):
             advice = full_executor(provider, kept).advice

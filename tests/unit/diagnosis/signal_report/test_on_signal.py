@@ -1,4 +1,4 @@
-"""Reports on a signal: who may have it, what it does, and that nothing stays behind."""
+"""Reports on a signal: which signals are free, reports, and removal."""
 
 import faulthandler
 import os
@@ -50,13 +50,13 @@ def logged() -> list[str]:
 
 @pytest.fixture
 def reporter(logged: list[str]) -> Iterator[SignalReporter]:
-    """A reporter for SIGUSR2, which is off again in the end."""
+    """A reporter for SIGUSR2, which is uninstalled at the end."""
     made = SignalReporter("SIGUSR2", NoReport, logged.append)
     yield made
     made.uninstall()
 
 
-# Who has the signal
+# Signals that are in use
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows faulthandler's handlers")
@@ -72,7 +72,7 @@ def test_a_signal_of_faulthandler_is_refused(reporter):
 
 
 def test_installation_in_another_thread_is_refused(reporter):
-    """Python allows handlers there only. The thread's name is the application's text."""
+    """Python sets handlers in the main thread only. The error has no text of the application."""
     with ThreadPoolExecutor(1, thread_name_prefix="a worker") as executor:
         error = executor.submit(reporter.install).exception()
     assert isinstance(error, ValueError)
@@ -90,7 +90,7 @@ def descriptors() -> int:
 
 @pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
 def test_uninstall_leaves_no_handler_descriptor_thread_or_file(before, reporter, place):
-    """The identical handler, as many descriptors and threads as before, no file."""
+    """The handler is the identical one, and the numbers are those from before."""
     original = signal.signal(signal.SIGUSR2, before)
     try:
         threads, open_before = set(threading.enumerate()), descriptors()
@@ -108,7 +108,7 @@ def test_uninstall_leaves_no_handler_descriptor_thread_or_file(before, reporter,
 
 
 def test_nothing_stays_open_if_no_thread_can_start(reporter, logged, monkeypatch):
-    """It says so, and has no entry for a doctor."""
+    """The reporter logs it."""
     open_before = descriptors()
 
     def no_thread(_):
@@ -146,7 +146,7 @@ def test_report_is_logged_until_uninstall(reporter, logged):
 
 
 def test_entry_never_grows_old(reporter, logged, place, monkeypatch):
-    """Or systemd-tmpfiles would remove it. Reports go on meanwhile."""
+    """Otherwise systemd-tmpfiles would remove it. Reports continue."""
     monkeypatch.setattr(on_signal, "_DAY", 0.01)
     reporter.install()
     entry = place / f"{os.getpid()}.json"
@@ -157,7 +157,7 @@ def test_entry_never_grows_old(reporter, logged, place, monkeypatch):
 
 
 def test_failures_are_reported_and_go_no_further():
-    """A report that can't be made, and a log that can't be written; the thread goes on."""
+    """The thread continues after a failed report and after a failed log."""
     failures = []
     report = Mock(side_effect=[RuntimeError("broken"), NoReport()])
     log = Mock(side_effect=OSError("full"))
@@ -171,14 +171,14 @@ def test_failures_are_reported_and_go_no_further():
         reporter.uninstall()
 
 
-# Where the doctor finds it
+# The directory that the doctor reads
 
 
 @pytest.mark.parametrize("trap", [0o770, 0o704, "a link", "a file"])
 def test_directory_of_another_user_is_not_used(trap, reporter, logged, place):
-    """Or one that is open to others. One warning is logged, and reports still go to the log.
+    """This also holds for one that is open to others.
 
-    A new directory is private.
+    One warning is logged, and reports still go to the log. A new directory is private.
     """
     reporter.install()
     assert stat.S_IMODE(place.stat().st_mode) == 0o700

@@ -1,4 +1,4 @@
-"""What a signal does to processes, and how dead processes are recognized: tried in children."""
+"""Effects of a signal on child processes, and detection of dead processes."""
 
 import os
 import signal
@@ -51,7 +51,7 @@ reporter = SignalReporter("SIGUSR2", Report, log)
 
 @pytest.fixture
 def start() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-    """Start a child that runs some code; it is killed in the end."""
+    """Start a child that runs some code; it is killed at the end."""
     children: list[subprocess.Popen[str]] = []
 
     def run(code: str) -> subprocess.Popen[str]:
@@ -75,7 +75,7 @@ def line_of(child: subprocess.Popen[str]) -> str:
 
 
 def ask(pid: int) -> dict[str, Any]:
-    """Ask a process as the doctor does.
+    """Request a report from a process, as the doctor does.
 
     Python handles a signal that arrives just before a blocking system call only after that call.
     """
@@ -91,7 +91,7 @@ def ask(pid: int) -> dict[str, Any]:
 
 
 def test_the_doctor_is_answered_whatever_the_main_thread_does(start, place):
-    """While it hangs in a system call or holds a lock of the log, as often as the doctor asks.
+    """It hangs in a system call, or holds a lock of the log.
 
     The end of the program removes its entry, without uninstall().
     """
@@ -130,7 +130,7 @@ def test_the_doctor_is_answered_whatever_the_main_thread_does(start, place):
 
 
 def test_a_wait_that_would_block_the_program_is_refused(start):
-    """gevent has replaced threads and not sleep. The signal keeps its handler."""
+    """gevent has replaced threads but not sleep. The signal keeps its handler."""
     pytest.importorskip("gevent")
     child = start("""
         from gevent import monkey
@@ -211,7 +211,7 @@ def test_a_signal_does_not_interrupt_a_hub_that_waits(start, replace, monkeypatc
 
 
 def test_forked_child_and_parent_answer_separately(start, place):
-    """A queue, a thread and an entry each. What is left of a killed one is not taken for alive."""
+    """Each has a queue, a thread and an entry. The entry of a killed process is ignored."""
     child = start(
         """
         reporter.install()
@@ -239,7 +239,7 @@ def test_forked_child_and_parent_answer_separately(start, place):
     assert ask(child.pid)["pid"] == child.pid
     assert (place / f"{forked}.json").exists()
     assert presence_of(directory, forked) is None
-    # Neither is a process that has the same PID now.
+    # It is also ignored if another process has the same PID.
     (place / f"{os.getpid()}.json").write_text((place / f"{forked}.json").read_text())
     assert presence_of(directory, os.getpid()) is None
     presence = Presence(signal.SIGUSR2)
@@ -250,7 +250,7 @@ def test_forked_child_and_parent_answer_separately(start, place):
 
 @pytest.mark.skipif(not Path("/bin/ps").exists(), reason="no ps here")
 def test_start_of_a_process_is_known_without_proc(monkeypatch):
-    """As on macOS: the same at each look, another for another process, none for a dead one."""
+    """As on macOS: it is constant, differs between processes, and is None for a dead one."""
     monkeypatch.setattr(rendezvous, "_PROC", Path("/nowhere"))
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         alive = rendezvous.start_of(child.pid)

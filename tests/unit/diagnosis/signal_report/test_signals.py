@@ -1,4 +1,4 @@
-"""Which signals may ask for a report, and what is said of the others."""
+"""Which signals can request a report, and the errors for others."""
 
 import signal
 
@@ -27,7 +27,7 @@ REFUSED = {
     ("name", "said"), [(name, said) for said, names in REFUSED.items() for name in names]
 )
 def test_other_signals_are_refused_with_the_reason(name, said):
-    """What was given, why not, and which are allowed."""
+    """The error has the setting, the reason and the allowed signals."""
     with pytest.raises(ValueError, match=said) as refused:
         signal_number(name)
     assert f"snapshot_signal={name!r}" in str(refused.value)

@@ -18,7 +18,7 @@ VARIABLE = "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL"
 
 @pytest.fixture(autouse=True)
 def instrumentor(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GlueLLMInstrumentor]:
-    """Off before and after, with a directory of its own."""
+    """An instrumentor that is off before and after, with its own directory."""
     monkeypatch.delenv(VARIABLE, raising=False)
     made = GlueLLMInstrumentor()
     yield made
@@ -48,7 +48,7 @@ def test_the_signal_writes_snapshot_and_findings_to_the_log(instrumentor, caplog
     ],
 )
 def test_a_signal_that_can_not_be_used_is_refused_and_everything_undone(instrumentor, name, said):
-    """The next instrument(), without it, finds nothing in its way."""
+    """A later instrument() without the signal works."""
     signal.signal(signal.SIGUSR2, theirs)
     with pytest.raises(ValueError, match=said):
         instrumentor.instrument(snapshot_signal=name)
