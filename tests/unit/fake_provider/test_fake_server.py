@@ -1,6 +1,6 @@
 """The fake provider as a server: listening, refusing, breaking off, TLS, its own thread, HTTP/2.
 
-Its answers are read by the SDKs in tests/integration, such as calls and demo.
+Tests in tests/integration, such as calls and demo, read its answers with SDKs.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ async def test_provider_speaks_tls():
 
 
 async def test_bytes_that_are_no_request_end_the_connection():
-    """The provider is not disturbed."""
+    """The provider continues to serve."""
     async with FakeProvider() as provider:
         reader, writer = await asyncio.open_connection("127.0.0.1", provider.port)
         writer.write(b"hello\r\n\r\n")
@@ -93,7 +93,7 @@ async def test_bytes_that_are_no_request_end_the_connection():
 
 
 def test_behaviour_can_depend_on_the_request():
-    """A function of the request says how it is answered, once the script is done."""
+    """After the script, a function of the request determines the answer."""
     teapots = FakeProviderThread(
         behaviour=lambda request: Behaviour(status=418 if request.model == "pot" else 200)
     )
@@ -107,8 +107,8 @@ def test_behaviour_can_depend_on_the_request():
         assert [ask("pot"), ask("pot"), ask("pan")] == [500, 418, 200]
 
 
-def test_what_is_not_spoken_need_not_be_installed(monkeypatch):
-    """h2 is for HTTP/2 alone."""
+def test_h2_is_needed_for_http2_only(monkeypatch):
+    """h2 may be missing."""
     monkeypatch.delitem(sys.modules, "gluellm_pools.fake_provider.http2", raising=False)
     monkeypatch.setitem(sys.modules, "h2.connection", None)
     with FakeProviderThread() as provider:
@@ -149,7 +149,7 @@ async def test_http2_client_that_resets_a_stream():
 
 
 async def test_http2_request_bodies_are_acknowledged():
-    """Beyond the window of a connection."""
+    """The body exceeds the window of a connection."""
     async with (
         FakeProvider(http2=True) as provider,
         httpx.AsyncClient(http1=False, http2=True) as client,
@@ -194,7 +194,7 @@ async def test_each_way_to_break_an_answer_has_its_own_error(behaviour, error):
 
 
 async def test_stream_that_is_reset_or_stalls_has_delivered_its_tokens():
-    """The pings of a stalled stream go on, so that no read timeout ends it."""
+    """The pings of a stalled stream continue, so that no read timeout ends it."""
     texts = []
     async with FakeProvider() as provider, httpx.AsyncClient(timeout=60) as client:
         for behaviour in (Behaviour(reset_after=2), Behaviour(stall_after=2, ping_every=0.05)):
@@ -214,7 +214,7 @@ async def test_stream_that_is_reset_or_stalls_has_delivered_its_tokens():
 
 
 async def test_connections_are_dropped_or_closed_as_configured():
-    """A TCP reset meets the second request of each connection, or each answer closes it."""
+    """A TCP reset ends the second request of each connection, or each answer closes it."""
     async with FakeProvider() as provider, httpx.AsyncClient() as client:
         provider.behaviour = Behaviour(drop_reused=True)
         for _ in range(2):
@@ -261,8 +261,8 @@ async def test_limit_of_streams_holds_requests_back():
 
 
 @pytest.mark.parametrize("option", ["reset_before_head", "reset_after", "hang_up_after"])
-async def test_reset_is_the_streams_own(option):
-    """RST_STREAM ends one request; the connection and what else it carries go on."""
+async def test_reset_ends_one_stream_only(option):
+    """RST_STREAM ends one request; the connection and its other requests continue."""
     async with (
         FakeProvider(http2=True) as provider,
         httpx.AsyncClient(http1=False, http2=True) as client,

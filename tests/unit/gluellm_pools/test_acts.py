@@ -1,4 +1,4 @@
-"""The demo's plan, its evidence, and what it says about callers and faults."""
+"""The demo's plan, its evidence, and its texts on callers and faults."""
 
 import logging
 import time
@@ -24,15 +24,15 @@ def test_four_acts_by_default_and_every_act_on_demand():
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_one_scenario_is_not_seen_where_nothing_happened(name):
-    """It follows the act that it depends on. Evidence needs numbers."""
+def test_scenario_follows_its_dependency_and_needs_evidence(name):
+    """A view without numbers is no evidence."""
     before = {"recovery": ["failures"], "slow": ["healthy"]}.get(name, [])
     assert [act.name for act in acts_to_play(name)] == [*before, name]
     assert not holds(SCENARIOS[name].evidence, {})
 
 
 def test_cause_is_what_diagnose_finds_and_otherwise_what_the_calls_show():
-    """A verdict that names nobody is no cause."""
+    """A verdict without an owner is no cause."""
     texts = {"observed": "4 of 4.", "explanation": "Held.", "advice": "Close."}
     finding = Finding(kind=Kind.HTTP2_STUCK, severity=Severity.ERROR, **texts)
     retries = CallsVerdict("4 calls wait to retry", "the provider")
@@ -50,7 +50,7 @@ def test_cause_is_what_diagnose_finds_and_otherwise_what_the_calls_show():
 
 
 def test_callers_see_rounded_times_and_the_most_frequent_error():
-    """Only of the last seconds, so that an act ends with what it does last."""
+    """Only the last seconds count, so that an act ends with its last symptom."""
     tally, now = Symptoms(), time.monotonic() + 30.0  # so that none grows old in the test
     tally.recent.append((now - 60.0, 9.0, "old"))
     assert tally.text("openai") == ("no call to openai has ended recently", "")
@@ -85,7 +85,7 @@ def test_an_exception_is_shown_with_its_causes_and_notes():
 
 
 def test_warnings_are_kept_until_they_are_shown():
-    """Those of the instrumentation one by one, and each of another library once."""
+    """Those of the instrumentation are listed one by one, equal ones of others once."""
     logs = Logs()
     ours = logging.LogRecord("opentelemetry.instrumentation.gluellm", 30, "", 0, "A leak", (), None)
     logs.handle(ours)

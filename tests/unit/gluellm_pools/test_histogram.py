@@ -24,7 +24,7 @@ def test_quantiles_are_interpolated_in_buckets(histogram, share, expected):
 
 
 def test_histograms_are_added_and_subtracted():
-    """Added up over origins, and subtracted for a window; what doesn't fit is left whole."""
+    """They are added over origins and subtracted for a window, if their buckets match."""
     one, two = Histogram(BOUNDS, (1, 2, 0, 0), 0.7, 1.5), Histogram(BOUNDS, (0, 1, 1, 0), 3.0, 3.5)
     both = one + two
     assert both == Histogram(BOUNDS, (1, 3, 1, 0), 3.0, 5.0)

@@ -20,7 +20,7 @@ ACTS = (
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         *(
             (["demo", "--seconds", wrong], "a time from 6s to 1h")
@@ -77,14 +77,14 @@ ACTS = (
         (["dotcor"], "unknown command 'dotcor' (did you mean doctor?)"),
     ],
 )
-def test_wrong_arguments_are_refused(arguments, said, capsys):
-    """Exit 2, with what was found and what is allowed."""
+def test_wrong_arguments_are_refused(arguments, message, capsys):
+    """The command exits with 2, and names the value and what is allowed."""
     try:
         status = command.main(arguments)
     except SystemExit as stop:
         status = stop.code
     assert status == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_help_is_printed_without_arguments(capsys):
@@ -104,7 +104,7 @@ def test_help_fits_a_terminal_of_80_columns(name, monkeypatch, capsys):
 
 
 def test_scenarios_are_listed_and_an_unknown_one_is_answered_with_them(capsys):
-    """One act a paragraph, in the story's order; exit 2 for what is none."""
+    """Each act is a paragraph, in the story's order. An unknown act exits with 2."""
     assert command.main(["demo", "--scenario", "sunny"]) == 2
     error = capsys.readouterr().err
     assert "unknown act 'sunny'" in error
@@ -117,7 +117,7 @@ def test_scenarios_are_listed_and_an_unknown_one_is_answered_with_them(capsys):
 
 @pytest.mark.parametrize(("name", "extra"), [("demo", "demo"), ("watch", "cli")])
 def test_a_missing_extra_is_named(name, extra, monkeypatch, capsys):
-    """What is missing, and the one command that brings it; exit 2."""
+    """The message has the missing module and the command to install it."""
     for module in ("gluellm_pools.demo.run", "gluellm_pools.screens"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "rich.live", None)
@@ -129,7 +129,7 @@ def test_a_missing_extra_is_named(name, extra, monkeypatch, capsys):
 
 
 def test_characters_that_the_output_lacks_are_replaced(monkeypatch):
-    """A terminal with ASCII alone: bars keep their length."""
+    """The terminal has ASCII only; bars keep their length."""
     report = {"text": "\u2588\u2588 4 active", "findings": []}
     monkeypatch.setattr(ask, "_report", lambda *_: report)
     written = io.BytesIO()
@@ -147,7 +147,7 @@ def test_output_that_can_not_be_written_is_one_line_and_exit_2(monkeypatch, caps
     assert capsys.readouterr().err == "gluellm-pools demo: stopped: No space left on device\n"
 
 
-def test_place_for_temporary_files_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
+def test_missing_directory_for_temporary_files_is_named(monkeypatch, capsys, tmp_path):
     """Containers with a read-only file system have none."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     assert command.main(["doctor", "--", "true"]) == 2
@@ -157,7 +157,7 @@ def test_place_for_temporary_files_that_is_missing_is_named(monkeypatch, capsys,
 
 
 def test_names_of_files_reach_the_terminal_without_escapes(capsys, tmp_path):
-    """A folder of boards can come from anyone."""
+    """A folder of boards can come from an untrusted source."""
     (tmp_path / "\x1b[2Ja.json").write_text("{")
     assert command.main([*VERIFY, "--boards", str(tmp_path)]) == 2
     error = capsys.readouterr().err

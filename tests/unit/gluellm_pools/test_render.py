@@ -1,4 +1,4 @@
-"""What is drawn: it fits, has the numbers, and no foreign markup or escapes."""
+"""Drawn blocks fit, have the numbers, and contain no foreign markup or escapes."""
 
 import io
 from collections import Counter
@@ -45,7 +45,7 @@ def view_of(pool: PoolView, name: str = "openai", library: str = "httpx2") -> Vi
 
 
 def test_a_block_has_the_pools_numbers():
-    """Everything that the story points at is there."""
+    """It has everything that the demo's story mentions."""
     text = drawn(view_of(BUSY), 120)
     for part in (
         "openai/httpx2",
@@ -103,7 +103,7 @@ def test_verdict_is_first():
 
 
 def test_escapes_and_markup_from_outside_stay_text():
-    """Names arrive with the metrics, later over the network."""
+    """Names come with the metrics, over the network."""
     pool = PoolView(
         providers=frozenset({"\x1b[2J[bold]p[/]"}), requests=1, errors={"a\x1b]0;b\x07": 1}, live=1
     )
@@ -171,7 +171,7 @@ def test_a_grpc_pool_has_channels_and_calls(width):
 
 
 def test_a_grpc_pool_with_calls_that_wait_or_whose_channels_are_gone():
-    """Calls that wait for ready alone have a time queued. What was called stays."""
+    """Only calls with wait_for_ready have queue times. Counts stay without channels."""
     pool = PoolView(requests=1, live=1, channels={"ready": 1}, wait=Histogram((0.0, 1.0), (1, 0)))
     view = view_of(pool, "google", "grpc")
     for text in (drawn(view), *view_lines(view)):
@@ -211,7 +211,7 @@ def test_a_block_of_calls_has_their_numbers():
 
 
 def test_lines_of_calls_come_before_those_of_pools():
-    """Each with its verdict; calls that never were have no line."""
+    """Each has its verdict; a provider without calls has no line."""
     keys = [CallKey(name, "any_llm") for name in ("a\x1b", "b", "c")]
     calls = [CALLS, CallsView(outcomes=Counter(succeeded=1)), CallsView()]
     view = View({PoolKey("p", "httpx2"): BUSY}, calls=dict(zip(keys, calls, strict=True)))

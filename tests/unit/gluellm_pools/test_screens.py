@@ -13,13 +13,13 @@ def test_foreign_text_is_printed_as_it_is(capsys):
     """Emoji names and markup stay text, also in a table's cells."""
     console = Terminal(file=io.StringIO(), width=10)
     console.print(FOREIGN)
-    assert console.file.getvalue() == f"{FOREIGN}\n"  # and in one line where no terminal is
+    assert console.file.getvalue() == f"{FOREIGN}\n"  # on one line without a terminal
     Terminal().print(FOREIGN)
     assert capsys.readouterr().out == f"{FOREIGN}\n"
 
 
-def test_a_reader_that_left_is_the_commands_concern():
-    """rich would exit with 1; the command has a status of its own for it."""
+def test_broken_pipe_is_raised():
+    """rich would exit with 1; the command has a status of its own."""
 
     class Left(io.StringIO):
         def write(self, _text):

@@ -6,7 +6,7 @@ from gluellm_pools.text import duration, printable
 
 
 def test_control_characters_never_reach_the_terminal():
-    """Sheer length is taken out as well."""
+    """Long text is shortened as well."""
     assert printable("a\x1b[31mred\n") == "a?[31mred?"
     assert [printable("x" * number) for number in (40, 41)] == ["x" * 40, "x" * 37 + "..."]
 

@@ -12,13 +12,13 @@ QUEUEING = {"queued": 6.0, "awaiting_response": 3.0, "reading": 1.0}
 
 
 def full(**more) -> PoolView:
-    """Two of two connections taken, and requests that queue most of their time."""
+    """A pool with all connections in use, whose requests queue for most of their time."""
     return PoolView(active=2, maximum=2, **{"seconds_by_phase": QUEUEING, "requests": 9, **more})
 
 
 LATE = {"queued": 5.0, "unread": 3.0, "reading": 2.0}
 CHANNELS = PoolView(channels={"connecting": 1}, seconds_by_phase={"connecting": 3.0})
-SAID = {
+VERDICTS = {
     "run gluellm-pools doctor to find the line": full(leaks_suspected=1),
     "HTTP/2 streams of ended requests": full(streams_orphaned=1),
     "one client": PoolView(pools_opened=10, requests=19),
@@ -36,11 +36,11 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("said", SAID)
-def test_numbers_are_read_as_the_table_of_phases_has_it(said):
-    """One for each line of it; every text fits beside a label in 80 columns."""
-    text = verdict(SAID[said])
-    assert said in text
+@pytest.mark.parametrize("expected", VERDICTS)
+def test_verdicts_follow_the_table_of_phases(expected):
+    """There is one for each line of it; every text fits beside a label in 80 columns."""
+    text = verdict(VERDICTS[expected])
+    assert expected in text
     assert len(text) <= 80 - 14
 
 
@@ -52,7 +52,7 @@ def test_numbers_are_read_as_the_table_of_phases_has_it(said):
         PoolView(active=9, seconds_by_phase=QUEUEING),  # no limit
         PoolView(active=2, maximum=2, seconds_by_phase={"reading": 5.0, "queued": 0.4}),
         PoolView(pools_opened=10, requests=30),
-        # Read late, and nobody waits.
+        # Answers are read late, but no request waits.
         PoolView(active=1, maximum=2, seconds_by_phase={"unread": 3.0, "reading": 1.0}),
         # Too few requests, or too little time, for a slow consumer; and the pool is not full.
         PoolView(active=1, maximum=2, seconds_by_phase=LATE, requests=4),
@@ -126,7 +126,7 @@ def pool_of(provider: str = "openai", **numbers: dict) -> PoolView:
 
 
 READING = {"by_phase": {"reading": 2}}
-CALLS_SAID = {
+CALLS_VERDICTS = {
     "the pool is idle: 12 calls wait in GlueLLM's rate limiter": beside(LIMITED, pool_of()),
     "12 calls wait in GlueLLM's rate limiter": beside(LIMITED, pool_of(by_phase={"reading": 1})),
     "the pool is idle: 1 call waits to retry after 429": beside(
@@ -165,16 +165,16 @@ CALLS_SAID = {
 }
 
 
-@pytest.mark.parametrize("said", CALLS_SAID)
-def test_verdict_on_calls_names_where_they_are_or_how_they_fail(said):
+@pytest.mark.parametrize("expected", CALLS_VERDICTS)
+def test_verdict_on_calls_names_where_they_are_or_how_they_fail(expected):
     """Every text fits beside a label in 80 columns."""
-    found = calls_verdict(CALLS_SAID[said], CALLS)
-    assert found.text == said
-    assert len(said) <= 80 - 14
+    found = calls_verdict(CALLS_VERDICTS[expected], CALLS)
+    assert found.text == expected
+    assert len(expected) <= 80 - 14
 
 
-def test_verdict_on_calls_names_who_has_to_act():
-    """The settings of a limiter are the program's; a failure need not show it."""
+def test_verdict_on_calls_names_its_owner():
+    """The program owns the limiter's settings. The owner of a failure can be unknown."""
     for calls, owner in (
         (LIMITED, "the program"),
         (BACKING_OFF, "the provider"),

@@ -54,7 +54,7 @@ class Source:
 
 
 def test_foreign_metrics_and_points_without_a_pool_are_no_rows():
-    """No metrics, those of another scope, and points without a pool's name, which views drop."""
+    """This holds for no metrics, another scope, and points whose attributes views dropped."""
     assert read(None) == Source().read() == View()
     other = Source(scope="some.other.library")
     other.set(semconv.OPEN_CONNECTIONS, 3, **{semconv.CONNECTION_STATE: "active"})
@@ -158,7 +158,7 @@ def test_phases_now_and_shares_of_time():
 
 
 def test_reused_is_what_was_acquired_without_a_set_up():
-    """Failed acquires and failed set-ups count as what they are."""
+    """Failed acquires and failed set-ups do not count as reuse."""
     source = Source()
     for _ in range(5):
         source.record(semconv.ACQUIRE_DURATION, 0)
@@ -175,7 +175,7 @@ def test_reused_is_what_was_acquired_without_a_set_up():
 
 
 def test_since_gives_the_growth_of_counters_and_the_state_of_now():
-    """What an act did is the difference of two views; its quantiles too."""
+    """The numbers and quantiles of an act are the difference of two views."""
     source = Source()
     empty = source.read()
 
@@ -225,7 +225,7 @@ def test_an_exponential_histogram_counts_but_has_no_quantiles():
 
 @pytest.mark.parametrize("missing", [0, 1])
 def test_missing_hooks_and_own_failures_are_reported(missing):
-    """What is not visible is named, and not shown as 0."""
+    """Missing values are named, and not shown as 0."""
     source = Source()
     source.set_raw(semconv.HOOK_MISSING, missing, {semconv.HOOK_LIBRARY: "httpx"})
     source.set_raw(semconv.INSTRUMENTATION_DROPPED, 4, {semconv.INSTRUMENTATION_KIND: "buffer"})
@@ -235,7 +235,7 @@ def test_missing_hooks_and_own_failures_are_reported(missing):
 
 
 def test_leaks_and_streams_are_summed_and_lag_is_the_worst():
-    """State of now, also in a difference."""
+    """A difference has the current state as well."""
     source = Source()
     for port in (1, 2):
         source.set(semconv.STREAM_ACTIVE, 1, **{semconv.SERVER_PORT: port})

@@ -1,4 +1,4 @@
-"""Findings of many reports: each once, as it was when it was worst, with its time."""
+"""Findings of many reports: each is listed once, at its worst, with its period."""
 
 import json
 
@@ -74,7 +74,7 @@ def test_of_two_first_findings_the_longer_one_comes_first():
 
 
 def test_the_most_severe_come_first_and_then_as_diagnosed():
-    """A late error stands above an early warning."""
+    """A late error comes before an early warning."""
     over_time = FindingsOverTime()
     over_time.add(
         report(
@@ -110,7 +110,7 @@ CANCELLED, FAILED = {"cancelled": 1}, {"read_error": 1}
 def test_the_end_of_a_longer_run_is_judged_unless_it_cancels_requests(
     seconds, errors, kinds, tmp_path, monkeypatch
 ):
-    """A program cancels its requests when it ends, which says nothing about a longer life."""
+    """A program that ends cancels its requests, which would not happen if it ran on."""
     recorder = Recorder(Directory(tmp_path))
     monkeypatch.setattr(recording, "snapshot", a_snapshot)
     for _ in range(seconds):
@@ -128,7 +128,7 @@ def test_the_end_of_a_longer_run_is_judged_unless_it_cancels_requests(
 def test_run_that_is_too_short_for_a_leak_names_the_likely_one(
     threshold, certain, tmp_path, monkeypatch
 ):
-    """It names the threshold that holds, unless detection is off."""
+    """It names the threshold in effect, unless detection is off."""
     unread = a_request(
         "unread", 6.0, held=6.0, call_site="app.py:8 in answer", leak_suspected=certain
     )

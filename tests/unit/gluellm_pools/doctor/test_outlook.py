@@ -1,11 +1,11 @@
-"""What the doctor answers to ``--workers``."""
+"""The doctor's answer to ``--workers``."""
 
 from gluellm_pools.doctor.outlook import Outlook
 from unit.diagnosis.building import a_connection, a_pool, a_snapshot, the_totals
 
 
 def test_ports_are_only_checked_with_a_connection():
-    """The limit is one to each destination, which only connections show."""
+    """The limit applies to each destination, and only connections show destinations."""
     for connections in ([], [a_connection()]):
         pool = a_pool(connections=connections)
         text, _ = Outlook(workers=3).on(a_snapshot(the_totals(), pool, local_ports=28_000))

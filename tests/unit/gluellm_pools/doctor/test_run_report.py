@@ -1,4 +1,4 @@
-"""What the doctor calls a program, whose arguments can be anything."""
+"""The program's name in the doctor's report."""
 
 from gluellm_pools.doctor.run_report import run_report
 

@@ -17,7 +17,7 @@ def answer(
     status: int = 200,
     **headers: str,
 ) -> None:
-    """Send this; a dict as JSON, the rest as HTML unless a content type is given."""
+    """Send a body: a dict as JSON, others as HTML unless a content type is given."""
     kind = "application/json" if isinstance(body, dict) else "text/html"
     data = json.dumps(body).encode() if isinstance(body, dict) else body
     data = data.encode() if isinstance(data, str) else data
@@ -30,7 +30,7 @@ def answer(
 
 @contextlib.contextmanager
 def serving(answering: Answering, context: Any = None) -> Iterator[str]:
-    """The base URL of a server that answers each path so, until the block ends."""
+    """Serve until the block ends; yield the base URL."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""Where to ask, and what is kept secret."""
+"""The store's URL and its credentials."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from gluellm_pools.verify.address import AddressError, read_address
 
 
 def test_a_password_becomes_a_header_and_is_not_printed():
-    """The URL that is printed has none, and neither has the repr."""
+    """Neither the printed URL nor the repr has it."""
     address = read_address("https://me:s%40cret@host:9090/prom/", [], None)
     assert address.url == "https://host:9090/prom"
     assert address.headers == {"Authorization": "Basic bWU6c0BjcmV0"}
@@ -26,13 +26,13 @@ def test_a_password_becomes_a_header_and_is_not_printed():
         ("https://host/api/prom", "https://host/api/prom"),
     ],
 )
-def test_the_page_that_was_open_leads_to_its_store(given, base):
+def test_url_of_a_page_leads_to_its_store(given, base):
     """People copy what is in their browser's address bar."""
     assert read_address(given, [], None).url == base
 
 
 def test_invalid_url_or_header_is_refused():
-    """A missing scheme or host, or a port that is no number. The header may be a key."""
+    """The error does not have the header, which may be a key."""
     for wrong in ("localhost:9090", "ftp://host", "http://", "", "http://h:x"):
         with pytest.raises(AddressError, match="URL"):
             read_address(wrong, [], None)

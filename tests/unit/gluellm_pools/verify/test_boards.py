@@ -1,4 +1,4 @@
-"""Grafana dashboards: which queries, with which values."""
+"""Grafana dashboards: their queries, and the values of their variables."""
 
 import json
 
@@ -67,7 +67,7 @@ def test_annotations_are_queries_too(tmp_path):
 
 
 def test_a_folder_may_hold_other_files(tmp_path):
-    """One board is enough, none is not."""
+    """It needs at least one board."""
     written(tmp_path, {"name": "package"}, "package.json")
     with pytest.raises(BoardError, match="no Grafana dashboard"):
         read_boards([tmp_path])
@@ -88,7 +88,7 @@ def test_variables_are_replaced_in_every_notation():
 
 
 def test_a_variable_s_value_is_what_grafana_shows_at_first():
-    """The saved choice where it still exists, else all, else the first."""
+    """It is the saved choice if that still exists, else all, else the first."""
     for given, values, shown in (
         ({"saved": "x"}, ["x", "y"], "x"),
         ({"saved": "gone"}, ["x", "y"], "x"),
@@ -112,8 +112,8 @@ def test_a_variable_s_value_is_what_grafana_shows_at_first():
         ("query_result(a)", None),
     ],
 )
-def test_what_a_variable_asks_for(query, found):
-    """Label and selector, with the spaces that people write."""
+def test_query_of_a_variable_is_parsed(query, found):
+    """The result has label and selector, whatever the spaces."""
     assert label_query(Variable("v", "query", query)) == found
 
 
@@ -130,7 +130,7 @@ def test_a_query_can_be_wrapped(tmp_path):
     assert board.variables == (Variable("job", "query", "label_values(a, job)", "", ".*"),)
 
 
-# A board that can't be used is named, ends at once, and does not keep others from being run
+# A board that can't be used is named, refused at once, and does not stop others
 
 
 _BROKEN = {
@@ -144,7 +144,7 @@ _BROKEN = {
 
 @pytest.mark.parametrize("what", _BROKEN)
 def test_a_broken_board_is_refused_by_name(tmp_path, what):
-    """The message says what is wrong. No query is sent."""
+    """The message has the reason. No query is sent."""
     body, message = _BROKEN[what]
     with pytest.raises(BoardError, match=message):
         read_board(written(tmp_path, body))
@@ -186,7 +186,7 @@ def test_a_broken_board_in_a_folder_is_reported_and_the_others_are_run(tmp_path,
     assert [one["rows"] for one in queries if one["board"] == "Sound"] == [1]
 
 
-def test_values_that_name_each_other_end_somewhere():
+def test_expansion_of_nested_variables_is_bounded():
     """A million references to a text of a million characters would fill the memory."""
     values = {"a": "$b" * 40_000, "b": "x" * 80_000}
     assert len(filled_in("$a" * 10, values)) < 1_000_000

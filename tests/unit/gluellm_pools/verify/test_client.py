@@ -20,7 +20,7 @@ _LOGIN = "<html><title>Please sign in</title></html>"
 
 @pytest.fixture
 def verify(capsys):
-    """What the command writes on standard error if it cannot query the store: exit status 2."""
+    """Run the command on a store that it cannot query; return its standard error."""
 
     def command(url, *options):
         status = main(["verify", "--prometheus", url, *options])
@@ -35,12 +35,12 @@ def verify(capsys):
 
 
 def replying(*arguments, **headers):
-    """Answers each path so."""
+    """Answer each path with these arguments."""
     return lambda handler, path: answer(handler, *arguments, **headers)
 
 
 def one_path(where, body, otherwise, status, **headers):
-    """Answers this path with a body, and others otherwise."""
+    """Answer paths that contain ``where`` with a body, and others with ``otherwise``."""
     return lambda handler, path: (
         answer(handler, body) if where in path else answer(handler, otherwise, status, **headers)
     )
@@ -53,7 +53,7 @@ _OTHERS = "https://u:secret@other.example/x/api/v1/status/buildinfo"
 
 
 @pytest.mark.parametrize(
-    ("answering", "said"),
+    ("answering", "parts"),
     [
         (
             one_path(
@@ -110,11 +110,11 @@ _OTHERS = "https://u:secret@other.example/x/api/v1/status/buildinfo"
         ),
     ],
 )
-def test_what_is_no_store_is_recognized(verify, answering, said):
-    """Named, and refused rather than believed; nothing of it commands the terminal."""
+def test_server_that_is_no_store_is_reported(verify, answering, parts):
+    """It is named and refused; its control characters do not reach the terminal."""
     with serving(answering) as url:
         text = verify(url)
-        for part in said:
+        for part in parts:
             assert part.format(url=url) in text
     assert "secret" not in text
 
@@ -151,7 +151,7 @@ def test_queries_include_the_newest_samples():
 
 
 def test_silent_and_missing_servers_are_reported(verify):
-    """It takes the connection, and sends nothing."""
+    """A silent server accepts the connection and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         began = time.monotonic()
         text = verify(f"http://127.0.0.1:{server.getsockname()[1]}", "--timeout", "0.3")
@@ -180,8 +180,8 @@ def test_slow_server_ends_at_the_deadline(verify):
     assert "no answer to all queries within --timeout" in text
 
 
-def test_a_flood_is_cut_off(verify, monkeypatch):
-    """An answer beyond the bound is refused, not kept."""
+def test_too_long_an_answer_is_refused(verify, monkeypatch):
+    """Its bytes beyond the limit are not kept."""
     monkeypatch.setattr(client, "MOST_BYTES", 2**20)
     with serving(lambda handler, path: answer(handler, b"x" * 2**22)) as url:
         text = verify(url)

@@ -1,4 +1,4 @@
-"""What is queried from a store, and what follows from its answers."""
+"""Queries to a store, and the evaluation of its answers."""
 
 import contextlib
 from urllib.parse import parse_qs, urlsplit
@@ -95,7 +95,7 @@ def test_a_service_is_found_by_job_its_last_part_or_service_name(labels, name, m
 
 
 def test_failures_of_the_instrumentation_are_found_by_kind():
-    """With their numbers, for the service alone; a store may keep the label under another name."""
+    """They have numbers, and are those of the service; the label may have another name."""
     kind = "sum by (gluellm_instrumentation_kind)"
     failed = [(3, {"gluellm_instrumentation_kind": "buffer_full"}), (2, {})]
     answers = [

@@ -14,7 +14,7 @@ _PAIR = base64.b64encode(b"me:pass-word-1").decode()
 
 
 def echoing(handler, path):
-    """Answers as a store, and repeats the credentials in its error."""
+    """Answer like a store, and repeat the credentials in the error."""
     sent = handler.headers.get("authorization", "") + " " + handler.headers.get("x-key", "")
     if path.endswith("buildinfo"):
         answer(handler, success({"version": "3.16.0"}))

@@ -1,4 +1,4 @@
-"""What is wrong, judged from the contents of a store."""
+"""Findings on the contents of a store."""
 
 import dataclasses
 
@@ -26,12 +26,12 @@ _EXPORTED = {**LABELS, "exported_job": "api", "exported_instance": "a"}
 
 
 def stored_as_expected(*metrics: Metric) -> list[Stored]:
-    """Under the names that boards query."""
+    """These metrics, under the names that boards query."""
     return [Stored(metric, forms(metric)[0]) for metric in metrics]
 
 
 def given(**more) -> Contents:
-    """A store in good order, except for what is given."""
+    """The contents of a healthy store, with these changes."""
     stored = more.pop("stored", stored_as_expected(*LEAN))
     good = Contents(
         Product(PROMETHEUS, "3.16.0"),
@@ -47,7 +47,7 @@ def given(**more) -> Contents:
 
 
 def kinds(contents: Contents) -> list[str]:
-    """What is found, by its severity."""
+    """Severity and kind of each finding."""
     return [f"{one.severity}: {one.kind}" for one in findings(contents)]
 
 
@@ -84,7 +84,7 @@ def without(*metrics):
         ({"stored": [], "empty": True}, ["error: store_empty"]),
         ({"stored": [], "others": ["http_client_duration"]}, ["error: another_instrumentation"]),
         ({"processes": [], "service": "x"}, ["error: service_unknown"]),
-        # No call yet explains all that is missing.
+        # As long as there is no call, these metrics are missing.
         ({"stored": stored_as_expected(*_OF_PROCESS)}, ["warning: no_call"]),
         # Gauges without a counter: the Collector's remote write drops deltas alone.
         (without(*(metric for metric in LEAN if metric.instrument in _GROWING)), ["error: delta"]),
@@ -95,8 +95,8 @@ def without(*metrics):
         ),
     ],
 )
-def test_what_is_wrong_is_found(more, found):
-    """One thing at a time."""
+def test_each_problem_has_its_finding(more, found):
+    """Each case has one problem."""
     contents = given(**more)
     assert [kind for kind in kinds(contents) if "metrics_missing" not in kind or kind in found] == (
         found
@@ -122,7 +122,7 @@ def test_only_services_without_a_name_are_listed():
 
 
 def test_one_instance_on_two_paths_is_counted_twice():
-    """Two services are not reported, and neither is a path that has ended."""
+    """Two services and ended paths are not reported."""
     scraped = StoredProcess({**LABELS, "otel_scope_name": "gluellm"}, NOW)
     assert kinds(given(processes=[StoredProcess(LABELS, NOW), scraped])) == ["error: arrives_twice"]
     other = StoredProcess({**LABELS, "job": "web"}, NOW)
@@ -141,7 +141,7 @@ def test_series_that_ended_are_not_judged():
 
 
 def test_a_target_that_cannot_be_scraped_is_named_with_its_error():
-    """Prometheus knows what is wrong with it."""
+    """Prometheus reports the error of each target."""
     down = ["col http://c:8889/metrics: refused"]
     for contents in (
         given(down=down, **one(LABELS, 1.0, lives=False)),
@@ -164,7 +164,7 @@ def test_an_empty_store_comes_with_the_next_steps():
 
 
 def test_an_unknown_service_comes_with_the_known_ones():
-    """A few of them, and how many more."""
+    """The advice lists some, and counts the others."""
     services = [f"s{number}" for number in range(500)]
     (finding,) = findings(given(processes=[], service="x", services=services))
     assert "s0, s1" in finding.advice

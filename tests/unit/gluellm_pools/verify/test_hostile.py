@@ -1,4 +1,4 @@
-"""A store that answers nonsense, or with malice, ends in one clear line and exit status 2."""
+"""Invalid and malicious answers of a store lead to one line and exit status 2."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,7 @@ def scalar(value):
 
 
 def store(*, now="1e9", query=None, values=None, **others):
-    """A server with one series of ours that answers a part of what is asked so."""
+    """A store with one series of this package, with some answers replaced."""
 
     def answering(handler, path):
         length = int(handler.headers.get("content-length", 0))
@@ -85,14 +85,14 @@ _HOSTILE = {
 
 @pytest.mark.parametrize("what", _HOSTILE)
 def test_a_hostile_answer_is_refused_in_one_line(capsys, what):
-    """Exit status 1 is for wrong data, and a traceback would be read as that."""
-    answers, told = _HOSTILE[what]
+    """Exit status 1 means wrong data, and a traceback would have the same status."""
+    answers, message = _HOSTILE[what]
     with store(**answers) as url:
         status = main(["verify", "--prometheus", url])
     printed = capsys.readouterr()
     assert status == 2
     assert not printed.out
-    assert re.search(told, printed.err), printed.err
+    assert re.search(message, printed.err), printed.err
     assert "fault of gluellm-pools" not in printed.err
     assert printed.err.count("\n") == 1
 
@@ -120,7 +120,7 @@ def test_a_strange_answer_to_a_side_question_stops_nothing(capsys, answers):
 
 
 def test_half_a_surrogate_pair_in_a_label_is_replaced(capsys):
-    """Nothing can send or print it."""
+    """It can neither be sent nor printed."""
     labels = {**_LABELS, "job": "\ud800", "\udfff": "b"}
     row = {"metric": labels, "value": [1e9, "1"]}
     with store(query=success({"resultType": "vector", "result": [row]})) as url:
@@ -129,8 +129,8 @@ def test_half_a_surrogate_pair_in_a_label_is_replaced(capsys):
             assert "\ud800" not in capsys.readouterr().out
 
 
-def test_an_option_that_is_no_text_is_asked_with(capsys):
-    """A byte that is no UTF-8 comes as half a surrogate pair."""
+def test_option_that_is_no_utf8_is_sent(capsys):
+    """Python passes a byte that is no UTF-8 as half a surrogate pair."""
     with store() as url:
         assert main(["verify", "--prometheus", url, "--service", "\udcff"]) in (0, 1)
         assert len(Store(Address(url), 10).query('up{job="\udcff"}')) == 1
@@ -139,7 +139,7 @@ def test_an_option_that_is_no_text_is_asked_with(capsys):
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_a_redirect_to_what_is_no_address_is_reported(capsys, code):
-    """The standard library would read it, though nothing is followed."""
+    """The standard library would parse it, although no redirect is followed."""
 
     def redirecting(handler, path):
         answer(handler, "", code, location="http://[bad/x")
@@ -151,18 +151,18 @@ def test_a_redirect_to_what_is_no_address_is_reported(capsys, code):
 
 
 @pytest.mark.parametrize(
-    ("raised", "status", "said"),
+    ("raised", "status", "parts"),
     [
         (RuntimeError("a detail"), 2, ["fault of gluellm-pools", "RuntimeError"]),
         (KeyboardInterrupt(), 130, []),
     ],
 )
-def test_unexpected_exception_is_no_wrong_data(capsys, monkeypatch, raised, status, said):
+def test_unexpected_exception_is_no_wrong_data(capsys, monkeypatch, raised, status, parts):
     """Exit status 2, and a request for a report. Ctrl-C keeps its own status."""
     monkeypatch.setattr(product, "recognize", Mock(side_effect=raised))
     assert main(["verify", "--prometheus", "http://h"]) == status
     error = capsys.readouterr().err
-    assert all(part in error for part in said)
+    assert all(part in error for part in parts)
 
 
 def test_a_histogram_is_a_row_and_no_number():

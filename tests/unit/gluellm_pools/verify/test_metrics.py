@@ -1,4 +1,4 @@
-"""Under which names metrics are stored, and why others are missing."""
+"""Names of stored metrics, and reasons for missing ones."""
 
 import re
 import tomllib
@@ -27,7 +27,7 @@ def names(style=0, prefix=""):
 @pytest.mark.parametrize("style", [0, -1])
 @pytest.mark.parametrize("prefix", ["", "our_"])
 def test_metrics_are_recognized_under_other_names(style, prefix):
-    """All are found, and all names are asked for."""
+    """All are found, and the query covers all names."""
     found = stored(names(style, prefix))
     assert [one.metric for one in found] == list(METRICS)
     assert not any(one.native for one in found)
@@ -35,13 +35,13 @@ def test_metrics_are_recognized_under_other_names(style, prefix):
 
 
 def test_the_expected_names_are_those_of_the_reference():
-    """What the boards query."""
+    """The boards query these names."""
     assert set(names()) == {name for metric in METRICS for name in series_names(metric)}
     assert not re.fullmatch(NAMES, "go_gc_duration_seconds")
 
 
 def test_recording_rules_are_no_prefix():
-    """Both rules that follow the convention, with colons, and copies of a few names."""
+    """This holds for names with colons, as is convention, and for copies of a few names."""
     rules = ["job:gluellm_pool_live", "our:team_gluellm_pool_live", "team_gluellm_pool_live"]
     assert stored([*names(), *rules]) == stored(names())
     assert stored(rules[:2]) == []
@@ -65,7 +65,7 @@ def test_each_reason_is_of_a_metric_of_the_contract():
 
 
 def test_what_is_off_by_default_is_in_order():
-    """With full metrics on it has another reason."""
+    """With full metrics, the reasons differ."""
     found = missing(stored_as_expected(*LEAN))
     assert not any(reason.finding for reason in found.values())
     assert found[semconv.CONNECTION_TLS_DURATION].text.endswith('instrument(metrics="full")')

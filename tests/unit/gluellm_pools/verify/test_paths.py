@@ -38,7 +38,7 @@ NO_INSTANCE = {"job": "api", "instance": "127.0.0.1:8889", **_SCOPE}
 
 
 def contents(*labels, product=_PROMETHEUS, **more):
-    """Of these series, the first the oldest."""
+    """The contents of a store with these series, oldest first."""
     processes = [StoredProcess(one, 990.0 + number) for number, one in enumerate(labels)]
     return Contents(product, "http://h", 1000.0, 3600.0, processes=processes, **more)
 
@@ -77,7 +77,7 @@ def test_each_ingestion_path_is_recognized_by_its_labels(labels, more, way, iden
 
 
 def test_the_series_of_a_process_are_one_path():
-    """Instances by service, and the newest sample."""
+    """It has the instances by service, and the newest sample."""
     second = {**OTLP, "instance": "b"}
     (found,) = paths_of(OTLP, {**OTLP, "gluellm_pool_name": "x"}, second)
     assert found.instances == {"api": {_UUID, "b"}}

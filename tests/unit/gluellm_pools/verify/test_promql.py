@@ -1,4 +1,4 @@
-"""Which series an expression selects."""
+"""The series that an expression selects."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What the report says of each query's answer."""
+"""The report's line on each query."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def _vector(rows) -> dict:
 
 
 def _outcome(question: str, rows) -> Outcome:
-    """The outcome of a question when the store answers so."""
+    """The outcome of a question when the store answers with these rows."""
     with serving(lambda handler, path: answer(handler, _vector(rows))) as url:
         outcomes = list(run_essential(Store(Address(url), 10.0), given()))
     return next(one for one in outcomes if question in one.where)
@@ -38,7 +38,7 @@ _POOL = {"gen_ai_provider_name": "openai", "gluellm_pool_name": "default"}
 
 
 @pytest.mark.parametrize(
-    ("question", "rows", "told"),
+    ("question", "rows", "line"),
     [
         (
             "In which phase",
@@ -61,9 +61,9 @@ _POOL = {"gen_ai_provider_name": "openai", "gluellm_pool_name": "default"}
         ),
     ],
 )
-def test_the_value_that_stands_out_comes_with_its_labels_and_unit(question, rows, told):
-    """A number alone does not say in which phase."""
-    assert told in _text(_outcome(question, rows))
+def test_the_value_that_stands_out_comes_with_its_labels_and_unit(question, rows, line):
+    """A number alone does not show the phase."""
+    assert line in _text(_outcome(question, rows))
 
 
 def test_panels_without_recording_rules_take_one_line():

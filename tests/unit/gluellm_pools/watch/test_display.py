@@ -1,4 +1,4 @@
-"""What is shown: headings, warnings, frames that fit, and lines that come once."""
+"""The display: headings, warnings, frames that fit, and lines that are printed once."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def drawn(watched: Watched) -> list[str]:
     rows = frame(reports_of(watched.intake.processes.values()), width, height - 1)
     # A Text that is printed by itself loses its `no_wrap`.
     watched.console.print(Group(Text("\n", no_wrap=True, overflow="ellipsis").join(rows)))
-    return watched.said()
+    return watched.tail()
 
 
 def test_the_variables_to_set_name_this_receiver():
@@ -111,22 +111,22 @@ def calls_of(provider="openai", source="any_llm", limited=0, wait=0.0, failed=0,
 
 
 def test_calls_come_before_the_pools():
-    """With their verdict, as lines, as blocks in 24 lines of 80 columns, and for programs."""
+    """They have their verdict in lines, in blocks and in JSON."""
     watched = Watched(80, 24)
     watched.take(calls_of(limited=12, wait=3.0))
-    said = "the pool is idle: 12 calls wait in GlueLLM's rate limiter"
-    start = f"  calls to openai (any_llm): verdict: {said} | calls now: 12 limited"
+    text = "the pool is idle: 12 calls wait in GlueLLM's rate limiter"
+    start = f"  calls to openai (any_llm): verdict: {text} | calls now: 12 limited"
     assert watched.report.lines[1].startswith(start)
     assert watched.report.lines[2].startswith("  openai/httpx2: ")
     lines = drawn(watched)
     assert lines[1:4] == [
         "calls to openai (any_llm)",
-        f" verdict      {said}",
+        f" verdict      {text}",
         " calls now    12 limited (oldest 3.0 s)",
     ]
     assert lines[6].startswith("openai/httpx2  provider openai")
     (calls,) = json.loads(json.dumps(watched.report.as_json))["calls"]
-    assert (calls["provider"], calls["source"], calls["verdict"]) == ("openai", "any_llm", said)
+    assert (calls["provider"], calls["source"], calls["verdict"]) == ("openai", "any_llm", text)
     assert calls["by_stage"] == {"limited": 12}
     assert calls["outcomes"] == {"succeeded": 20, "failed": 0}
 
@@ -140,8 +140,8 @@ def test_process_whose_calls_never_reached_a_pool_shows_them():
     assert watched.report.lines[1].startswith("  calls to openai (gluellm): calls now: 1 limited")
 
 
-def test_failing_calls_come_first_and_at_length():
-    """Before leaks, silent processes and waiting calls; with few lines left, alone."""
+def test_failing_calls_come_first_and_in_full():
+    """They come before leaks, silent processes and waiting calls, or alone in few lines."""
     watched = Watched(80, 12)
     leak = sum_of(semconv.LEAK_SUSPECTED, 1, monotonic=False)
     watched.take(metrics_request(sum_of(semconv.REQUESTS, 5), leak, service__instance__id="w-9"))
@@ -161,7 +161,7 @@ def test_failing_calls_come_first_and_at_length():
 @pytest.mark.parametrize("height", [8, 12, 24, 40, 100])
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_a_frame_fits_the_terminal(width, height):
-    """Many pools of many processes: blocks while there is room, then lines, then how many more."""
+    """Many pools are blocks while there is room, then lines, then a count of further lines."""
     watched = Watched(width, height)
     for n in range(5):
         watched.export("openai", "anthropic", "mistral", service__instance__id=f"worker-{n}")
@@ -178,7 +178,7 @@ def test_a_frame_fits_the_terminal(width, height):
 
 
 def test_very_many_pools_of_a_process_are_cut():
-    """Their number is shown, and that of providers."""
+    """The numbers of further pools and providers are shown."""
     watched = Watched(100, 300)
     for n in range(MOST_POOLS + 7):
         watched.take(calls_of(f"provider-{n:03}"))  # through one pool
@@ -188,72 +188,72 @@ def test_very_many_pools_of_a_process_are_cut():
     assert any("and 7 more pools" in line for line in drawn(watched))
 
 
-def test_lines_come_when_there_is_news_and_not_too_often():
+def test_lines_are_printed_for_news_and_not_too_often():
     """A process has lines after an export, at most every 5 s, and once when it becomes silent."""
     watched = Watched(200)
     display = watched.lines()
     display.start()
-    assert "Listening on http://127.0.0.1:4318 for OTLP/HTTP. Ctrl-C ends." in watched.said()
+    assert "Listening on http://127.0.0.1:4318 for OTLP/HTTP. Ctrl-C ends." in watched.tail()
     watched.export("openai")
     display.show()
-    assert len(watched.said()) == 2
+    assert len(watched.tail()) == 2
     for _ in range(9):
         watched.now += 0.5
         watched.export("openai")
         display.show()
-    assert watched.said() == []
+    assert watched.tail() == []
     watched.now += 0.5
     display.show()
-    assert len(watched.said()) == 2
+    assert len(watched.tail()) == 2
     display.show()
     watched.now += 20
     display.show()
     display.show()
-    assert [line for line in watched.said() if "SILENT, exported 20 s ago" in line] != []
+    assert [line for line in watched.tail() if "SILENT, exported 20 s ago" in line] != []
     display.finish()
-    assert watched.said() == []
+    assert watched.tail() == []
 
 
 def test_remaining_news_is_printed_at_the_end():
-    """The last export before Ctrl-C, logs and problems; or that no metrics came at all."""
+    """This includes the last export, logs and problems, or that no metrics arrived."""
     watched = Watched(200)
     display = watched.lines()
     watched.intake.not_shown.add("spans")
     display.finish()
-    assert watched.said()[0].startswith("No metrics arrive, only spans. In a program's environment")
+    assert watched.tail()[0].startswith("No metrics arrive, only spans. In a program's environment")
     watched.export("openai")
     display.show()
-    watched.said()
+    watched.tail()
     watched.now += 1
     watched.export("openai")
     watched.take(logs_request("a leak"))
     watched.intake.messages.add("refused POST /: 404, not here")
     display.finish()
-    lines = watched.said()
+    lines = watched.tail()
     assert lines[:2] == ["WARNING from shop: a leak", "refused POST /: 404, not here"]
     assert lines[2].startswith("shop: exported 0 s ago, every 1.0 s")
 
 
-def test_a_live_view_shows_instructions_until_something_comes():
+def test_a_live_view_shows_instructions_until_metrics_arrive():
     """Then it shows the pools, and below them logs and problems."""
     watched = Watched(100, 40, terminal=True)
     display = watched.live()
     display.start()
     display.show()
-    hint = watched.said()
+    hint = watched.tail()
     assert any("No metrics arrive." in line for line in hint)
     assert any("opentelemetry-instrumentation-logging" in line for line in hint)
     watched.export("openai")
     watched.take(logs_request("a leak"))
     watched.intake.messages.add("gRPC was sent")
     display.finish()
-    text = "\n".join(watched.said())
+    text = "\n".join(watched.tail())
     assert "No metrics arrive" not in text
     assert text.index("openai/httpx2") < text.index("a leak") < text.index("gRPC was sent")
 
 
 def test_json_is_one_object_at_the_end(capsys):
-    """It has the verdicts, state and counters, and estimates that are named so."""
+    """It has verdicts, state and counters, and marks estimates."""
     watched = Watched()
     waits = histogram(semconv.ACQUIRE_DURATION, [1, 1], [0.5])
     leak = sum_of(semconv.LEAK_SUSPECTED, 2, monotonic=False)
@@ -278,11 +278,11 @@ def test_json_is_one_object_at_the_end(capsys):
 # Processes with problems are visible on a terminal that is too small for all
 
 SICK = 4
-"""Which of the processes."""
+"""The number of the process with a problem."""
 
 
 def shop(watched: Watched, leaks: int = 3, waiting: float = 0.0) -> None:
-    """Seven processes, of which the fifth has leaks, or requests that wait."""
+    """Export from seven processes, the fifth of which has leaks or waiting requests."""
     for n in range(7):
         now = [
             sum_of(semconv.REQUEST_CURRENT, 2, monotonic=False, gluellm__request__phase=phase)
@@ -301,7 +301,7 @@ def shop(watched: Watched, leaks: int = 3, waiting: float = 0.0) -> None:
     ("leaks", "waiting", "seen"), [(3, 0.0, "3 suspected"), (0, 4.0, "oldest queued 4.0 s")]
 )
 def test_process_with_a_problem_is_first_and_in_full(height, leaks, waiting, seen):
-    """Other lines are cut for it, and counted."""
+    """Other lines are omitted for it, and counted."""
     watched = Watched(80, height)
     shop(watched, leaks, waiting)
     lines = drawn(watched)
@@ -336,8 +336,8 @@ def test_silent_process_has_no_verdict():
     assert not any("verdict" in line for line in lines)
 
 
-def test_sick_pools_come_first_in_their_process_and_at_length_before_healthy_ones_of_others():
-    """A block of a healthy pool is no use beside a sick one in a line."""
+def test_pools_with_problems_come_first_and_are_blocks_before_healthy_ones():
+    """A healthy pool gets no block while one with a problem has only a line."""
     watched = Watched(100, 26)
     for n in range(2):
         leak = sum_of(semconv.LEAK_SUSPECTED, 1, monotonic=False, gluellm__pool__name="z")

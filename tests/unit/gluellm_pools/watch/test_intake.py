@@ -38,7 +38,7 @@ def test_only_the_scope_name_is_kept_of_other_metrics(taken):
 
 
 def test_invalid_points_are_rejected_one_by_one(taken):
-    """The others are taken. Nothing is wrong with metrics that the view lacks."""
+    """Valid points are kept. Metrics that the view does not use are accepted."""
     assert taken.take(metrics_request(number(semconv.REQUEUES, 1))) == []
     assert (len(taken.process.series), taken.process.exports) == (0, 1)
     values = (float("nan"), 5, float("inf"))
@@ -49,13 +49,13 @@ def test_invalid_points_are_rejected_one_by_one(taken):
 
 
 def test_logs_of_the_package_are_bounded_and_the_others_not_shown(taken):
-    """One printable line each, warnings and infos. Default exporters send spans here as well."""
+    """Warnings and infos have one printable line each. Default exporters also send spans here."""
     taken.take(logs_request("leak\x1b[2J at\n  app.py", 13))
     taken.take(logs_request("released", 9))
     taken.take(logs_request("detail", 5))
     taken.take(logs_request("foreign", 17, scope="root"))
-    said = ["WARNING from shop: leak?[2J at app.py", "INFO from shop: released"]
-    assert taken.intake.messages.unread() == said
+    expected = ["WARNING from shop: leak?[2J at app.py", "INFO from shop: released"]
+    assert taken.intake.messages.unread() == expected
     for n in range(limits.UNREAD_MESSAGES + 10):
         taken.take(logs_request(f"{n} " + "x" * 100_000))
     messages = taken.intake.messages.unread()
@@ -96,16 +96,16 @@ REFUSED = {
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_a_body_that_is_not_as_declared_is_refused(what):
-    """400, and what is wrong with it."""
-    encoding, sent, said = REFUSED[what]
+    """The status is 400, and the message has the reason."""
+    encoding, sent, reason = REFUSED[what]
     status, message = refusal(sent, encoding)
     assert status == 400
-    assert said in message
+    assert reason in message
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
 def test_a_bomb_is_refused_before_it_expands(compress):
-    """200 MiB in 200 kB: little more than the limit is ever held."""
+    """200 MiB in 200 kB: memory stays close to the limit."""
     bomb = compress(bytes(200 * 2**20), 1)
     tracemalloc.start()
     try:
@@ -136,7 +136,7 @@ def own_metric(inner: bytes) -> bytes:
     ids=["resources", "scopes", "points", "attributes"],
 )
 def test_a_request_of_very_many_empty_parts_is_refused(body):
-    """Two bytes become a message that takes time: 413."""
+    """The status is 413: two bytes become a message that takes time."""
     status, message = refusal(body)
     assert status == 413
     assert "too many parts" in message

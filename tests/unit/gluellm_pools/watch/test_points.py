@@ -16,8 +16,8 @@ def point(metric: Metric) -> Point:
     return point_of(metric, kind, raw)
 
 
-def unfit(metric: Metric) -> str:
-    """What is wrong with the metric's only point."""
+def error_of(metric: Metric) -> str:
+    """The error of the metric's only point."""
     with pytest.raises(UnfitPointError) as found:
         point(metric)
     return str(found.value)
@@ -51,7 +51,7 @@ def test_an_exponential_histogram_has_a_count_and_no_buckets():
 
 
 @pytest.mark.parametrize(
-    ("counts", "bounds", "said"),
+    ("counts", "bounds", "message"),
     [
         ([1, 2], [0.5, 1.0], "2 bounds and 2 counts"),
         ([1, 2, 3], [1.0, 0.5], "don't increase"),
@@ -61,24 +61,24 @@ def test_an_exponential_histogram_has_a_count_and_no_buckets():
         ([0] * (BUCKETS + 2), range(BUCKETS + 1), f"more than {BUCKETS} buckets"),
     ],
 )
-def test_invalid_buckets_are_refused(counts, bounds, said):
+def test_invalid_buckets_are_refused(counts, bounds, message):
     """Quantiles are computed from them."""
-    assert said in unfit(histogram(semconv.ACQUIRE_DURATION, counts, bounds))
+    assert message in error_of(histogram(semconv.ACQUIRE_DURATION, counts, bounds))
 
 
-def test_what_is_no_point_of_the_contract_is_refused():
-    """Another kind, no temporality, no value as JSON with a misspelt key has, no number."""
+def test_points_that_break_the_contract_are_refused():
+    """The kind or temporality is wrong, or the value is missing or no number."""
     as_histogram = histogram(semconv.ACQUIRE_DURATION, [1], [])
     as_histogram.name = semconv.REQUESTS.name
-    assert "found histogram" in unfit(as_histogram)
-    assert "found sum" in unfit(number(semconv.ACQUIRE_DURATION, 1))
+    assert "found histogram" in error_of(as_histogram)
+    assert "found sum" in error_of(number(semconv.ACQUIRE_DURATION, 1))
     summary = Metric(name=semconv.REQUESTS.name)
     summary.summary.data_points.add(count=1)
-    assert "found summary" in unfit(summary)
+    assert "found summary" in error_of(summary)
     for other in (0, DELTA):
-        assert "PREFERENCE=cumulative" in unfit(number(semconv.REQUESTS, 1, temporality=other))
+        assert "PREFERENCE=cumulative" in error_of(number(semconv.REQUESTS, 1, temporality=other))
     empty = number(semconv.REQUESTS, 1)
     empty.sum.data_points[0].ClearField("as_int")
-    assert "no value" in unfit(empty)
+    assert "no value" in error_of(empty)
     for value in (float("nan"), float("inf"), 1e300, 2**62):
-        assert "not a number" in unfit(number(semconv.REQUESTS, value))
+        assert "not a number" in error_of(number(semconv.REQUESTS, value))

@@ -21,7 +21,7 @@ class Exporting(Watched):
         return self.take(metrics_request(*metrics, **resource))
 
     def after(self, seconds: float) -> int:
-        """Let so much time pass; the time that points have then."""
+        """Let time pass; return the time for points."""
         self.now += seconds
         return LATER + int((self.now - 1000) * SECOND)
 
@@ -52,7 +52,7 @@ def test_counters_are_shown_over_the_last_minute(watched):
         expected = min(export, 6)
         if export:
             assert (pool.requests, seconds) == (10 * expected, 10 * expected)
-        else:  # since the start: there is nothing to reckon from yet
+        else:  # counted since the start, as there is no earlier export
             assert (pool.requests, seconds) == (100, None)
     assert watched.total.requests == 210
     for export in range(4):  # an interval above the window is the window
@@ -107,7 +107,7 @@ def test_a_counter_that_fell_is_a_restart_where_start_times_are_missing(
 
 
 def test_two_processes_under_one_name_are_detected(watched):
-    """Workers without an instance of their own: an earlier start returns, or both have the same."""
+    """Workers share an instance: an earlier start time returns, or both have the same."""
     for _ in range(2):
         for start, value in ((START, 50), (START + SECOND, 3)):
             watched.export(number(semconv.REQUESTS, value, watched.after(1), start=start))
@@ -121,7 +121,7 @@ def test_two_processes_under_one_name_are_detected(watched):
 
 
 def test_series_that_ended_are_dropped(watched):
-    """A pool that is gone stops being exported; so do its rows, one export later."""
+    """A pool that is gone stops being exported; its rows are dropped one export later."""
     gone = number(semconv.REQUESTS, 5, gluellm__pool__name="gone")
     watched.export(number(semconv.REQUESTS, 5), gone)
     for _ in range(2):
@@ -172,7 +172,7 @@ def test_a_process_that_stops_is_silent_and_then_gone(watched):
 
 
 def test_process_that_exports_rarely_is_not_silent_between_exports(watched):
-    """The SDK's default is a minute; so much is granted before the interval is known."""
+    """The SDK's default of a minute is assumed until the interval is known."""
     watched.export(number(semconv.REQUESTS, 1))
     watched.after(140)
     assert not watched.process.silent
@@ -195,7 +195,7 @@ def test_a_process_that_exported_once_is_silent_before_it_is_gone(watched):
 
 
 def test_too_many_processes_are_rejected_until_one_is_silent(watched):
-    """The longest silent makes room for a new one."""
+    """A new process replaces the one that has been silent for longest."""
     for n in range(PROCESSES):
         watched.export(number(semconv.REQUESTS, 1), service__instance__id=n)
         watched.after(0.1)

@@ -1,4 +1,4 @@
-"""Numbers that a sender made up are rejected, or drawn within bounds."""
+"""Extreme numbers are rejected, or drawn within bounds."""
 
 import io
 
@@ -13,11 +13,11 @@ from support.otlp import CUMULATIVE, LATER, SECOND, gauge, histogram, metrics_re
 from .watched import Watched
 
 TIMES = {"queued": 1e15, "connecting": -1e15, "reading": 1e-300}
-"""They add up to next to nothing, of which each is a huge share."""
+"""Their sum is almost 0, so each would be a huge share of it."""
 
 
 def test_negative_count_of_a_monotonic_counter_is_rejected():
-    """The sender or the contract says that it is monotonic."""
+    """Either the point or the contract marks it as monotonic."""
     for metric in (
         number(semconv.REQUEST_TIME, -1.5),
         number(semconv.REQUEST_TIME, -1.5, monotonic=False),
@@ -29,7 +29,7 @@ def test_negative_count_of_a_monotonic_counter_is_rejected():
 
 
 def test_an_export_of_wild_numbers_is_drawn():
-    """One export ended the live view with OverflowError."""
+    """Such an export raised OverflowError in the live view."""
     watched = Watched(terminal=True)
     points = [
         number(semconv.REQUEST_TIME, value, gluellm__request__phase=phase)
@@ -65,7 +65,7 @@ def test_shares_and_bars_stay_within_the_whole():
 
 @pytest.mark.parametrize("counts", [([], [5]), ([5], []), ([5], [7])], ids=str)
 def test_series_may_change_its_kind_of_histogram(counts):
-    """The receiver failed, or the view from then on, with ValueError."""
+    """This raised ValueError in the receiver, or in each later view."""
     watched = Watched()
     for place, values in enumerate(counts):
         time = LATER + place * 10 * SECOND
@@ -74,4 +74,4 @@ def test_series_may_change_its_kind_of_histogram(counts):
         assert watched.take(metrics_request(served, waits)) == []
         watched.now += 10
     watched.lines().show()
-    assert any("openai/httpx2: connections: 0 active" in line for line in watched.said())
+    assert any("openai/httpx2: connections: 0 active" in line for line in watched.tail())

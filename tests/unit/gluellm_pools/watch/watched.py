@@ -1,4 +1,4 @@
-"""What a watch has, without a network."""
+"""The parts of a watch, without a network."""
 
 import io
 
@@ -34,11 +34,11 @@ class Watched:
         return LiveDisplay(URL, self.intake, self.console)
 
     def take(self, request: Message) -> list[str]:
-        """Take a request; the reasons for rejected points."""
+        """Take a request; return the reasons for rejected points."""
         return self.intake.take(_SIGNALS.get(type(request), "traces"), request.SerializeToString())
 
     def export(self, *names: str, time: int | None = None, **resource: object) -> None:
-        """A request in each of these pools."""
+        """Export requests of each of these pools."""
         time = LATER + int((self.now - 1000) * SECOND) if time is None else time
         metrics = [number(semconv.REQUESTS, 5, time, gluellm__pool__name=name) for name in names]
         self.take(metrics_request(*metrics, **resource))
@@ -58,7 +58,7 @@ class Watched:
         (only,) = self.reports
         return only
 
-    def said(self) -> list[str]:
+    def tail(self) -> list[str]:
         """Lines since the last call."""
         text = self.out.getvalue()
         self.out.seek(0)
