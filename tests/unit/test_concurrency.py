@@ -1,4 +1,4 @@
-"""Copies made while other threads change what is copied, and threads in a sub-interpreter."""
+"""Copies of collections that other threads change, and threads in a sub-interpreter."""
 
 import sys
 import threading
@@ -28,8 +28,8 @@ class Changing(deque[int]):
             yield item
 
 
-def test_queue_that_changes_within_every_copying_is_read_one_by_one():
-    """Nothing is missing of what was there; one that gets shorter is copied as far as it goes."""
+def test_queue_that_changes_during_each_copy_is_read_item_by_item():
+    """No item is missing. A queue that gets shorter is copied as far as possible."""
 
     class Emptied(Changing):
         def __getitem__(self, index):
@@ -77,7 +77,7 @@ def test_copies_of_changing_collections_never_fail(copy):
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both of Python's modules say that this is not the main interpreter."""
+    """Let both of Python's modules report that this is not the main interpreter."""
     module = ModuleType("_interpreters")
     vars(module).update(get_current=lambda: 1, get_main=lambda: 0)
     monkeypatch.setitem(sys.modules, "_interpreters", module)
@@ -86,14 +86,14 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("elsewhere")
 def test_sub_interpreter_gets_no_thread():
-    """Whether it has daemons or not: one that is left as it ends aborts the process."""
+    """A daemon that is left when the sub-interpreter ends aborts the process."""
     with pytest.raises(RuntimeError):
         daemon_thread(lambda: None, name="any")
 
 
 @pytest.mark.parametrize("functions", [None, {"get_current": lambda _: 1, "get_main": None}])
 def test_python_without_interpreter_modules_gets_a_thread(monkeypatch, functions):
-    """There is the main one alone; or what these private modules have is of another make."""
+    """The modules are missing, or their private functions are incompatible."""
     module = None if functions is None else ModuleType("_interpreters")
     vars(module).update(functions or {}) if module else None
     monkeypatch.setitem(sys.modules, "_interpreters", module)
@@ -125,7 +125,7 @@ def test_thread_that_is_stopped_before_it_starts_ends_at_once(monkeypatch):
 def test_thread_that_begins_after_its_start_was_interrupted_is_the_only_one(
     monkeypatch, requests_before
 ):
-    """A signal handler raises before Python shows the thread; the next request may be faster."""
+    """A signal handler raises before Python lists the thread. A request may start another one."""
     start, made, ran = threading.Thread.start, list[threading.Thread](), list[object]()
 
     def run():

@@ -1,4 +1,4 @@
-"""The settings: where they come from, and what a wrong one does."""
+"""The settings: their sources, and the effects of wrong values."""
 
 import logging
 from dataclasses import FrozenInstanceError
@@ -107,7 +107,7 @@ def test_defaults_are_the_documented_ones_and_allowed():
     [(*key, value) for key, values in WRONG_VALUES.items() for value in values],
 )
 def test_wrong_argument_names_setting_value_and_what_is_allowed(name, value, allowed):
-    """The message of the ValueError is enough to mend the call."""
+    """The message of the ValueError is enough to correct the call."""
     with pytest.raises(ValueError) as raised:
         Config.read(**{name: value})
     assert str(raised.value).startswith(f"{name}={value!r}")
@@ -122,7 +122,7 @@ def test_number_that_is_too_large_for_a_float_is_named():
 
 
 def test_unknown_argument_names_it_and_the_known_ones():
-    """A misspelled setting is no silent default."""
+    """A misspelled setting is not ignored."""
     with pytest.raises(TypeError, match=r"'span_min_duratoin'.*span_min_duration") as raised:
         Config.read(span_min_duratoin=1)
     assert all(setting.name in str(raised.value) for setting in SETTINGS)
@@ -139,7 +139,7 @@ def test_environment_variable_sets_its_setting(monkeypatch, suffix):
 
 @pytest.mark.parametrize("text", ["7", "many"])
 def test_argument_wins_over_environment(monkeypatch, caplog, text):
-    """A variable that isn't used isn't complained about; an empty one counts as unset."""
+    """An unused variable causes no warning; an empty one counts as unset."""
     monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", text)
     monkeypatch.setenv("OTEL_PYTHON_GLUELLM_SCOPE", " ")
     read = Config.read(max_origins=8)

@@ -28,7 +28,7 @@ OURS = re.compile(r"`(gluellm\.[a-z_.]+)`")
 
 @by_page
 def test_links_examples_and_names_of_a_page_exist(page):
-    """Pages that were renamed, and metrics, attributes and variables that don't exist."""
+    """This finds renamed pages, and metrics, attributes and variables that don't exist."""
     text = page.read_text()
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
     local = [target for target in targets if not target.startswith("http")]

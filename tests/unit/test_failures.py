@@ -60,12 +60,12 @@ def test_raising_observer_is_caught_and_counted_and_others_are_called(event):
         alone(*arguments)
         assert failures.counts == {f"observer.{event}": 2}
     counts = dict(failures.counts)
-    getattr(Guard((PoolObserver(),), failures), event)(*arguments)  # nobody overrides it
+    getattr(Guard((PoolObserver(),), failures), event)(*arguments)  # no observer overrides it
     assert failures.counts == counts
 
 
 def test_failure_at_the_entry_of_a_request_or_a_call_is_counted():
-    """A sole listener is not guarded there. Requests and calls count anyway."""
+    """A single observer is not guarded there. Requests and calls count anyway."""
     registry = PoolRegistry((Broken(),), entry_context=lambda: "any")
     pool = FakePool()
     tracker = registry.track(pool, read, owner=Owner("name", None), library="httpx2")
@@ -86,7 +86,7 @@ def test_guard_raises_keyboard_interrupt_and_cancellation():
 
 
 def test_failures_are_reported_once_per_kind_and_without_their_message():
-    """It can hold a URL or a key: only the exception's type is reported."""
+    """Messages can contain a URL or a key, so only the exception's type is reported."""
     failures = Failures()
     for _ in range(3):
         failures.caught("read", ValueError("https://api.test/?key=sk-secret"))
@@ -118,7 +118,7 @@ class _Callable:
 
 @pytest.fixture
 def own_signal() -> Iterator[int]:
-    """A signal whose handler is put back."""
+    """A signal whose handler is restored."""
     before = signal.getsignal(signal.SIGUSR2)
     yield signal.SIGUSR2
     signal.signal(signal.SIGUSR2, before)

@@ -1,4 +1,4 @@
-"""What the instrumentor does with bad input: a clear error, and nothing is left behind."""
+"""Bad input leads to a clear error, and leaves nothing installed."""
 
 import contextlib
 import functools
@@ -36,7 +36,7 @@ def methods() -> list[Any]:
 
 @contextlib.contextmanager
 def installing_nothing() -> Iterator[None]:
-    """Afterwards all methods are as before, and there is no installation."""
+    """Assert that the block changes no method and leaves no installation."""
     before = methods()
     yield
     assert [a is b for a, b in zip(methods(), before, strict=True)] == [True] * len(before)
@@ -65,7 +65,7 @@ def off() -> Iterator[None]:
     ],
 )
 def test_wrong_setting_raises_and_installs_nothing(setting, value, said):
-    """A misspelt one would otherwise be off without a word. The next call is as the first."""
+    """A misspelt setting would otherwise be ignored silently. The next call works."""
     with installing_nothing(), pytest.raises((ValueError, TypeError), match=said):
         GlueLLMInstrumentor().instrument(**{setting: value})
     GlueLLMInstrumentor().uninstrument()  # harmless
@@ -77,7 +77,7 @@ def test_wrong_setting_raises_and_installs_nothing(setting, value, said):
 
 @pytest.mark.parametrize("seconds", [1e10, 1e300, sys.float_info.max, 10**300], ids="{:.0e}".format)
 def test_any_finite_number_of_seconds_is_accepted(seconds):
-    """Centuries mean for ever: they must not overflow on the way to nanoseconds."""
+    """Centuries must not overflow when they are converted to nanoseconds."""
     settings = ("span_min_duration", "peak_window", "leak_threshold")
     GlueLLMInstrumentor().instrument(**dict.fromkeys(settings, seconds))
     assert GlueLLMInstrumentor._installation is not None
@@ -86,7 +86,7 @@ def test_any_finite_number_of_seconds_is_accepted(seconds):
 
 @pytest.mark.parametrize("variable", ["SPAN_MIN_DURATION", "PEAK_WINDOW", "LEAK_THRESHOLD", None])
 def test_any_number_in_the_environment_lets_the_program_start(monkeypatch, variable):
-    """It is for ever where it is finite, and else a wrong one: the default holds."""
+    """A finite number is accepted; for another one, the default is used."""
     name = f"OTEL_PYTHON_GLUELLM_{variable}" if variable else config.EXPORT_INTERVAL_VARIABLE
     for text in ("1e303", "1e308", "1e400", "9" * 400, "9" * 5000):
         monkeypatch.setattr(failures, "_warned", set())
@@ -111,7 +111,7 @@ class BrokenHandler(logging.Handler):
 
 @pytest.fixture(params=["filter", "record factory", "handler"])
 def broken_log(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A set-up of the log, one of its parts, that raises with our every record."""
+    """A log with a filter, factory or handler that raises for each record of this package."""
     logger, handler = logging.getLogger(LOGGER), BrokenHandler()
     factory = logging.getLogRecordFactory()
 
@@ -152,12 +152,12 @@ def test_log_that_raises_loses_only_the_warning_of_a_variable(monkeypatch, varia
         GlueLLMInstrumentor().instrument()
         assert GlueLLMInstrumentor._installation is not None
     finally:
-        reset_pools()  # what the environment asks for stays until then
+        reset_pools()  # limits of the environment stay until then
 
 
 @pytest.mark.usefixtures("broken_log")
 def test_log_that_raises_stops_nothing_that_is_found_while_installing(monkeypatch):
-    """A missing package, a missing hook and an own failure are logged in there."""
+    """A missing package, a missing hook and an own failure are logged meanwhile."""
     monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.httpx", None)
     GlueLLMInstrumentor().instrument(http_spans=True)
     assert GlueLLMInstrumentor._installation is not None
@@ -191,7 +191,7 @@ def test_wrong_provider_is_refused(setting, given, described, client_only):
 
 
 def test_failure_while_installing_is_undone(monkeypatch):
-    """Half an installation would patch without telling anybody."""
+    """A partial installation would patch silently."""
     from opentelemetry.instrumentation.gluellm import installation
 
     def fail(*_):
@@ -230,7 +230,7 @@ def test_what_is_no_client_raises_and_installs_nothing(client, method):
 
 
 def test_wrong_setting_leaves_instrumented_clients_alone():
-    """instrument_client() was there first: a mistake in instrument() must not take it away."""
+    """A mistake in instrument() must not undo an earlier instrument_client()."""
     with httpx.Client() as client:
         GlueLLMInstrumentor.instrument_client(client, "mine")
         before = GlueLLMInstrumentor._installation

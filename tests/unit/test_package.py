@@ -1,4 +1,4 @@
-"""What the installed distribution says about itself to pip and to OpenTelemetry's loader."""
+"""Metadata of the distribution for pip and OpenTelemetry's loader, and imports."""
 
 import json
 import re
@@ -98,7 +98,7 @@ def loaded_by(statement: str) -> tuple[set[str], set[str]]:
 
 
 def test_importing_the_instrumentor_loads_little():
-    """Neither the work of ``instrument()`` nor a library that it would observe."""
+    """It loads neither the modules of ``instrument()`` nor an observed library."""
     own, others = loaded_by("")
     assert "instrumentor" in own
     assert not {name.partition(".")[0] for name in own} & (FOLDERS | {"installation", "config"})
@@ -106,7 +106,7 @@ def test_importing_the_instrumentor_loads_little():
 
 
 def test_instrument_loads_what_it_turns_on():
-    """``snapshot()`` may be called in a signal handler, and a report is due at a signal's time."""
+    """A signal handler must not import, so the modules that it needs are loaded before."""
     rules = {"diagnosis.diagnose", "diagnosis.text", "diagnosis.signal_report.on_signal"}
     own, others = loaded_by("GlueLLMInstrumentor().instrument()")
     assert "diagnosis.collect" in own
@@ -117,7 +117,7 @@ def test_instrument_loads_what_it_turns_on():
 
 
 def test_public_names_resolve():
-    """Also for ``import *``, ``dir()`` and a name that is none."""
+    """This includes ``import *`` and ``dir()``. An unknown name raises."""
     star = {}
     exec(f"from {PACKAGE} import *", star)
     assert set(gluellm.__all__) <= star.keys() & set(dir(gluellm))

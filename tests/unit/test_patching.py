@@ -22,7 +22,7 @@ def make_target() -> type:
     """A class to be patched."""
 
     class Target:
-        """What a library has."""
+        """A class of a library."""
 
         def method(self, url: str, *, timeout: float | None = None) -> str:
             """Do it."""
@@ -129,7 +129,7 @@ def wrap_foreign(target: Any) -> Any:
 
 
 def test_foreign_wrapper_on_top_stays(target, patches, calls):
-    """A live replacement below it is not doubled; once that is undone, a new one goes on top."""
+    """A live replacement below it is not repeated. After undo(), a new one goes on top."""
     patches.wrap(target, "method", counting(calls))
     foreign = wrap_foreign(target)
     assert patches.wrap(target, "method", counting(calls)) is False
@@ -184,17 +184,17 @@ class Listener:
         self.modules: list[ModuleType] = []
 
     def heard(self, module: ModuleType) -> None:
-        """The module is there."""
+        """Record an imported module."""
         self.modules.append(module)
 
     def fails(self, module: ModuleType) -> None:
-        """Fail because the module is there."""
+        """Raise, like a broken callback."""
         raise RuntimeError(module.__name__)
 
 
 @pytest.fixture
 def module(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a module that can be imported and wasn't yet."""
+    """The name of a module that can be imported, and has not been yet."""
     name = f"gluellm_late_{tmp_path.name.replace('-', '_')}"
     (tmp_path / f"{name}.py").write_text("VALUE = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -202,7 +202,7 @@ def module(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_callback_is_called_for_a_module_that_is_imported_later(module):
-    """Libraries are often imported at the first call. Hooks stay, so they hold weakly."""
+    """Libraries are often imported at the first call. Import hooks stay, so they refer weakly."""
     listener, gone = Listener(), Listener()
     when_imported(module, listener.heard)
     when_imported(module, gone.heard)
@@ -219,30 +219,30 @@ def test_callback_is_called_for_a_module_that_is_imported_later(module):
 
 @pytest.mark.parametrize("log_raises", [False, True])
 def test_log_that_raises_stays_out_of_the_import(module, caplog, log_raises):
-    """A host's import must not raise for our sake; telling of a failure is no reason either."""
+    """An application's import must not raise because of this package or the log."""
     logger = logging.getLogger("opentelemetry.instrumentation.gluellm")
-    told = []
+    levels = []
 
-    def tell(record):
-        told.append(record.levelname)
+    def record_level(record):
+        levels.append(record.levelname)
         if log_raises:
             raise RuntimeError
         return True
 
-    logger.addFilter(tell)
+    logger.addFilter(record_level)
     try:
         listener = Listener()
         when_imported(module, listener.fails)
         assert __import__(module).VALUE == 1
     finally:
-        logger.removeFilter(tell)
-    assert told == ["WARNING"]
+        logger.removeFilter(record_level)
+    assert levels == ["WARNING"]
 
 
 @pytest.mark.parametrize("name", ["method", "coroutine", "build"])
 @pytest.mark.parametrize("first_undone", [0, 1])
 def test_two_patch_sets_can_be_applied_and_removed_in_any_order(target, name, first_undone):
-    """Each is called while it is on, once, and the identical object is back when both are gone."""
+    """Each is called once while it is applied. Removing both restores the identical object."""
     before = dict(vars(target))
     calls = ([], [])
     sets = (PatchSet(), PatchSet(LIMITS_MARK))
@@ -260,7 +260,7 @@ def test_two_patch_sets_can_be_applied_and_removed_in_any_order(target, name, fi
 
 @pytest.mark.parametrize("first_undone", [0, 1])
 def test_inherited_function_of_two_patch_sets_is_inherited_again(first_undone):
-    """The class had none of its own, and has none again."""
+    """The class has no function of its own, as before."""
 
     class Child(make_target()):
         pass
@@ -278,16 +278,16 @@ def test_two_patch_sets_can_be_applied_and_removed_in_two_threads():
     first, second = PatchSet(), PatchSet(LIMITS_MARK)
     threads = []
 
-    def come_and_go():
+    def apply_and_undo():
         second.wrap(Derived, "method", counting([]))
         second.undo()
 
     class WhileDeleting(type):
-        """Has the second set come and go at the moment when the first one goes."""
+        """Applies and removes the second set while the first one is removed."""
 
         def __delattr__(cls, name):
             if not threads:
-                threads.append(threading.Thread(target=come_and_go))
+                threads.append(threading.Thread(target=apply_and_undo))
                 threads[0].start()
                 threads[0].join(timeout=0.2)  # it waits for its turn
             super().__delattr__(name)
@@ -308,7 +308,7 @@ def test_two_patch_sets_can_be_applied_and_removed_in_two_threads():
     assert "method" not in vars(Derived)
     assert Derived().method() == "original"
     assert Derived.other is before
-    assert first.wrap(Derived, "other", counting([]))  # it is not taken for patched
+    assert first.wrap(Derived, "other", counting([]))  # it does not look patched
     first.undo()
 
 

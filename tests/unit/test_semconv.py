@@ -1,4 +1,4 @@
-"""The contract module against the conventions it builds on, and against itself."""
+"""The contract's module, compared with the semantic conventions and with itself."""
 
 import re
 from pathlib import Path
@@ -33,7 +33,7 @@ by_name = pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.n
 
 
 def test_provider_has_its_registered_name_or_keeps_its_key():
-    """The value is one that the installed conventions list; else any-llm's own, never guessed."""
+    """The value is in the installed conventions, or is any-llm's key; it is never guessed."""
     for key in ("together", "sagemaker", "my gateway"):
         assert registered_provider_name(key) == key
     for key, name in REGISTERED.items():
@@ -47,7 +47,7 @@ def test_provider_has_its_registered_name_or_keeps_its_key():
 
 
 def test_metrics_holds_each_metric_of_the_module_once():
-    """METRICS is what the reference and the dashboards walk over."""
+    """The reference and the dashboards iterate over METRICS."""
     defined = [value for value in vars(semconv).values() if isinstance(value, Metric)]
     assert list(METRICS) == defined
     assert len({metric.name for metric in METRICS}) == len(METRICS)
@@ -55,7 +55,7 @@ def test_metrics_holds_each_metric_of_the_module_once():
 
 @by_name
 def test_metric_follows_the_naming_rules(metric):
-    """Seconds or annotated counts; ratios end in ``ratio``, as unit 1 becomes a suffix of it."""
+    """Units are seconds or annotated counts. Ratios end in ``ratio``, the suffix for unit 1."""
     assert re.fullmatch(r"(gluellm|http\.client|dns\.lookup)(\.[a-z][a-z_]*)+", metric.name)
     assert metric.name != "http.client.request.duration"  # emitted by instrumentations of clients
     assert metric.unit in UNITS or re.fullmatch(r"\{[a-z]+\}", metric.unit)
@@ -66,7 +66,7 @@ def test_metric_follows_the_naming_rules(metric):
     assert bool(metric.buckets) == (metric.instrument is Instrument.HISTOGRAM)
     assert list(metric.buckets) == sorted(set(metric.buckets))
     if metric in (semconv.ACQUIRE_DURATION, semconv.LEASE_DURATION):
-        # Between 0.25 and 1 s a quantile was a guess: most answers of small models end there.
+        # Most answers of small models end between 0.25 and 1 s, so quantiles need a bound there.
         place = metric.buckets.index(0.5)
         assert metric.buckets[place - 1 : place + 2] == (0.25, 0.5, 1.0)
 
@@ -93,7 +93,7 @@ def test_every_key_is_described():
 
 
 def test_conventional_keys_are_spelled_as_in_the_conventions():
-    """Names without the package's prefix are the conventions'."""
+    """Names without the package's prefix are those of the conventions."""
     for module, names in (
         ("error", {"ERROR_TYPE": semconv.ERROR_TYPE}),
         ("http", {"HTTP_RESPONSE_STATUS_CODE": semconv.STATUS_CODE}),

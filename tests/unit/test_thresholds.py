@@ -26,7 +26,7 @@ def _tree(path: Path) -> ast.Module:
 
 
 def test_thresholds_import_nothing_and_each_is_used():
-    """Every module can read them. An unused threshold is defined elsewhere as well."""
+    """Every module can read them. An unused threshold would be defined elsewhere."""
     assert not [n for n in ast.walk(_tree(HOME)) if isinstance(n, (ast.Import, ast.ImportFrom))]
     sources = [*LIBRARY.rglob("*.py"), *COMMAND.rglob("*.py"), *BOARDS.rglob("*.py")]
     words = Counter(word for path in sources for word in re.findall(r"\w+", path.read_text()))
@@ -42,7 +42,7 @@ def test_alerts_compare_with_thresholds():
 
 
 def test_definitions_are_the_same_for_log_watch_and_findings():
-    """Churn, stuck requests, whose page comes later on purpose, and slow consumers."""
+    """This covers churn, stuck requests (the page comes later on purpose) and slow consumers."""
     assert thresholds.is_churn(10, 29)
     assert not thresholds.is_churn(10, 30)
     assert not thresholds.is_churn(9, 9)

@@ -1,4 +1,4 @@
-"""One name for a failure, whichever library raised it."""
+"""A failure has the same error type for each library."""
 
 import asyncio
 import errno
@@ -75,7 +75,7 @@ def in_context(error: BaseException, context: BaseException) -> BaseException:
 
 
 def test_errno_of_an_application_can_be_anything():
-    """Also what can't be looked up."""
+    """It may not even be hashable."""
     assert error_type(OSError([1], "theirs")) == "_OTHER"
 
 
@@ -103,12 +103,12 @@ def test_failure_to_connect_is_named_by_its_cause(core, cause, expected):
         caused(error("failed"), caused(OSError("all failed"), group)),
     ):
         assert error_type(raised) == expected
-    # A bare one that a library lets through; what is nothing of this is _OTHER.
+    # A library may raise the cause itself; only a specific one has a type.
     assert error_type(cause) == (expected if expected != "connection_error" else "_OTHER")
 
 
 def test_certificate_that_does_not_verify_has_its_code():
-    """Whatever wraps it."""
+    """Exceptions that wrap it do not matter."""
     cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
     wrapped = caused(OSError("failed"), cause)
     assert verify_code(wrapped) == 1  # unspecified
@@ -125,7 +125,7 @@ def test_aiohttps_errors_have_the_same_types(error, expected):
 
 @pytest.mark.parametrize(("cause", "expected"), CAUSES)
 def test_aiohttps_failure_to_connect_is_named_by_its_cause(cause, expected):
-    """One class stands for most of them here too."""
+    """aiohttp also has one class for most causes."""
     unix = functools.partial(aiohttp.client_exceptions.UnixClientConnectorError, "/path")
     for kind in (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError, unix):
         assert error_type(caused(kind(KEY, cause), cause)) == expected
@@ -139,7 +139,7 @@ def test_aiohttps_failure_to_connect_is_named_by_its_cause(cause, expected):
         (aiohttp.ClientConnectorSSLError, "secure_connection_error"),
     ],
 )
-def test_aiohttp_has_classes_for_some_of_them(kind, expected):
+def test_aiohttps_specific_classes_have_their_types(kind, expected):
     """The cause may be an unspecific error: aiodns raises a plain OSError."""
     cause = OSError(None, "DNS lookup failed")
     assert error_type(caused(kind(KEY, cause), cause)) == expected
@@ -147,7 +147,7 @@ def test_aiohttp_has_classes_for_some_of_them(kind, expected):
 
 @pytest.mark.parametrize("core", CORES)
 def test_request_that_the_library_refuses_to_send_is_invalid(core):
-    """Only h11 writes requests alone; h2 raises the same class when the peer ended a connection."""
+    """h2 raises the same class if the peer has ended the connection."""
     refused = core.LocalProtocolError(h11.LocalProtocolError("Illegal header value"))
     ended = core.LocalProtocolError(h2.exceptions.StreamClosedError(1))
     assert (error_type(refused), error_type(ended)) == ("invalid_request", "protocol_error")
@@ -155,7 +155,7 @@ def test_request_that_the_library_refuses_to_send_is_invalid(core):
 
 @pytest.mark.parametrize("core", CORES)
 def test_answer_that_the_library_cannot_parse_is_invalid(core):
-    """For a peer that closes without an answer, the library has a text of its own."""
+    """A peer that closes without an answer is a protocol error."""
     invalid = core.RemoteProtocolError(h11.RemoteProtocolError("Receive buffer too long"))
     closed = core.RemoteProtocolError("Server disconnected without sending a response.")
     reset = core.RemoteProtocolError(h2.events.ConnectionTerminated())
@@ -164,20 +164,20 @@ def test_answer_that_the_library_cannot_parse_is_invalid(core):
 
 
 class Unprintable:
-    """No text."""
+    """Raises in ``str()``."""
 
     def __str__(self) -> str:
         raise RuntimeError
 
 
 class OddError(Exception):
-    """Its attributes are no exception's."""
+    """Raises when ``args`` is read."""
 
     args = property(lambda self: 1 / 0)
 
 
 class OddNumberError(OSError):
-    """Its number cannot be read."""
+    """Raises when ``errno`` is read."""
 
     @property
     def errno(self) -> int:
@@ -190,12 +190,12 @@ class OddNumberError(OSError):
     [ValueError(Unprintable()), ValueError("no header in row 7"), OddError(), OddNumberError()],
 )
 def test_errors_of_an_application_are_not_read(error):
-    """What they hold can be large, take long to print, or raise."""
+    """Their arguments can be large, slow to print, or raise."""
     assert error_type(error) == semconv.OTHER
 
 
 def test_cause_of_another_error_is_ignored():
-    """A retry after a failed look-up that then breaks off is a broken connection."""
+    """The error of a retry after a failed look-up is not a failed look-up."""
     for error in (httpcore.ReadError("x"), httpcore2.WriteError("x"), httpcore.ConnectTimeout("x")):
         expected = error_type(error)
         assert error_type(in_context(error, socket.gaierror())) == expected
@@ -203,9 +203,9 @@ def test_cause_of_another_error_is_ignored():
     assert error_type(caused(first, in_context(second, first))) == "connection_error"
 
 
-def test_what_ends_a_request_from_outside_is_cancelled():
+def test_cancellations_and_interrupts_are_cancelled():
     """Cancelled by asyncio or trio, closed by the collector, interrupted by a person."""
-    told = []
+    from_trio = []
 
     async def main():
         with trio.CancelScope() as scope:
@@ -213,19 +213,19 @@ def test_what_ends_a_request_from_outside_is_cancelled():
             try:
                 await trio.lowlevel.checkpoint()
             except BaseException as error:  # it has no public constructor
-                told.append(error_type(error))
+                from_trio.append(error_type(error))
                 raise
 
     trio.run(main)
     group = BaseExceptionGroup("", [asyncio.CancelledError()])
     outside = (asyncio.CancelledError(), GeneratorExit(), KeyboardInterrupt(), group)
-    assert {*told, *map(error_type, outside)} == {"cancelled"}
-    # A class that nobody foresaw makes no label of its own.
+    assert {*from_trio, *map(error_type, outside)} == {"cancelled"}
+    # An unknown class has no type of its own.
     assert {error_type(error) for error in (ValueError("x"), RuntimeError("y"))} == {semconv.OTHER}
 
 
 def test_every_type_is_one_of_the_contract():
-    """No name that the contract doesn't know."""
+    """The contract has each type, and no other."""
     types = {error_type(getattr(httpcore, name)("")) for name, _ in BY_CLASS}
     types |= {error_type(caused(httpcore.ConnectError(""), cause)) for cause, _ in CAUSES}
     types |= {error_type(error) for error, _ in AIOHTTP}

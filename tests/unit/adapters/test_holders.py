@@ -11,7 +11,7 @@ def pools(holder: Any) -> list[Any]:
 
 
 def test_first_object_with_pools_is_used():
-    """Clients inside it are not searched any more."""
+    """Clients inside it are not searched."""
     inner = SimpleNamespace(pools=["b"])
     outer = SimpleNamespace(client=SimpleNamespace(pools=["a"], client=inner))
     assert first_held(outer, pools, ("client",)) == ["a"]
@@ -28,7 +28,7 @@ def test_methods_are_not_followed():
     assert first_held(Client(), pools, ("client", "_client")) == ["a"]
 
 
-def test_a_circle_of_clients_is_left():
+def test_search_ends_in_a_circle_of_clients():
     """A client may refer to the client that holds it."""
     client = SimpleNamespace()
     client.client = client

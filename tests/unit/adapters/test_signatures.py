@@ -16,7 +16,7 @@ original.__module__ = "library.inside"
 
 
 def plain(self: Any, request: Any) -> Any:
-    """What somebody puts over it: it gives the coroutine on."""
+    """A third party's wrapper, which returns the coroutine."""
     return original(self, request)
 
 
@@ -26,7 +26,7 @@ def without_coroutine(self: Any, request: Any) -> Any: ...
 without_coroutine.__module__ = "library.inside"
 
 
-def ours(_: Any) -> Callable[..., Any]:
+def make_replacement(_: Any) -> Callable[..., Any]:
     async def replacement(self_: Any, request: Any) -> Any: ...
 
     return replacement
@@ -35,10 +35,10 @@ def ours(_: Any) -> Callable[..., Any]:
 @pytest.mark.parametrize("method", [original, plain, functools.wraps(original)(plain)])
 def test_wrapper_of_a_coroutine_function_may_be_a_plain_function(method):
     """The wrapper may or may not refer to the function that it wraps."""
-    assert callable(fitted(ours, True, "library")(method))
+    assert callable(fitted(make_replacement, True, "library")(method))
 
 
 def test_librarys_own_function_that_is_no_coroutine_function_is_left_alone():
-    """It has become another one in this version."""
+    """Another version of the library may have changed it."""
     with pytest.raises(TypeError):
-        fitted(ours, True, "library")(without_coroutine)
+        fitted(make_replacement, True, "library")(without_coroutine)

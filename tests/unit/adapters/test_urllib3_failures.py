@@ -1,4 +1,4 @@
-"""What a failure of urllib3 is called, by its class, its cause and where the request was."""
+"""Error types of urllib3's failures, by class, cause and phase of the request."""
 
 import errno
 import http.client
@@ -21,7 +21,7 @@ from .test_error_types import caused
 
 
 class At:
-    """Stands for a lease: where it is."""
+    """Stand-in for a lease in this phase."""
 
     def __init__(self, phase: int) -> None:
         self.phase = phase
@@ -94,5 +94,5 @@ FAILURES = {
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
 def test_failure_by_class_cause_and_phase(phase, error, name):
-    """One name of the contract, as httpcore's errors have it for the same cause."""
+    """The type is that of httpcore's errors with the same cause."""
     assert failure_of(At(phase), error) == name

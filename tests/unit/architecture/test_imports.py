@@ -1,7 +1,7 @@
-"""The directions of imports, and the one home of the telemetry contract.
+"""Imports of modules, and names of the telemetry contract.
 
-import-linter holds the layers inside the package (its contracts stand in pyproject.toml); what
-comes from outside the package is held here, since it depends on the module and not on the package.
+import-linter checks imports inside the package (see pyproject.toml). These tests check imports from
+outside it, whose rules depend on the importing module.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def imported_by(module: Path) -> list[str]:
 
 
 def run_at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """The statements below a node outside functions; what only type checkers see is left out."""
+    """The statements below a node, except in functions and for type checkers."""
     for child in ast.iter_child_nodes(node):
         checked = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
         if not checked and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -63,7 +63,7 @@ def run_at_import(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def is_under(name: str, *packages: str) -> bool:
-    """Whether a dotted name is one of the packages, or lies in one."""
+    """Whether a dotted name is one of the packages, or in one."""
     return any(name == package or name.startswith(package + ".") for package in packages)
 
 
@@ -83,7 +83,7 @@ def outside(*folders: str) -> list[Path]:
 
 
 def wired(module: Path, name: str) -> bool:
-    """The wiring names the providers that it hands on, and nothing else of the signals' APIs."""
+    """Whether a module may import a name: of signals, the wiring imports only providers."""
     signals = is_under(name, *SIGNAL_APIS, OPENTELEMETRY_SDK)
     return not signals or (module.name in WIRING and name in PROVIDERS)
 
@@ -91,7 +91,7 @@ def wired(module: Path, name: str) -> bool:
 BELOW_THE_POOL = ("pool", "concurrency", "failures", "text", "thresholds")
 OBSERVING = [f"{PACKAGE_NAME}.{name}" for name in ("telemetry", "diagnosis", "installation")]
 RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
-    # The thresholds are plain numbers, and import nothing.
+    # The thresholds are numbers without imports.
     "the pool rests on the standard library alone": (
         in_folder("pool"),
         lambda _, name: (
@@ -127,7 +127,7 @@ def test_modules_import_only_what_they_may(rule):
     assert not wrong
 
 
-def test_no_module_imports_itself_by_way_of_others():
+def test_imports_have_no_cycle():
     """Imports inside functions and for types count as well."""
 
     def dotted(module):
@@ -146,7 +146,7 @@ def test_no_module_imports_itself_by_way_of_others():
 
 
 def test_adapters_import_no_library_when_they_are_imported():
-    """An HTTP library or any-llm is looked at when it is there, inside a function."""
+    """Functions import HTTP libraries and any-llm when these are installed."""
     for module in in_folder("adapters", "attribution"):
         nodes = run_at_import(tree_of(module))
         names = [name for node in nodes for name in names_of(module, node)]
@@ -157,7 +157,7 @@ def test_adapters_import_no_library_when_they_are_imported():
 
 
 def test_no_other_module_spells_a_name_of_the_contract():
-    """A second spelling is where a rename is forgotten."""
+    """A second spelling can be forgotten in a rename."""
     names = {metric.name for metric in semconv.METRICS} | {
         value
         for value in vars(semconv).values()

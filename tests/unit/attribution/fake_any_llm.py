@@ -1,4 +1,4 @@
-"""A module that looks like any-llm where the attribution looks."""
+"""A fake any-llm with the attributes that the attribution uses."""
 
 import functools
 from abc import ABC
@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.gluellm.attribution.context import current_ca
 
 
 def decorated(function: Any) -> Any:
-    """As any-llm's handle_exceptions."""
+    """Like any-llm's handle_exceptions."""
 
     @functools.wraps(function)
     async def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:

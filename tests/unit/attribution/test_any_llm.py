@@ -1,4 +1,4 @@
-"""What is wrapped, what is not, and how it is put back, on a fake any-llm."""
+"""Wrapping the functions of a fake any-llm, and restoring them."""
 
 import asyncio
 import sys
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The fake in the place of any-llm."""
+    """The fake, installed as any-llm."""
     module = fake_any_llm.make()
     monkeypatch.setitem(sys.modules, "any_llm", module)
     return module
@@ -39,7 +39,7 @@ def attribution(fake: Any, errors: list[str]) -> Iterator[AnyLLMAttribution]:
 
 
 def test_constructor_of_a_subclass_is_attributed_and_may_raise(fake, attribution, errors):
-    """Also before it calls that of AnyLLM; nothing of its call is left afterwards."""
+    """The call begins before AnyLLM's constructor, and ends even if the subclass raises."""
 
     class Own(fake.AnyLLM):
         PROVIDER_NAME = "own"
@@ -60,12 +60,12 @@ def test_constructor_of_a_subclass_is_attributed_and_may_raise(fake, attribution
 
 
 async def seeing(self: Any, model: str) -> Any:
-    """A coroutine of a provider that returns the call that it sees."""
+    """Return the current call, as a method of a provider."""
     return current_call.get()
 
 
 def test_base_that_is_patched_later_is_still_attributed(fake, attribution):
-    """GlueLLM, for one, replaces a function of the base class; the subclass finds the new one."""
+    """For example, GlueLLM replaces a function of the base class. Subclasses use the new one."""
 
     class Leaf(fake.Provider):
         PROVIDER_NAME = "leaf"
@@ -163,7 +163,7 @@ async def test_ended_call_in_the_context_is_ignored(fake, attribution):
 
 
 def test_methods_are_wrapped_once(fake, attribution):
-    """One or two attributions; coroutine warnings have the original's name."""
+    """A second installation wraps nothing. Coroutines keep the original's name."""
     before = fake.AnyLLM.acompletion
     attribution.install()
     once = fake.Provider._aembedding
@@ -180,7 +180,7 @@ def test_methods_are_wrapped_once(fake, attribution):
 
 
 def test_uninstall_restores_the_identical_objects_of_any_llm(fake, attribution):
-    """The identical objects, and no attribute more than before; then it can be installed again."""
+    """No attribute is added, and the attribution can be installed again."""
     classes = (fake.FilesMixin, fake.AnyLLM, fake.Provider)
     before = [dict(cls.__dict__) for cls in classes]
     for _ in range(2):
@@ -196,7 +196,7 @@ def test_uninstall_restores_the_identical_objects_of_any_llm(fake, attribution):
 
 
 def test_subclass_hook_that_stays_after_uninstall_does_nothing(fake, attribution):
-    """A class that is made under a dead hook is not touched."""
+    """A class that is created under a dead hook is not changed."""
     attribution.install()
     hook = fake.AnyLLM.__dict__["__init_subclass__"]
     attribution.uninstall()
@@ -221,7 +221,7 @@ def test_subclass_hook_that_stays_after_uninstall_does_nothing(fake, attribution
     ],
 )
 def test_missing_hook_disables_only_itself(attribute, hook, fake, attribution):
-    """What any-llm renamed is named, the rest works. Without the class every hook is missing."""
+    """The missing hook is reported. Without the class, every hook is missing."""
     if attribute is None:
         del fake.AnyLLM
     else:

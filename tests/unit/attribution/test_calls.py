@@ -1,4 +1,4 @@
-"""Which calls count: the outermost ones, from their true begin to their end."""
+"""Outermost calls count, from their actual beginning to their end."""
 
 import asyncio
 import contextlib
@@ -87,7 +87,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
 
 
 async def test_nested_calls_are_one(counting):
-    """A provider that calls another one; the requests are the inner one's."""
+    """A provider calls another one; the requests belong to the inner one."""
     seen = []
 
     class Inner(counting.any_llm.Provider):
@@ -130,7 +130,7 @@ async def test_call_of_a_spawned_task_counts_by_itself(counting):
 
 
 def api(counting: Counting, source: str) -> Callable[..., Any]:
-    """A module function, as any-llm's."""
+    """A module function like those of any-llm."""
     scope: dict[str, Any] = {"__name__": "any_llm.api", "any_llm": counting.any_llm}
     exec(source, scope)
     return scope["acompletion"]
@@ -146,7 +146,7 @@ async def acompletion(provider):
 
 
 async def test_module_function_begins_its_call_with_the_client(counting, monkeypatch):
-    """The time of building it is the call's, which has the operation of the function."""
+    """The call includes the building of the client, and has the operation of the function."""
     clock = counting.scene.clock
     built = []
 
@@ -168,7 +168,7 @@ async def test_module_function_begins_its_call_with_the_client(counting, monkeyp
 
 
 async def test_module_function_that_raises_is_a_failed_call(counting):
-    """While it builds the client; one that raises before its method is abandoned."""
+    """It fails while building the client. A call whose method is never called is abandoned."""
 
     def __init__(self, **kwargs):
         raise LookupError
@@ -267,7 +267,7 @@ def _raising() -> Any:
 async def test_calls_succeed_with_another_way_to_the_running_loop(
     function, fails, counting, monkeypatch
 ):
-    """Each failure is counted, and such a call is not."""
+    """Each failure is counted; the calls are not."""
 
     async def answer(*_, **__):
         return "answer"
@@ -328,7 +328,7 @@ async def test_pauses_of_an_sdk_are_back_off(counting):
 
 
 async def test_pauses_of_an_sdk_outside_of_calls_count_for_the_origin(counting):
-    """Not if nobody knows the connection that the answer came on, as in an application's tests."""
+    """A pause without a known connection, as in an application's tests, is not counted."""
     scene = counting.scene
     module = sdk(scene.clock)
     counting.patch(2, module)
@@ -347,7 +347,7 @@ def _clients(module: Any) -> tuple[type, type]:
 
 
 def test_synchronous_call_counts_once_and_until_its_stream_is_read(counting):
-    """Its coroutine runs inside it."""
+    """The asynchronous call inside it is not counted."""
 
     class Streaming(counting.any_llm.Provider):
         def completion(self, model, **kwargs):

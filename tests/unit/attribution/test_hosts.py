@@ -9,7 +9,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution.hosts import provider_for_host
 
-# Hosts of any-llm's API_BASE constants that say nothing about the provider, and why.
+# Hosts of any-llm's API_BASE constants that don't identify a provider, with the reason.
 AMBIGUOUS = {
     "127.0.0.1": "this machine",
     "localhost": "this machine",
@@ -51,12 +51,12 @@ huggingface: mine.us-east-1.aws.endpoints.huggingface.cloud
     ],
 )
 def test_api_host_has_its_provider_or_no_provider(host, provider):
-    """Exact, regional and per-customer names, in any case; none that may serve something else."""
+    """Exact, regional and customers' names match in any case; hosts with other uses do not."""
     assert (provider_for_host(host) or "") == provider
 
 
 def test_every_api_base_of_any_llm_is_in_the_table():
-    """A provider that any-llm adds is seen here: in the table, or with a reason why not."""
+    """A provider that any-llm adds must be in the table, or in `AMBIGUOUS`."""
     spec = importlib.util.find_spec("any_llm")
     if spec is None or spec.origin is None:
         pytest.skip("any-llm is not installed")

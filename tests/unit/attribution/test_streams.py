@@ -1,4 +1,4 @@
-"""The wrappers around what a call returns: transparent, and without a trace in the consumer."""
+"""Wrappers of results are transparent, and set no call in the consumer's context."""
 
 import asyncio
 import gc
@@ -28,7 +28,7 @@ def call() -> Call:
 
 
 class Endless:
-    """What an SDK's stream has at least."""
+    """The least that an SDK's stream has."""
 
     def __aiter__(self) -> Any:
         return self
@@ -38,7 +38,7 @@ class Endless:
 
 
 async def numbers(seen: list[Any]) -> AsyncGenerator[Any, Any]:
-    """Yields three numbers, and what was sent, and notes the call that it sees."""
+    """Yield three numbers and what was sent; add the current call to ``seen``."""
     try:
         for number in range(3):
             seen.append(current_call.get())
@@ -51,9 +51,9 @@ async def numbers(seen: list[Any]) -> AsyncGenerator[Any, Any]:
 
 @pytest.mark.parametrize("outer", [None, Call("anthropic")], ids=["alone", "inside another call"])
 async def test_call_is_set_in_each_step_and_not_between_steps(call, outer):
-    """The consumer's code runs in the same task, and sees what was there before.
+    """The consumer's code runs in the same task, and sees the outer call.
 
-    Steps are counted: a consumer that takes what the SDK has read ahead leaves nothing unread.
+    Steps are counted: they show that a consumer reads, even if the SDK has read ahead.
     """
 
     current_call.set(outer)
@@ -90,7 +90,7 @@ async def test_asend_athrow_and_aclose_are_forwarded(call):
 
 
 async def test_cancelled_step_ends_and_leaves_no_call(call):
-    """A consumer that is cancelled and goes on has nothing of the call in its context."""
+    """A consumer that continues after a cancellation has no call in its context."""
 
     async def hanging():
         await asyncio.sleep(60)
@@ -179,7 +179,7 @@ async def test_separate_iterator_keeps_the_call(call):
 
 
 def test_attributes_type_and_repr_are_the_streams(call):
-    """Reading, writing and deleting; a missing attribute is missing."""
+    """Attributes can be read, written and deleted; a missing one raises."""
 
     class Stream(Endless):
         response = "r"
@@ -207,7 +207,7 @@ def test_attributes_type_and_repr_are_the_streams(call):
 
 
 async def test_sdk_stream_stays_a_context_manager(call):
-    """Entering gives the wrapper; leaving ends the call, and so does a close of either spelling."""
+    """Entering returns the wrapper; leaving and closing end the call."""
     seen = []
 
     class Stream(Endless):
@@ -298,7 +298,7 @@ async def test_download_opens_and_reads_inside_the_call(call):
 
 
 class Page:
-    """An async iterable that is no iterator: a model that people validate and serialize."""
+    """An async iterable that is no iterator, such as a pydantic model."""
 
     def __aiter__(self) -> AsyncIterator[int]:
         raise NotImplementedError
@@ -308,6 +308,6 @@ class Page:
 
 
 def test_results_that_are_no_streams_are_not_wrapped(call):
-    """Answers, lists and pages are handed on as they are."""
+    """Answers, lists and pages are returned unchanged."""
     for result in (None, "text", b"bytes", [1], {"a": 1}, object(), range(3), Page()):
         assert wrap_stream(result, call) is None

@@ -37,7 +37,7 @@ def errors() -> list[str]:
 
 @pytest.fixture
 def limits(errors: list[str]) -> Iterator[PoolLimits]:
-    """The patches, taken back in the end."""
+    """The patches, which are uninstalled at the end."""
     made = PoolLimits(lambda kind, _: errors.append(kind))
     yield made
     made.uninstall()
@@ -45,7 +45,7 @@ def limits(errors: list[str]) -> Iterator[PoolLimits]:
 
 @pytest.fixture
 def installed(limits: PoolLimits, errors: list[str]) -> Iterator[None]:
-    """The patches are in effect, and nothing of ours fails."""
+    """The patches are installed, and count no failure."""
     limits.install()
     yield
     assert errors == []
@@ -199,7 +199,7 @@ def test_replacement_that_can_not_be_removed_does_nothing(name, limits, errors):
 
 @pytest.mark.parametrize("broken", ["_for_httpcore", "_mark_pool", "_with_pool_timeout"])
 def test_own_failure_does_not_affect_the_pool_or_its_requests(broken, limits, errors, monkeypatch):
-    """The pool is built and the request sent as without limits."""
+    """The pool is built and the request is sent."""
     monkeypatch.setattr(pools_module, broken, Mock(side_effect=ZeroDivisionError))
     limits.install()
     with inside():

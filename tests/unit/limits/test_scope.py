@@ -20,7 +20,7 @@ LIMITS = {"max_connections": Value(3), "pool_timeout": Value(5)}
 
 
 class Stream:
-    """As an SDK's: it says in each step which limits hold there."""
+    """A stream like an SDK's, whose items are the limits in effect."""
 
     async def __anext__(self) -> LimitedCall | None:
         return limited_call()
@@ -61,13 +61,13 @@ class World:
         self.provider: Any = Provider
 
     def failed(self, kind: str, _: Exception) -> None:
-        """Note a failure of ours by its kind."""
+        """Record a failure by its kind."""
         self.errors.append(kind)
 
 
 @pytest.fixture(params=["alone", "under attribution", "over attribution"])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """With limits on, by themselves and beside the instrumentation."""
+    """Limits are on, alone or together with the attribution."""
     module = fake_any_llm.make()
     monkeypatch.setitem(sys.modules, "any_llm", module)
     world = World(module)

@@ -15,7 +15,7 @@ any_llm = pytest.importorskip("any_llm")
 
 @pytest.fixture(autouse=True)
 def no_limits_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Before and after; no variable sets one."""
+    """Reset limits before and after a test; no variable sets one."""
     for variable in configure.LIMIT_VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
     reset_pools()
@@ -24,7 +24,7 @@ def no_limits_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def refused(**arguments: Any) -> str:
-    """Why the arguments are refused. What was in effect is so still."""
+    """Return the reason why the arguments are refused; the settings stay."""
     before = configure._state.settings
     with pytest.raises(ValueError) as error:
         configure_pools(**arguments)
@@ -41,7 +41,7 @@ SECONDS = (0, -0.5, True, "5", math.nan, math.inf, -math.inf, LONGEST + 1, 10**4
     [
         ("max_connections", CONNECTIONS, "a whole number from 1 to 100000"),
         ("max_keepalive_connections", CONNECTIONS, "a whole number from 1 to 100000"),
-        # A day is more than anybody waits: more is milliseconds, taken for seconds.
+        # More than a day is most likely a number of milliseconds.
         ("keepalive_expiry", SECONDS, "seconds above 0 and up to 86400"),
         ("pool_timeout", SECONDS, "seconds above 0 and up to 86400"),
     ],
@@ -68,7 +68,7 @@ def test_ends_of_the_ranges_are_allowed():
 
 
 def test_unknown_provider_raises_and_names_similar_ones():
-    """The nearest names are offered; where there is none, all of them. The message is for a log."""
+    """Similar names are offered, or all if there are none. The message can be logged."""
     for name, offered in (
         *(("opnai", "'openai'"), ("OpenAI", "'openai'")),
         *(("gemni", "'gemini'"), ("antropic", "'anthropic'")),
@@ -145,7 +145,7 @@ def test_contradictory_limits_raise():
 
 
 def test_urllib3_has_one_number_and_waits_only_for_a_limit():
-    """The provider is named; for all providers two numbers are no contradiction."""
+    """This holds for a named provider; for all providers, two numbers are allowed."""
     text = refused(provider="bedrock", max_connections=5, max_keepalive_connections=4)
     assert "contradict each other" in text
     configure_pools(provider="bedrock", max_connections=5, max_keepalive_connections=5)
@@ -159,7 +159,7 @@ def test_urllib3_has_one_number_and_waits_only_for_a_limit():
 
 
 def test_apply_httpx_env_is_a_boolean_for_all_providers():
-    """Yes or no, and not for a provider without a pool. The variables may be unset."""
+    """It is refused for a provider without a pool. The variables may be unset."""
     for value in (1, "true", None):
         assert "allowed is True or False" in refused(apply_httpx_env=value)
     assert "gRPC" in refused(provider="xai", apply_httpx_env=True)
