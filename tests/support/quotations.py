@@ -17,5 +17,5 @@ def assert_quoted_and_said(quotation: str, lines: Iterable[str]) -> None:
     """Assert that the page quotes this as code, and that one of the lines matches it."""
     assert f"`{quotation}`" in _page(), f"not in {PAGE.name}: {quotation}"
     pattern = ".*".join(map(re.escape, quotation.split("…")))
-    said = "\n".join(lines)
-    assert re.search(pattern, said), f"not said: {quotation}\nsaid:\n{said}"
+    logged = "\n".join(lines)
+    assert re.search(pattern, logged), f"not logged: {quotation}\nlogged:\n{logged}"

@@ -57,16 +57,16 @@ def off() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "said"),
+    ("setting", "value", "message"),
     [
         ("scope", "everything", "^scope='everything'.*any_llm"),
         ("peak_window", float("inf"), "^peak_window=inf.*above 0"),
         ("max_origin", 5, "max_origin'"),
     ],
 )
-def test_wrong_setting_raises_and_installs_nothing(setting, value, said):
+def test_wrong_setting_raises_and_installs_nothing(setting, value, message):
     """A misspelt setting would otherwise be ignored silently. The next call works."""
-    with installing_nothing(), pytest.raises((ValueError, TypeError), match=said):
+    with installing_nothing(), pytest.raises((ValueError, TypeError), match=message):
         GlueLLMInstrumentor().instrument(**{setting: value})
     GlueLLMInstrumentor().uninstrument()  # harmless
     GlueLLMInstrumentor().instrument(scope="all")

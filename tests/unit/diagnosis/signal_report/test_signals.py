@@ -24,11 +24,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [(name, said) for said, names in REFUSED.items() for name in names]
+    ("name", "message"), [(name, message) for message, names in REFUSED.items() for name in names]
 )
-def test_other_signals_are_refused_with_the_reason(name, said):
+def test_other_signals_are_refused_with_the_reason(name, message):
     """The error has the setting, the reason and the allowed signals."""
-    with pytest.raises(ValueError, match=said) as refused:
+    with pytest.raises(ValueError, match=message) as refused:
         signal_number(name)
     assert f"snapshot_signal={name!r}" in str(refused.value)
     assert "SIGUSR1" in str(refused.value)

@@ -40,17 +40,17 @@ def test_the_signal_writes_snapshot_and_findings_to_the_log(instrumentor, caplog
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("SIGKILL", "snapshot_signal='SIGKILL'"),
         ("SIGNONE", "snapshot_signal='SIGNONE'"),
         ("SIGUSR2", r"is taken by the handler .*theirs"),
     ],
 )
-def test_a_signal_that_can_not_be_used_is_refused_and_everything_undone(instrumentor, name, said):
+def test_unusable_signal_is_refused_and_everything_undone(instrumentor, name, message):
     """A later instrument() without the signal works."""
     signal.signal(signal.SIGUSR2, theirs)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         instrumentor.instrument(snapshot_signal=name)
     assert not instrumentor.is_instrumented_by_opentelemetry
     instrumentor.instrument()
@@ -58,11 +58,11 @@ def test_a_signal_that_can_not_be_used_is_refused_and_everything_undone(instrume
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [("SIGUSR2", "is taken by the handler"), ("SIGKILL", 'allowed is None, "SIGUSR1"')],
 )
 def test_unusable_signal_in_the_environment_is_a_warning(
-    instrumentor, monkeypatch, caplog, value, said
+    instrumentor, monkeypatch, caplog, value, message
 ):
     """One warning, and everything else is on."""
     monkeypatch.setenv(VARIABLE, value)
@@ -70,7 +70,7 @@ def test_unusable_signal_in_the_environment_is_a_warning(
     instrumentor.instrument()
     assert instrumentor.is_instrumented_by_opentelemetry
     (record,) = caplog.records
-    assert said in record.getMessage()
+    assert message in record.getMessage()
     assert signal.getsignal(signal.SIGUSR2) is theirs
 
 
