@@ -1,1 +1,1 @@
-"""End to end: real programs, out of the process that is observed."""
+"""End-to-end tests with real programs, which run outside the observed process."""

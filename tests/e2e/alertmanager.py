@@ -1,4 +1,4 @@
-"""Alertmanager, which groups, silences and inhibits what Prometheus fires."""
+"""Alertmanager, which groups, silences and inhibits the alerts of Prometheus."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,9 @@ from .running import HOST, Program, request
 
 
 class Alertmanager(Program):
-    """Alertmanager with the flags of compose.yaml and a configuration file of the test's choice.
+    """Alertmanager with the flags of compose.yaml and a configuration that the test chooses.
 
-    Nothing is notified: a receiver without an address takes it, unless the file says otherwise.
+    It sends no notifications, unless the file gives a receiver an address.
     """
 
     executable = "alertmanager"
@@ -21,7 +21,7 @@ class Alertmanager(Program):
     def __init__(self, name: str, folder: Path, configuration: Path) -> None:
         super().__init__(name, folder)
         self.configuration = self.folder / "alertmanager.yaml"
-        """A copy, which may be changed before the start."""
+        """Copy of the configuration. Tests may change it before the start."""
         self.configuration.write_bytes(configuration.read_bytes())
 
     def command(self, executable: Path) -> list[str]:
@@ -36,11 +36,11 @@ class Alertmanager(Program):
         ]
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Its alerts: ``labels``, ``annotations``, and ``status``.
+        """Return its alerts: ``labels``, ``annotations``, and ``status``.
 
         ``status["state"]`` is ``active`` or ``suppressed``, and ``status["inhibitedBy"]`` names
-        the fingerprints of the alerts that suppress it. Raises RuntimeError with the text of the
-        answer if it refuses.
+        the fingerprints of the alerts that suppress it. Raises RuntimeError with the response text
+        if the status is not 200.
         """
         status, text = request(self.ports["http"], "/api/v2/alerts")
         if status != 200:

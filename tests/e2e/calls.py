@@ -1,4 +1,4 @@
-"""Real any-llm calls in this process, and what exports the metrics of them."""
+"""Real any-llm calls in this process, and the export of their metrics."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 
 SERVICE = "answers"
 _NEVER = 3_600_000.0
-"""Milliseconds; each export is asked for, and the last one is made at the end."""
+"""Interval in milliseconds: exports happen only when flushed and at the end."""
 
 
 def call(url: str, times: int) -> None:
-    """Ask so often, one after the other, by a client that is closed in the end."""
+    """Make calls one after the other with one client, then close the client."""
 
     async def calls() -> None:
         llm = AnyLLM.create("openai", api_key="any", api_base=url)
@@ -30,7 +30,7 @@ def call(url: str, times: int) -> None:
 
 
 def exporting(endpoint: str) -> MetricReader:
-    """A reader that exports to the base URL of an OTLP/HTTP endpoint, when it is flushed."""
+    """Return a reader that exports to an OTLP/HTTP endpoint (base URL) when it is flushed."""
     return PeriodicExportingMetricReader(
         OTLPMetricExporter(endpoint=f"{endpoint}/v1/metrics"), export_interval_millis=_NEVER
     )
@@ -38,7 +38,7 @@ def exporting(endpoint: str) -> MetricReader:
 
 @contextmanager
 def instrumented(reader: MetricReader, instance: str) -> Iterator[MeterProvider]:
-    """The instrumentation, for a block; the reader collects once more at its end."""
+    """Instrument for a block. The reader collects once more at its end."""
     resource = Resource.create({"service.name": SERVICE, "service.instance.id": instance})
     provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
     GlueLLMInstrumentor().instrument(meter_provider=provider)

@@ -1,4 +1,4 @@
-"""How ``dashboards/dev/compose.yaml`` starts a program, so that tests start it the same way."""
+"""Start programs as ``dashboards/dev/compose.yaml`` does."""
 
 import re
 from functools import cache
@@ -10,29 +10,29 @@ import yaml
 DEV = Path(__file__).parents[2] / "dashboards" / "dev"
 """The configuration that users start from."""
 WAYS = ("to-scrape", "to-prometheus", "to-victoria-metrics")
-"""What ``METRICS_WAY`` can be: names of the Collector's second configuration file."""
+"""Values of ``METRICS_WAY``: names of the Collector's second configuration file."""
 
 _VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 
 
 @cache
 def services() -> dict[str, dict[str, Any]]:
-    """The services of compose.yaml, as they stand there."""
+    """Read the services of compose.yaml."""
     document = yaml.safe_load((DEV / "compose.yaml").read_text())
     found: dict[str, dict[str, Any]] = document["services"]
     return found
 
 
 def interpolate(text: str, **values: str) -> str:
-    """Put in the variables as compose does, with their defaults where no value is given."""
+    """Substitute variables as compose does, by the given values or their defaults."""
     return _VARIABLE.sub(lambda match: values.get(match[1], match[2]), text)
 
 
 def flags(service: str, **replaced: str) -> list[str]:
-    """The service's flags with values of the test's own, by their name without dashes.
+    """Return the service's flags, some with other values.
 
-    Raises KeyError for a flag that compose.yaml doesn't have: it would be one that users lack. In
-    the name of an argument ``__`` stands for a dot and ``_`` for a dash.
+    An argument's name is that of its flag, with ``__`` for a dot and ``_`` for a dash. Raises
+    KeyError for a flag that compose.yaml doesn't have, since users would not have it either.
     """
     values = {name.replace("__", ".").replace("_", "-"): v for name, v in replaced.items()}
     result = []

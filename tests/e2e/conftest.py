@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests: programs and a provider, on loopback."""
+"""Fixtures of the end-to-end tests: programs and a provider on loopback."""
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -15,21 +15,21 @@ Report = TypeVar("Report", pytest.CollectReport, pytest.TestReport)
 
 
 def pytest_sessionstart() -> None:
-    """One line, and not a failure of each test, where required programs are not there."""
-    if required() and (said := lacking()):
-        raise pytest.UsageError(said)
+    """Report missing programs in one line, instead of failing each test."""
+    if required() and (missing := lacking()):
+        raise pytest.UsageError(missing)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """A file that would be skipped, for want of a package, is an error with ``REQUIRE_E2E=1``."""
+    """With ``REQUIRE_E2E=1``, fail a file that would be skipped because a package is missing."""
     report = yield
     return _no_skip(report)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """So is a test."""
+    """With ``REQUIRE_E2E=1``, fail a test that would be skipped."""
     report = yield
     return _no_skip(report)
 
@@ -43,7 +43,7 @@ def _no_skip(report: Report) -> Report:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """Programs to be started by the test, for it alone; what runs is stopped in the end."""
+    """Programs for one test, which starts them. They are stopped at its end."""
     stack = Stack(tmp_path / "stack")
     try:
         yield stack
@@ -53,7 +53,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """All programs, started once for all tests whose services have names of their own."""
+    """All programs, started once. Each test that uses them needs its own service name."""
     stack = Stack(tmp_path_factory.mktemp("stack"))
     try:
         stack.start()
@@ -64,6 +64,6 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def provider() -> Iterator[FakeProvider]:
-    """A fake LLM provider behind a thread."""
+    """A fake LLM provider that runs in a thread."""
     with FakeProviderThread() as provider:
         yield provider

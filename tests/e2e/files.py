@@ -1,4 +1,4 @@
-"""The files of ``dashboards``, read as other programs read them."""
+"""Read the files of ``dashboards`` as other programs do."""
 
 import json
 from pathlib import Path
@@ -12,18 +12,18 @@ RULES = DASHBOARDS / "prometheus"
 
 
 def load(path: str) -> Any:
-    """A YAML file."""
+    """Read a YAML file."""
     return yaml.safe_load((DASHBOARDS / path).read_text())
 
 
 def boards() -> dict[str, Any]:
-    """The boards, by their uid."""
+    """Read the boards, by their uid."""
     found = [json.loads(file.read_text()) for file in sorted(GRAFANA.glob("*.json"))]
     return {board["uid"]: board for board in found}
 
 
 def groups() -> list[Any]:
-    """The groups of rules as Prometheus loads them."""
+    """Read the groups of rules in the order in which Prometheus loads them."""
     return [
         group
         for name in ("recording", "alerts")
@@ -32,5 +32,5 @@ def groups() -> list[Any]:
 
 
 def rules(kind: str) -> list[dict[str, Any]]:
-    """The rules of a kind, ``record`` or ``alert``; several alerts may have the same name."""
+    """Read the rules of a kind, ``record`` or ``alert``. Several alerts may have the same name."""
     return [rule for group in groups() for rule in group["rules"] if kind in rule]

@@ -1,4 +1,4 @@
-"""Programs of users as processes: the examples of docs/, and one that calls on demand."""
+"""Users' programs as processes: the examples of docs/, and one that makes calls on demand."""
 
 import os
 import signal
@@ -19,13 +19,13 @@ from .running import HOST, answers, free_port
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SCRIPTS = Path(__file__).parent / "deployment" / "scripts"
 NEVER = 3600.0
-"""Seconds between two exports: only the last one is made."""
+"""Seconds between two exports: only the last one happens."""
 _TESTS = Path(__file__).parents[1]
 _ENDS_WITHIN = 40.0
 
 
 def command(name: str) -> str:
-    """A console script of the environment that runs the tests."""
+    """Return the path of a console script in the environment that runs the tests."""
     path = Path(sys.executable).with_name(name)
     if not path.exists():
         pytest.skip(f"{name} is not installed: pip install --group test")
@@ -35,7 +35,7 @@ def command(name: str) -> str:
 def environment(
     endpoint: str = "", service: str = "", instance: str = "", every: float = NEVER, **more: str
 ) -> dict[str, str]:
-    """The variables of this process, with settings of telemetry."""
+    """Return this process's environment variables, with settings for telemetry."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     ours = {
         "PYTHONPATH": os.pathsep.join(filter(None, (str(_TESTS), kept.get("PYTHONPATH")))),
@@ -51,7 +51,7 @@ def environment(
 
 
 def scraped_at(port: int) -> dict[str, str]:
-    """Variables of a zero-code program that serves its metrics on a page."""
+    """Return variables for a zero-code program that serves its metrics on a page."""
     return environment(
         OTEL_METRICS_EXPORTER="prometheus",
         OTEL_TRACES_EXPORTER="none",
@@ -61,7 +61,7 @@ def scraped_at(port: int) -> dict[str, str]:
 
 
 class Caller:
-    """A zero-code program; it exports as its environment says."""
+    """A zero-code program. Its environment configures the export."""
 
     def __init__(self, provider: FakeProvider, variables: Mapping[str, str], log: Path) -> None:
         script = SCRIPTS / "caller.py"
@@ -77,7 +77,7 @@ class Caller:
         self.log = log
 
     def call(self, times: int) -> None:
-        """Make calls, and wait for their answers."""
+        """Make calls and wait until they have ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(f"{times}\n")
@@ -92,7 +92,7 @@ class Caller:
 
 @contextmanager
 def caller(provider: FakeProvider, variables: Mapping[str, str], log: Path) -> Iterator[Caller]:
-    """A `Caller` that ends with the block, unless it was killed."""
+    """Run a `Caller` until the end of the block."""
     running = Caller(provider, variables, log)
     try:
         yield running
@@ -102,7 +102,7 @@ def caller(provider: FakeProvider, variables: Mapping[str, str], log: Path) -> I
 
 
 class Server:
-    """A web server of the examples; each request to it is a call to the provider."""
+    """A web server of the examples. Each request to it makes a call to the provider."""
 
     def __init__(self, arguments: list[str], variables: Mapping[str, str], log: Path) -> None:
         self.port = free_port()
@@ -114,12 +114,12 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # its workers end with it: see `served`
+                start_new_session=True,  # `served` kills the group, with all workers
             )
         self.log = log
 
     def asked(self) -> bool:
-        """Whether a request was answered."""
+        """Send a request and return whether it was answered."""
         return answers(self.port, "/")
 
     def ask(self, times: int) -> None:
@@ -130,7 +130,7 @@ class Server:
 
 @contextmanager
 def served(arguments: list[str], variables: Mapping[str, str], log: Path) -> Iterator[Server]:
-    """A server that has answered once; it ends with the block."""
+    """Run a server for the block, which begins when the server has answered a request."""
     server = Server(arguments, variables, log)
     try:
         wait_until(lambda: server.process.poll() is not None or server.asked(), "an answer")

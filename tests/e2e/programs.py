@@ -1,4 +1,4 @@
-"""The real programs of the end-to-end tests, with the configuration that users start from."""
+"""The real programs of the end-to-end tests, with the configuration that users begin with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPANS_TO_FILE = Path(__file__).parent / "collector" / "spans-to-file.yaml"
 
 
 class Collector(Program):
-    """The OpenTelemetry Collector; its metrics go all the ways at once that `ways` names."""
+    """The OpenTelemetry Collector. It exports metrics on all paths that `ways` names."""
 
     executable = "otelcol-gluellm"
     health_path = "/"
@@ -28,11 +28,11 @@ class Collector(Program):
     def __init__(self, name: str, folder: Path, stack: Stack) -> None:
         super().__init__(name, folder)
         self.ways: tuple[str, ...] = compose.WAYS
-        """Names of configuration files as ``METRICS_WAY`` takes them."""
+        """Names of configuration files, as in ``METRICS_WAY``."""
         self.overlays: list[Path] = [_SPANS_TO_FILE]
-        """Further configuration files, for a test's own purposes."""
+        """More configuration files, for single tests."""
         self.variables: dict[str, str] = {}
-        """Further environment variables, for them."""
+        """More environment variables, for `overlays`."""
         self._stack = stack
         self._spans = self.folder / "spans.jsonl"
 
@@ -59,21 +59,21 @@ class Collector(Program):
 
     @property
     def grpc_endpoint(self) -> str:
-        """For ``OTEL_EXPORTER_OTLP_ENDPOINT`` with the protocol ``grpc``."""
+        """Value of ``OTEL_EXPORTER_OTLP_ENDPOINT`` for the protocol ``grpc``."""
         return f"http://{HOST}:{self.ports['grpc']}"
 
     @property
     def http_endpoint(self) -> str:
-        """For ``OTEL_EXPORTER_OTLP_ENDPOINT`` with the protocol ``http/protobuf``."""
+        """Value of ``OTEL_EXPORTER_OTLP_ENDPOINT`` for the protocol ``http/protobuf``."""
         return f"http://{HOST}:{self.ports['http']}"
 
     @property
     def scrape_url(self) -> str:
-        """What its Prometheus exporter shows."""
+        """Page of its Prometheus exporter."""
         return f"http://{HOST}:{self.ports['scrape']}/metrics"
 
     def spans(self) -> list[dict[str, Any]]:
-        """The spans that arrived, as OTLP JSON, each with its ``resource`` and ``scope`` added."""
+        """Return the stored spans as OTLP JSON, each with its ``resource`` and ``scope`` added."""
         found = []
         for batch in _complete_lines(self._spans):
             for resource in batch["resourceSpans"]:
@@ -84,9 +84,9 @@ class Collector(Program):
 
 
 class Stack:
-    """A Collector and the stores that it can send to, in a folder, each on free ports.
+    """A Collector and the stores that it can send to, each on free ports.
 
-    Two Prometheus servers: one scrapes the Collector, the other takes OTLP.
+    One Prometheus server scrapes the Collector, the other one receives OTLP.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -97,13 +97,13 @@ class Stack:
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """All of them, the Collector last, since it needs the others' ports."""
+        """All programs. The Collector is last, since it needs the others' ports."""
         return (*(getattr(self, name) for name in STORES), self.collector)
 
     def start(self, *names: str) -> None:
-        """Start these programs, by their attributes' names, or all of them; returns when ready.
+        """Start programs by their attributes' names, or all of them, and wait until they are ready.
 
-        The Collector sends metrics to the stores that are named with it.
+        The Collector exports metrics to the stores that are started with it.
         """
         chosen = [program for program in self.programs if not names or program.name in names]
         assert len(chosen) == (len(names) or len(self.programs)), f"unknown program in {names}"
@@ -118,7 +118,7 @@ class Stack:
             self.prometheus_scraping.scrape("collector", self.collector.ports["scrape"])
 
     def stop(self) -> None:
-        """Stop what runs, the Collector first."""
+        """Stop the running programs, the Collector first."""
         for program in reversed(self.programs):
             program.stop()
 

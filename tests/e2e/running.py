@@ -1,4 +1,4 @@
-"""One real program on loopback: its process, its log, its ports, whether it is ready."""
+"""A real program on loopback: its process, log, ports and readiness."""
 
 import ctypes
 import http.client
@@ -23,15 +23,15 @@ from .tools.pinned import tools
 
 HOST = "127.0.0.1"
 _READY_WITHIN = 30.0
-"""Seconds; a busy machine may need a few for what otherwise takes one."""
+"""Seconds. On a busy machine, programs need longer than their usual second."""
 _ANSWERS_WITHIN = 2.0
 _STOPS_WITHIN = 15.0
 _ENDS_WITHIN = 180.0
 _TRIES = 5
 _LOG_TAIL = 25
 _IN_USE = "address already in use"
-# Below what systems hand out to outgoing connections, where a free port is soon taken. Each process
-# of a parallel run has its own share, and takes no port twice.
+# Below the ports that systems use for outgoing connections, where a free port is soon taken. Each
+# process of a parallel run has its own share, and uses no port twice.
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 _PORTS = itertools.cycle(random.sample(range(20_000 + _WORKER % 16, 32_000, 16), 750))
 _ALTERNATIVES = {"otelcol-gluellm": ("otelcol-contrib", "otelcol")}
@@ -40,16 +40,16 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class StartError(Exception):
-    """A program ended, or was not ready in time. The end of its log is in the message."""
+    """A program ended or was not ready in time. The message contains the end of its log."""
 
 
 def required() -> bool:
-    """Whether a skipped test is an error: ``REQUIRE_E2E=1``, as in CI."""
+    """Return whether a skipped test is an error: ``REQUIRE_E2E=1``, as in CI."""
     return os.environ.get("REQUIRE_E2E") == "1"
 
 
 def find(program: str) -> Path:
-    """Path of a program, file or folder: in the tools' cache, else, for a program, on PATH.
+    """Find a program, file or folder in the tools' cache, or a program on PATH.
 
     Skips the test if it is in neither.
     """
@@ -69,7 +69,7 @@ def find(program: str) -> Path:
 
 
 def lacking() -> str:
-    """One line that names the pinned programs and files missing from the cache, or nothing."""
+    """Return one line that names the pinned tools missing from the cache, or an empty string."""
     try:
         cache = Cache(cache_folder(os.environ))
     except ToolsError as error:
@@ -79,7 +79,7 @@ def lacking() -> str:
 
 
 def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run one of the programs to its end, whatever its status."""
+    """Run a program to its end, and return its status and output."""
     return subprocess.run(
         [str(find(program)), *map(str, arguments)],
         capture_output=True,
@@ -90,15 +90,15 @@ def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def succeed(program: str, *arguments: object) -> str:
-    """Output of a program that must end with status 0."""
+    """Run a program that must end with status 0, and return its output."""
     finished = run(program, *arguments)
-    said = finished.stdout + finished.stderr
-    assert finished.returncode == 0, said
-    return said
+    output = finished.stdout + finished.stderr
+    assert finished.returncode == 0, output
+    return output
 
 
 def free_port() -> int:
-    """A port without a listener. Another process may take it before it is used."""
+    """Return a port without a listener. Another process may take it before it is used."""
     return next(filter(_is_free, _PORTS))
 
 
@@ -119,7 +119,7 @@ def request(
     body: str | None = None,
     timeout: float = _READY_WITHIN,
 ) -> tuple[int, str]:
-    """Status and text of the answer to one HTTP request."""
+    """Send an HTTP request, and return status and text of the response."""
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
     try:
         connection.request(method, target, body)
@@ -130,7 +130,7 @@ def request(
 
 
 def answers(port: int, target: str, timeout: float = _READY_WITHIN) -> bool:
-    """Whether a GET is answered with status 200."""
+    """Return whether a GET is answered with status 200."""
     try:
         return request(port, target, timeout=timeout)[0] == 200
     except (OSError, http.client.HTTPException):
@@ -138,18 +138,18 @@ def answers(port: int, target: str, timeout: float = _READY_WITHIN) -> bool:
 
 
 class Program(ABC):
-    """A program with ports of its own; after `kill` or `stop` it starts again on the same ones."""
+    """A program with its own ports. After `kill` or `stop`, it starts again on the same ports."""
 
     executable: str
-    """Its name for `find`."""
+    """Name for `find`."""
     health_path: str
     port_names: tuple[str, ...]
-    """The first is that of the health endpoint."""
+    """The first one is the port of the health endpoint."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder / name
-        """Its data, and its log."""
+        """Folder for its data and its log."""
         self.folder.mkdir(parents=True)
         self.log = self.folder / "log"
         self.ports = {name: free_port() for name in self.port_names}
@@ -158,33 +158,33 @@ class Program(ABC):
 
     @abstractmethod
     def command(self, executable: Path) -> list[str]:
-        """The command line, for the ports as they are now."""
+        """Return the command line for the current ports."""
 
     def environment(self) -> Mapping[str, str]:
-        """Environment variables beyond PATH and HOME."""
+        """Return environment variables in addition to PATH and HOME."""
         return {}
 
     @property
     def url(self) -> str:
-        """The base URL of its API."""
+        """Base URL of its API."""
         return f"http://{HOST}:{self.ports[self.port_names[0]]}"
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """The process id while it runs."""
+        """Process id of the running program."""
         assert self._process is not None, f"{self.name} is not running"
         return self._process.pid
 
     def start(self) -> None:
         """Start and wait until it is ready. Raises `StartError`.
 
-        The first start takes other ports if another process took one of them; a restart keeps
-        them, because other programs know them.
+        The first start chooses new ports if another process has one of them. A restart keeps the
+        ports, because other programs are configured with them.
         """
         if not self._was_ready and not all(map(_is_free, self.ports.values())):
             self._change_ports()
@@ -211,7 +211,7 @@ class Program(ABC):
                 stderr=log,
                 env={**keep, **self.environment()},
                 cwd=self.folder,
-                start_new_session=True,  # Ctrl-C is for the tests, which then stop the programs
+                start_new_session=True,  # Ctrl-C goes only to the tests, which stop the programs
                 preexec_fn=_end_with_parent if _LIBC else None,
             )
 
@@ -226,15 +226,15 @@ class Program(ABC):
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Send SIGTERM and wait for its end. Does nothing if it doesn't run."""
+        """Send SIGTERM and wait for the end. Do nothing if the program isn't running."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Send SIGKILL: it can't write or send anything more."""
+        """Send SIGKILL: the program can't write or send anything more."""
         self._end(signal.SIGKILL)
 
     def log_tail(self) -> str:
-        """The last lines of its log, which goes on over restarts."""
+        """Return the last lines of its log, which restarts continue."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(lines[-_LOG_TAIL:])
 
@@ -254,6 +254,6 @@ class Program(ABC):
 
 
 def _end_with_parent() -> None:
-    """Kill a program when the test run ends, even by SIGKILL. Runs in the forked child."""
+    """Kill the program when the test run ends, even by SIGKILL. Runs in the forked child."""
     assert _LIBC is not None
     _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)

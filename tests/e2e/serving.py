@@ -1,4 +1,4 @@
-"""A server on loopback that answers as a test says: a page, a webhook, an API."""
+"""A server on loopback whose answers a test chooses: a page, a webhook, an API."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ from .running import HOST
 
 @dataclass(frozen=True)
 class Request:
-    """What was sent."""
+    """A received request."""
 
     path: str
     headers: Mapping[str, str]
@@ -22,23 +22,23 @@ class Request:
 def serving(
     answer: Callable[[Request], str], content_type: str = "application/json"
 ) -> Iterator[int]:
-    """Every GET and POST is answered with 200 and what ``answer`` says; yields the port."""
+    """Answer each GET and POST with 200 and the result of ``answer``. Yields the port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            said = answer(Request(self.path, dict(self.headers), body)).encode()
+            content = answer(Request(self.path, dict(self.headers), body)).encode()
             self.send_response(200)
             self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(said)))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(said)
+            self.wfile.write(content)
 
         def do_POST(self) -> None:
             self.do_GET()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer((HOST, 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

@@ -14,7 +14,7 @@ from .running import HOST, Program, request
 
 _MINUTES = 60.0
 Sample = tuple[float, float]
-"""Seconds since the epoch, and the value."""
+"""Time in seconds since the epoch, and value."""
 
 
 class Store(Program):
@@ -22,33 +22,33 @@ class Store(Program):
 
     port_names = ("http",)
     lacks: tuple[str, ...] = ()
-    """Beginnings of flags that users may forget."""
+    """Prefixes of flags to leave out, as users may."""
 
     def query(self, promql: str, at: float | None = None) -> list[dict[str, Any]]:
-        """An instant query: ``{"metric": labels, "value": (time, value)}`` for each series.
+        """Evaluate an instant query: ``{"metric": labels, "value": (time, value)}`` per series.
 
-        Without ``at`` (seconds since the epoch) it is now. Raises RuntimeError with what the store
-        said when it refuses.
+        Without ``at`` (seconds since the epoch), the time is now. Raises RuntimeError with the
+        response if the store refuses the query.
         """
         found = self._query(promql, at)
         return [{**row, "value": _sample(row["value"])} for row in found]
 
     def samples(self, selector: str, seconds: float = 10 * _MINUTES) -> list[dict[str, Any]]:
-        """The samples as stored: ``{"metric": labels, "values": [(time, value), ...]}``."""
+        """Return stored samples: ``{"metric": labels, "values": [(time, value), ...]}``."""
         found = self._query(f"{selector}[{seconds:.0f}s]", None)
         return [
             {"metric": row["metric"], "values": list(map(_sample, row["values"]))} for row in found
         ]
 
     def ask(self, path: str, parameters: dict[str, str]) -> Any:
-        """The ``data`` of an answer of the query API. Raises RuntimeError when it refuses."""
+        """Return the ``data`` of a response of the query API. Raises RuntimeError if refused."""
         status, text = request(self.ports["http"], f"{path}?{urlencode(parameters)}")
         if status != 200:
             raise RuntimeError(f"{self.name}: {status} {text}")
         return json.loads(text)["data"]
 
     def post(self, path: str, body: str) -> tuple[int, str]:
-        """The status and the text of the answer."""
+        """Send a POST, and return status and text of the response."""
         return request(self.ports["http"], path, "POST", body)
 
     def _query(self, promql: str, at: float | None) -> list[dict[str, Any]]:
@@ -58,9 +58,9 @@ class Store(Program):
 
 
 class Prometheus(Store):
-    """Prometheus with the users' configuration; it scrapes what `scrape` tells it to.
+    """Prometheus with the users' configuration.
 
-    It has no rules until `load_rules` gives it some, and sends alerts where `alert` says.
+    `scrape` adds targets, `load_rules` adds rules, and `alert` sets the Alertmanager.
     """
 
     executable = "prometheus"
@@ -75,7 +75,7 @@ class Prometheus(Store):
         (self.folder / "rules").mkdir()
 
     def change(self, before: str, after: str) -> None:
-        """Another text in its configuration, before the start."""
+        """Replace text in its configuration, before the start."""
         text = self.configuration.read_text()
         assert before in text
         self.configuration.write_text(text.replace(before, after))
@@ -91,19 +91,19 @@ class Prometheus(Store):
 
     @property
     def otlp_endpoint(self) -> str:
-        """Where it takes OTLP/HTTP; metrics go to ``/v1/metrics`` below it."""
+        """Base URL for OTLP/HTTP. Metrics go to ``/v1/metrics`` below it."""
         return f"{self.url}/api/v1/otlp"
 
     def scrape(self, job: str, port: int, /, every: float = 1.0, **labels: str) -> None:
-        """Scrape ``/metrics`` of a port by a job of prometheus.yaml: collector or programs."""
-        # The interval can be a label of the target, so that the file is the users' own.
+        """Scrape ``/metrics`` of a port with a job of prometheus.yaml: collector or programs."""
+        # Setting the interval by a label of the target leaves the users' file unchanged.
         timing = {"__scrape_interval__": f"{every * 1000:.0f}ms"}
         timing["__scrape_timeout__"] = timing["__scrape_interval__"]
         file = self.folder / "targets" / f"{job}-{port}.yaml"
         _write_target(file, port, {**timing, **labels})
 
     def load_rules(self, *files: Path, every: float = 1.0) -> None:
-        """Evaluate these rule files, each group every so many seconds. Call it before the start."""
+        """Evaluate rule files with this interval in seconds. Call it before the start."""
         for file in files:
             content = yaml.safe_load(file.read_text())
             for group in content["groups"]:
@@ -111,11 +111,11 @@ class Prometheus(Store):
             (self.folder / "rules" / file.name).write_text(yaml.safe_dump(content))
 
     def alert(self, alertmanager: Alertmanager) -> None:
-        """Send alerts there: the users' configuration takes the address from a file."""
+        """Send alerts to this Alertmanager. The configuration reads its address from this file."""
         _write_target(self.folder / "alertmanagers.yaml", alertmanager.ports["http"], {})
 
     def exemplars(self, selector: str) -> list[dict[str, Any]]:
-        """The exemplars of the last hour, by series: ``seriesLabels`` and ``exemplars``."""
+        """Return the exemplars of the last hour by series: ``seriesLabels`` and ``exemplars``."""
         now = time.time()
         parameters = {
             "query": selector,
@@ -143,11 +143,11 @@ class VictoriaMetrics(Store):
 
     @property
     def otlp_endpoint(self) -> str:
-        """Where it takes OTLP/HTTP; metrics go to ``/v1/metrics`` below it."""
+        """Base URL for OTLP/HTTP. Metrics go to ``/v1/metrics`` below it."""
         return f"{self.url}/opentelemetry"
 
     def ask(self, path: str, parameters: dict[str, str]) -> Any:
-        """As `Store.ask`, with what arrived just now: by default it holds back 30 s of it."""
+        """Extend `Store.ask` by the newest data: the default hides the last 30 s."""
         request(self.ports["http"], "/internal/force_flush")
         return super().ask(path, {**parameters, "latency_offset": "1ms", "nocache": "1"})
 

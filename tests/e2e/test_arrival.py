@@ -1,6 +1,6 @@
-"""What a program counts arrives in every store, under the documented names; so do its spans.
+"""A program's metrics arrive in every store under the documented names, and so do its spans.
 
-One program, over gRPC.
+The program exports over gRPC.
 """
 
 from collections import Counter
@@ -16,66 +16,66 @@ from studies.arrival.run import JOB, PULLED_JOB, RESOURCE, Process, Run, run
 from studies.arrival.spans import arrived, attributes, by_id
 from support.waiting import wait_until
 
-# xai is one of the providers that it calls.
+# The program also calls xai.
 pytestmark = [pytest.mark.all_sdks, pytest.mark.timeout(300)]
 
 PROTOCOL = "grpc"
-# Requests empty the buffer that they fill: it drops only where they can't, as in a signal handler.
-# No call of the program is silent for a minute.
+# Records are dropped only if requests cannot empty the buffer, as in a signal handler. No call of
+# the program is silent for a minute.
 ALWAYS_ZERO = {
     semconv.INSTRUMENTATION_DROPPED.name,
     semconv.HOOK_MISSING.name,
     semconv.CALL_SILENT.name,
 }
-# The providers have addresses, so no name is resolved (contract/test_setup_steps.py has names).
+# The providers are IP addresses, so no name is resolved (contract/test_setup_steps.py has names).
 NEVER = {semconv.DNS_LOOKUP_DURATION.name}
 
 
 @pytest.fixture(scope="module")
 def arrival(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """The program after its end; the stores can still be asked."""
+    """The ended program, and the running stores."""
     with run(tmp_path_factory.mktemp("arrival"), PROTOCOL) as finished:
         yield finished
 
 
 @pytest.fixture
-def told(arrival: Run) -> Process:
-    """What the program told of itself."""
+def program(arrival: Run) -> Process:
+    """What the program counted and exported."""
     return arrival.program
 
 
 @pytest.mark.parametrize("way", Way)
 def test_every_metric_is_stored_as_it_was_counted(arrival: Run, way: Way) -> None:
-    """Each series has the documented name and labels, and the very value."""
+    """Each series has the documented name and labels, and exactly the exported value."""
     for compared in (moment[way] for moment in arrival.moments):
         assert compared.wrong == []
         assert {metric.name for metric in semconv.METRICS} - compared.agreed == NEVER
 
 
-def test_every_metric_was_more_than_zero(told: Process) -> None:
+def test_every_metric_was_more_than_zero(program: Process) -> None:
     moved = {
         name
-        for export in told.exports
+        for export in program.exports
         for name, point in _points(export)
         if point.get("value", point.get("count"))
     }
     assert {metric.name for metric in semconv.METRICS} - moved == ALWAYS_ZERO | NEVER
 
 
-def test_counts_are_those_of_the_providers_and_the_callers(told: Process) -> None:
-    """Statuses and connections as the providers counted, timeouts and streams as the callers."""
-    last = told.exports[-1]
+def test_counts_are_those_of_the_providers_and_the_callers(program: Process) -> None:
+    """Providers count statuses and connections; callers count timeouts and streams."""
+    last = program.exports[-1]
     counted = _by(last, semconv.REQUESTS, semconv.SERVER_PORT, semconv.STATUS_CODE)
     assert {key: count for key, count in counted.items() if key[1] is not None} == {
         (port, status): count
-        for port, counts in told.providers.items()
+        for port, counts in program.providers.items()
         for status, count in counts.by_status.items()
     }
-    # Those that were refused, or never secured, were not opened.
+    # Refused connections, and those without a completed TLS handshake, do not count as opened.
     opened = _by(last, semconv.CONNECTION_OPENED, semconv.POOL_NAME)
-    assert sum(opened.values()) == sum(counts.connections for counts in told.providers.values())
+    assert sum(opened.values()) == sum(counts.connections for counts in program.providers.values())
     caught: Counter[str] = Counter()
-    for ended, count in told.counted["ended"].items():
+    for ended, count in program.counted["ended"].items():
         outcome = ended.partition("|")[2]
         if outcome.endswith("Timeout"):
             caught[outcome.removesuffix("Timeout").lower()] += count
@@ -83,11 +83,11 @@ def test_counts_are_those_of_the_providers_and_the_callers(told: Process) -> Non
     assert set(caught) == {"pool", "connect", "read"}
     leases = _by(last, semconv.LEASE_DURATION, semconv.POOL_NAME, semconv.RESPONSE_STREAMING)
     streamed = {pool: count for (pool, streaming), count in leases.items() if streaming is True}
-    assert streamed == told.counted["streams"]
+    assert streamed == program.counted["streams"]
 
 
-def test_a_program_has_the_same_job_and_instance_on_every_way(arrival: Run) -> None:
-    """A scraped program is called by its target. The rest of its resource is on target_info."""
+def test_a_program_has_the_same_job_and_instance_in_every_store(arrival: Run) -> None:
+    """A scraped program has the labels of its target. target_info has the rest of the resource."""
     stack, query = arrival.stack, "group by (job, instance) (gluellm_pool_live)"
     pushed = {(JOB, PROTOCOL)}
     for store in (stack.prometheus_otlp, stack.victoria_metrics):
@@ -102,10 +102,10 @@ def test_a_program_has_the_same_job_and_instance_on_every_way(arrival: Run) -> N
     assert stack.victoria_metrics.query("target_info") == []
 
 
-def test_spans_arrive_whole(arrival: Run, told: Process) -> None:
-    """Each exported span once: its name, kind, times, parent, attributes, links, status, scope."""
+def test_spans_arrive_whole(arrival: Run, program: Process) -> None:
+    """Each span arrives once, with name, kind, times, parent, attributes, links, status, scope."""
     spans = arrival.stack.collector.spans()
-    assert by_id(map(arrived, spans)) == by_id(told.spans)
+    assert by_id(map(arrived, spans)) == by_id(program.spans)
     assert {span["name"].split()[0] for span in spans} == {
         "HTTP",
         "call",
@@ -114,7 +114,7 @@ def test_spans_arrive_whole(arrival: Run, told: Process) -> None:
         "TLS",
     }
     for span in spans:
-        assert told.resource.items() <= attributes(span["resource"]).items()
+        assert program.resource.items() <= attributes(span["resource"]).items()
 
 
 @pytest.mark.parametrize("name", ["prometheus_scraping", "prometheus_otlp"])
@@ -151,7 +151,7 @@ def _points(export: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _by(export: Mapping[str, Any], metric: Metric, *keys: str) -> dict[Any, float]:
-    """Values, or counts, by attributes; what is 0 is left out. With one key by its values."""
+    """Sum up values, or counts, by attributes, without zeros. A single key is not a tuple."""
     sums: Counter[Any] = Counter()
     for name, point in _points(export):
         if name == metric.name:

@@ -1,4 +1,4 @@
-"""A Collector at fault: no call fails, and every count is right once it is well again."""
+"""While a Collector fails, no call fails; after its recovery, every count is right."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ _REQUESTS = 'gluellm_pool_requests_total{job="calling"}'
 
 @contextmanager
 def killed(collector: Collector) -> Iterator[None]:
-    """The Collector is killed, and started again at the end."""
+    """Kill the Collector, and start it again at the end of the block."""
     collector.kill()
     yield
     collector.start()
@@ -31,7 +31,7 @@ def killed(collector: Collector) -> Iterator[None]:
 
 @contextmanager
 def hanging(collector: Collector) -> Iterator[None]:
-    """The Collector takes connections, and answers nothing until the end."""
+    """Pause the Collector: it accepts connections, but does not answer until the end."""
     os.kill(collector.pid, signal.SIGSTOP)
     try:
         yield
@@ -41,7 +41,7 @@ def hanging(collector: Collector) -> Iterator[None]:
 
 @contextmanager
 def full(collector: Collector) -> Iterator[None]:
-    """The Collector is out of memory, and refuses everything until the end."""
+    """Run a Collector that is out of memory and refuses all data until the end."""
     collector.stop()
     collector.overlays.append(_FULL)
     collector.start()
@@ -54,14 +54,14 @@ def full(collector: Collector) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("fault", "protocol"), [(killed, "grpc"), (hanging, "http/protobuf"), (full, "http/protobuf")]
 )
-def test_a_collector_at_fault_does_no_harm(
+def test_a_failing_collector_does_not_affect_calls_or_counts(
     fault: Callable[[Collector], AbstractContextManager[None]],
     protocol: str,
     stack: Stack,
     provider: FakeProvider,
     tmp_path: Path,
 ) -> None:
-    """Calls go on while exports fail. Afterwards each store has each request, without a reset."""
+    """Calls succeed while exports fail. Later, each store has all requests, without a reset."""
     stack.start()
     collector, log = stack.collector, tmp_path / "log"
     variables = environment(

@@ -1,4 +1,4 @@
-"""The files of ``dashboards/dev`` fit together, and the programs that are here accept them."""
+"""The files of ``dashboards/dev`` fit together, and the installed programs accept them."""
 
 import re
 from pathlib import Path
@@ -19,40 +19,40 @@ _PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+\.\d+")
 
 
 def load(path: str) -> Any:
-    """A YAML file of dashboards/dev."""
+    """Read a YAML file of dashboards/dev."""
     return yaml.safe_load((DEV / path).read_text())
 
 
 @pytest.mark.parametrize("ways", [*((way,) for way in (*WAYS, "to-tempo")), (*WAYS, "to-tempo")])
 def test_the_collector_accepts_each_way_and_all_at_once(ways: tuple[str, ...]) -> None:
-    """With the defaults of the files, as in compose.yaml."""
+    """The files' variables have their defaults, as in compose.yaml."""
     files = [COLLECTOR / f"{name}.yaml" for name in ("collector", *ways)]
     succeed("otelcol-gluellm", "validate", *(f"--config={file}" for file in files))
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_promtool_accepts_the_configuration(way: str, tmp_path: Path) -> None:
-    """With the targets, the rules and the address for alerts that compose.yaml mounts beside it."""
+    """compose.yaml mounts the targets, the rules and the Alertmanager's address beside it."""
     for target, source in _mounts(services()["prometheus"], way).items():
         (tmp_path / Path(target).relative_to("/etc/prometheus")).symlink_to(source.resolve())
-    said = succeed("promtool", "check", "config", tmp_path / "prometheus.yaml")
-    assert said.count(" rules found") == 2, said
-    assert "alertmanager config does not exist" not in said, said
+    output = succeed("promtool", "check", "config", tmp_path / "prometheus.yaml")
+    assert output.count(" rules found") == 2, output
+    assert "alertmanager config does not exist" not in output, output
 
 
 def test_prometheus_finds_the_rules_in_a_checkout() -> None:
-    """As docs/deploy.md starts it."""
-    said = succeed("promtool", "check", "config", DEV / "prometheus/prometheus.yaml")
-    assert said.count(" rules found") == 2, said
+    """docs/deploy.md starts it there."""
+    output = succeed("promtool", "check", "config", DEV / "prometheus/prometheus.yaml")
+    assert output.count(" rules found") == 2, output
 
 
 def test_alertmanager_accepts_its_configuration() -> None:
-    """The file that compose.yaml mounts."""
+    """This is the file that compose.yaml mounts."""
     succeed("amtool", "check-config", DEV / "alertmanager/alertmanager.yaml")
 
 
-def test_every_way_makes_the_same_resource_attributes_labels() -> None:
-    """Boards rest on these labels, whichever way the data came."""
+def test_the_same_resource_attributes_become_labels_in_every_store() -> None:
+    """Boards use these labels, whatever the ingestion path."""
     exporter = load("collector/to-scrape.yaml")["exporters"]["prometheus"]
     prometheus = load("prometheus/prometheus.yaml")["otlp"]["promote_resource_attributes"]
     (victoria_metrics,) = [
@@ -63,8 +63,8 @@ def test_every_way_makes_the_same_resource_attributes_labels() -> None:
     assert exporter["resource_constant_labels"]["included"] == prometheus == victoria_metrics
 
 
-def test_images_are_pinned_to_what_the_tests_run() -> None:
-    """No `latest`, and the versions of the programs that are built for the tests."""
+def test_images_are_pinned_to_the_versions_that_the_tests_run() -> None:
+    """No image is `latest`, and each has the version that is built for the tests."""
     images = {name: one["image"] for name, one in services().items() if "image" in one}
     assert all(_PINNED.fullmatch(image) for image in images.values()), images
     built = {program.name: program.version.removeprefix("v") for program in programs()}
@@ -78,7 +78,7 @@ def test_images_are_pinned_to_what_the_tests_run() -> None:
 
 
 def test_the_collectors_manifest_has_one_version_of_everything() -> None:
-    """Its providers are stable, and have versions of their own."""
+    """Its providers are stable, and are numbered separately."""
     version = collector_version(MANIFEST)
     text = MANIFEST.read_text()
     components = re.findall(r"gomod: \S+/(\w+) v(\S+)$", text, re.MULTILINE)
@@ -90,8 +90,8 @@ def test_the_collectors_manifest_has_one_version_of_everything() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_mounted_exists_and_what_commands_name_is_mounted(way: str) -> None:
-    """Every file, folder and volume; each file of a flag is one of these, or lies in one."""
+def test_mounted_files_exist_and_files_of_flags_are_mounted(way: str) -> None:
+    """All mounted files, folders and volumes exist. They contain each file that a flag names."""
     declared = load("compose.yaml")["volumes"]
     for name, service in services().items():
         for volume in service.get("volumes", ()):
@@ -107,8 +107,8 @@ def test_what_is_mounted_exists_and_what_commands_name_is_mounted(way: str) -> N
             ), f"{name}: {flag}"
 
 
-def test_addresses_lead_to_services_that_listen_there() -> None:
-    """Whatever one file calls another service by: its name, and a port that it listens on."""
+def test_addresses_are_those_of_listening_services() -> None:
+    """Each address in the files has a service's name and a port on which it listens."""
     listening = {
         "collector": _ports(*_defaults("collector.yaml"), *_defaults("to-scrape.yaml")),
         "prometheus": _ports(*services()["prometheus"]["command"]),
@@ -140,14 +140,14 @@ def test_addresses_lead_to_services_that_listen_there() -> None:
 
 
 def test_ports_are_published_on_loopback_only() -> None:
-    """Grafana asks for no password here, and none of the others knows one."""
+    """None of the services asks for a password."""
     published = [port for service in services().values() for port in service.get("ports", ())]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
 def test_grafana_finds_what_its_provisioning_names() -> None:
-    """Data sources that others point to are there, and the folder of boards is mounted."""
+    """Data sources that others refer to exist, and the folder of boards is mounted."""
     sources = _data_sources()
     uids = {source["uid"] for source in sources}
     assert len(uids) == len(sources)
@@ -162,7 +162,7 @@ def test_grafana_finds_what_its_provisioning_names() -> None:
 
 
 def _provisioning(kind: str) -> list[Any]:
-    """The files that Grafana finds below /etc/grafana/provisioning in the folder of this name."""
+    """Read the files that Grafana finds in this folder of /etc/grafana/provisioning."""
     folder = Path("/etc/grafana/provisioning") / kind
     found = []
     for target, source in _mounts(services()["grafana"], WAYS[0]).items():

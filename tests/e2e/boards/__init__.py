@@ -1,1 +1,1 @@
-"""Every query of every board and rule, asked of real stores over data of every act of the demo."""
+"""All queries of boards and rules, evaluated by real stores over data of each act of the demo."""

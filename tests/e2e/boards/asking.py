@@ -1,4 +1,4 @@
-"""Queries with a board's places filled in, asked for the whole story at once."""
+"""Evaluate a board's queries, with its variables filled in, over the whole demo."""
 
 import json
 import re
@@ -33,38 +33,38 @@ class Question:
     """A query of a panel."""
 
     panel: str
-    """Its title."""
+    """Title of the panel."""
     expression: str
-    """As it stands in the board."""
+    """The query as the board's file has it."""
     labels: tuple[str, ...]
-    """Those that its legend, or the columns of its table, show."""
+    """Labels shown in its legend or in the columns of its table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A board, and all that it asks."""
+    """A board and all its queries."""
 
     title: str
     variables: tuple[Variable, ...]
     questions: tuple[Question, ...]
     annotations: Mapping[str, str]
-    """By name, what they ask."""
+    """Queries of the annotations, by name."""
 
     @property
     def expressions(self) -> list[str]:
-        """Of questions and annotations."""
+        """Queries of the panels and the annotations."""
         return [*(question.expression for question in self.questions), *self.annotations.values()]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a store said for the whole story."""
+    """A store's result for a range of time."""
 
     series: list[tuple[Mapping[str, str], Samples]] = field(default_factory=list)
     error: str = ""
 
     def during(self, period: Period, **labels: str) -> list[float]:
-        """The values of an act, of the series that have these labels."""
+        """Return the values within a period of the series that have these labels."""
         return [
             value
             for found, samples in self.series
@@ -74,12 +74,12 @@ class Answer:
         ]
 
     def has_label(self, name: str) -> bool:
-        """Whether one of the series has it at any time."""
+        """Return whether one of the series has this label."""
         return any(labels.get(name) for labels, _ in self.series)
 
 
 def boards() -> list[Asking]:
-    """Those that users import."""
+    """Read the boards that users import."""
     found = []
     for file in sorted(GRAFANA.glob("*.json")):
         body = json.loads(file.read_text())
@@ -108,19 +108,19 @@ def _questions(body: dict[str, Any]) -> Iterator[Question]:
 
 
 def filled(expression: str, variables: tuple[Variable, ...], **chosen: str) -> str:
-    """As Grafana asks it, with these choices and everything else left at all."""
+    """Fill in a query as Grafana does: the chosen variables, and "All" for the others."""
     names = {variable.name: _EVERYTHING for variable in variables}
     return filled_in(expression, {**names, **_BUILT_IN, **chosen})
 
 
 def ask(way: Way, story: Story, expression: str) -> Answer:
-    """From the first act to the end of the last one."""
+    """Evaluate a query from the first act to the end of the last one."""
     return ask_between(way.store, expression, story.began, story.ended + STEP)
 
 
 @cache
 def ask_between(store: Store, expression: str, began: float, ended: float) -> Answer:
-    """Whatever it says; an error is an answer as well. Asked once, since the story is over."""
+    """Evaluate a query over a range. Cached, since the demo is over; errors are returned too."""
     parameters = {
         "query": expression,
         "start": f"{began:.3f}",

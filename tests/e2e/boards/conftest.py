@@ -1,4 +1,4 @@
-"""The demo, played once for all tests of the boards."""
+"""Run the demo once for all tests of the boards."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from .recording import record
 
 @pytest.fixture(scope="session")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """What was played, with the stores that it went to."""
+    """The demo's run, with the stores that have its data."""
     pytest.importorskip("any_llm")
     with played(tmp_path_factory.mktemp("boards")) as story:
         record(story)

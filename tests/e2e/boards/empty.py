@@ -1,4 +1,4 @@
-"""Which queries may say nothing, and until when: whatever is not named here has data at once."""
+"""Queries that may be empty, and until which act. All others have data from the first act on."""
 
 import re
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ NEVER: Final = {
     semconv.CONNECTION_SILENT: "no connection of the demo is silent for 10 s",
     semconv.CHANNEL_CURRENT: "gRPC's, and no SDK of the demo is on it",
     semconv.CHANNEL_TIME: "gRPC's, and no SDK of the demo is on it",
-    semconv.INSTRUMENTATION_ERRORS: "comes with the first failure of our own, and there is none",
+    semconv.INSTRUMENTATION_ERRORS: "comes with the instrumentation's first failure: none here",
 }
-"""Metrics that the demo does not have, and why."""
+"""Metrics that the demo does not produce, and why."""
 FROM: Final = {
     semconv.CALL_ERRORS: ("saturated", "comes with the first call that fails"),
     semconv.CONNECTION_CLOSED: _WITH_A_CLOSE,
@@ -33,33 +33,33 @@ FROM: Final = {
     semconv.STREAM_MAX: _WITH_HTTP2,
     semconv.STREAM_ORPHANED: _WITH_HTTP2,
 }
-"""Metrics that begin with an event, the act that has it at the latest, and which event."""
-_NOT_OF_NOTHING: Final = "a quantile of nothing is no answer there, where Prometheus says NaN"
+"""Metrics that begin with an event: the latest act in which it happens, and the event."""
+_EMPTY_QUANTILE: Final = "a quantile of no data is empty there; in Prometheus, it is NaN"
 ONLY: Final = {
-    (VICTORIA_METRICS, semconv.CONNECTION_CREATE_DURATION): ("churn", _NOT_OF_NOTHING),
-    (VICTORIA_METRICS, semconv.CONNECTION_DURATION): ("leak", _NOT_OF_NOTHING),
-    (VICTORIA_METRICS, semconv.CONNECTION_REQUESTS): ("leak", _NOT_OF_NOTHING),
-    (VICTORIA_METRICS, semconv.REQUEST_TIME_IN_QUEUE): ("saturated", _NOT_OF_NOTHING),
-    (VICTORIA_METRICS, semconv.STREAM_ACQUIRE_DURATION): ("http2-stuck", _NOT_OF_NOTHING),
+    (VICTORIA_METRICS, semconv.CONNECTION_CREATE_DURATION): ("churn", _EMPTY_QUANTILE),
+    (VICTORIA_METRICS, semconv.CONNECTION_DURATION): ("leak", _EMPTY_QUANTILE),
+    (VICTORIA_METRICS, semconv.CONNECTION_REQUESTS): ("leak", _EMPTY_QUANTILE),
+    (VICTORIA_METRICS, semconv.REQUEST_TIME_IN_QUEUE): ("saturated", _EMPTY_QUANTILE),
+    (VICTORIA_METRICS, semconv.STREAM_ACQUIRE_DURATION): ("http2-stuck", _EMPTY_QUANTILE),
 }
-"""Ways and metrics of which an answer is expected in one act only, and why."""
+"""Ingestion paths and metrics with data in one act only, and why."""
 QUIET: Final = {
     "Which instances lack hooks, and how many?": "it lists what lacks hooks, and nothing does"
 }
-"""Panels that list what is wrong, and why nothing is in any act."""
+"""Panels that list problems which the demo does not have, and why."""
 UNSHOWN: Final = {
     "rpc_response_status_code": "gRPC's",
-    "gluellm_instrumentation_kind": "comes with the first failure of our own",
+    "gluellm_instrumentation_kind": "comes with the instrumentation's first failure",
 }
 """Labels of legends that no series of the demo has, and why."""
 LACKS: Final = {READER: {"k8s_cluster_name", "k8s_namespace_name", "service_version"}}
-"""Labels of the resource that do not come by a way."""
+"""Resource labels that an ingestion path does not store."""
 
 BEFORE: Final = "offset 1h"
-"""In queries about an hour before the demo, of which there is nothing."""
+"""Part of queries about the hour before the demo, which have no data."""
 
 _NAMES: Final = {metric_name(metric): metric for metric in METRICS} | {
-    # As recorded series are called.
+    # Names of recorded series.
     metric_name(metric).removesuffix("_total"): metric
     for metric in METRICS
 }
@@ -68,14 +68,14 @@ _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 def metrics_of(expression: str) -> list[Metric]:
-    """The contract's metrics whose series an expression asks for itself."""
+    """Return the package's metrics that an expression queries directly."""
     words = _NAME.findall(expression)
     names = [_NAMES.get(word) or _NAMES.get(_SUFFIX.sub("", word)) for word in words]
     return list(dict.fromkeys(metric for metric in names if metric is not None))
 
 
 def acts_with_data(expression: str, way: Way, panel: str = "") -> Sequence[str]:
-    """The acts in which the query has to say something."""
+    """Return the acts in which the query must have data."""
     if panel in QUIET or BEFORE in expression:
         return ()
     metrics = metrics_of(expression)

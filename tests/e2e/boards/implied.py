@@ -1,4 +1,4 @@
-"""What each act of the demo implies for what the boards show."""
+"""Values that the boards must show in each act of the demo."""
 
 import math
 from collections.abc import Callable
@@ -32,28 +32,28 @@ Values = list[float]
 
 
 def highest(values: Values) -> float:
-    """What the worst moment of an act shows."""
+    """Return the highest value of an act."""
     return max(values, default=-math.inf)
 
 
 def lowest(values: Values) -> float:
-    """What the best moment of an act shows."""
+    """Return the lowest value of an act."""
     return min(values, default=math.inf)
 
 
 def last(values: Values) -> float:
-    """What the end of an act shows, when rates know of nothing else any more."""
+    """Return the value at an act's end, when rates cover nothing but this act."""
     return values[-1] if values else math.nan
 
 
 def middle(values: Values) -> float:
-    """What most of an act shows."""
+    """Return the median value of an act."""
     return sorted(values)[len(values) // 2] if values else math.nan
 
 
 @dataclass(frozen=True, slots=True)
 class Implied:
-    """One value of one act."""
+    """A value that one act must show."""
 
     act: str
     signal: Signal
@@ -63,11 +63,11 @@ class Implied:
     pool: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     recorded: bool = False
-    """Whether it rests on recording rules."""
+    """Whether the query uses recording rules."""
 
     @property
     def expression(self) -> str:
-        """As the boards ask it, of one pool where one is named."""
+        """Query of the boards for this signal."""
         return Line(signal=self.signal, recorded=self.recorded).expression()
 
     def __str__(self) -> str:
@@ -86,7 +86,7 @@ _READ_TIMEOUT: Final = {"error_type": "read_timeout"}
 _OK: Final = {"http_response_status_code": "200"}
 
 IMPLIED: Final = (
-    # All is well: nobody waits, nothing fails, the time is the provider's.
+    # Healthy: no request waits, none fails, and the provider takes most of the time.
     Implied("healthy", paging.CALLS_FAILED, highest, at_most=0),
     Implied("healthy", calls.SILENT, highest, at_most=0),
     Implied("healthy", calls.CALLS, highest, at_least=0.5),
@@ -101,7 +101,7 @@ IMPLIED: Final = (
     Implied("healthy", requests.SHARE_OF_PROVIDER, highest, at_least=0.6),
     Implied("healthy", connections.REUSE_SHARE, highest, at_least=0.8),
     Implied("healthy", connections.LIMIT, last, at_least=4, at_most=4, pool=ANTHROPIC),
-    # Too many callers: they queue, time out, and Little's law asks for more than there is.
+    # Too many callers: they queue and time out. Little's law recommends a larger pool.
     Implied("saturated", calls.CURRENT_BY_STAGE, highest, at_least=3, labels=_REQUESTING),
     Implied("saturated", waiting.QUEUED_NOW, highest, at_least=3, pool=OPENAI),
     Implied("saturated", waiting.WAIT_P95, highest, at_least=0.1, pool=OPENAI),
@@ -112,7 +112,7 @@ IMPLIED: Final = (
     Implied("saturated", connections.OCCUPANCY, highest, at_least=1, pool=OPENAI),
     Implied("saturated", connections.PEAK_ACTIVE, highest, at_least=4, pool=OPENAI),
     Implied("saturated", sizing.SIZE, highest, at_least=5, pool=OPENAI),
-    # A slow provider: the time is its, nobody queues, and each request takes longer.
+    # A slow provider: it takes most of the time, no request queues, and each takes longer.
     Implied("slow", requests.SHARE_OF_PROVIDER, highest, at_least=0.8),
     Implied("slow", requests.SHARE_OF_POOL, lowest, at_most=0.2),
     Implied("slow", requests.TIME_AT_PROVIDER, highest, at_least=0.4, pool=OPENAI),
@@ -122,13 +122,13 @@ IMPLIED: Final = (
     Implied("churn", pools.OPENED, last, at_most=0, pool=ANTHROPIC),
     Implied("churn", pools.CHURN, highest, at_least=0.8, pool=OPENAI),
     Implied("churn", connections.REUSE_SHARE, lowest, at_most=0.2, pool=OPENAI),
-    # Abandoned streams: they hold every connection, unread, and others time out.
+    # Abandoned streams: unread, they hold every connection, and other requests time out.
     Implied("leak", pools.LEAKS_SUSPECTED, highest, at_least=_LEAKED, at_most=_LEAKED, pool=OPENAI),
     Implied("leak", requests.CURRENT_BY_PHASE, highest, _LEAKED, pool=OPENAI, labels=_UNREAD),
     Implied("leak", requests.OLDEST_BY_PHASE, highest, _THRESHOLD, pool=OPENAI, labels=_UNREAD),
     Implied("leak", requests.SHARE_OF_APPLICATION, highest, at_least=0.3),
     Implied("leak", pools.LEAKS_SUSPECTED, highest, at_most=0, pool=ANTHROPIC),
-    # HTTP/2 streams that stay taken: no stream is left, and calls are refused.
+    # HTTP/2 streams that are never released: no stream is left, and calls are refused.
     Implied("http2-stuck", streams.ORPHANED, highest, MAX_STREAMS, at_most=MAX_STREAMS, pool=HTTP2),
     Implied("http2-stuck", streams.MAX, highest, MAX_STREAMS, at_most=MAX_STREAMS, pool=HTTP2),
     Implied(
@@ -138,7 +138,7 @@ IMPLIED: Final = (
     # A blocked loop.
     Implied("blocked-loop", process.EVENT_LOOP_LATE, highest, at_least=LATE_SHARE),
     Implied("blocked-loop", process.EVENT_LOOP_LAG, highest, at_least=0.2),
-    # One provider is silent, the other one refuses: calls fail.
+    # One provider does not answer, the other one refuses connections: calls fail.
     Implied("failures", paging.CALLS_FAILED, highest, at_least=0.05),
     Implied("failures", paging.CALL_ERRORS, highest, at_least=1, labels=_NOT_CONNECTED),
     Implied("failures", fleet.CALLS_FAILING, highest, at_least=0.1, recorded=True),
@@ -154,7 +154,7 @@ IMPLIED: Final = (
         labels=_NOT_CONNECTED,
     ),
     Implied("failures", requests.ERRORS, highest, at_least=0.1, pool=OPENAI, labels=_READ_TIMEOUT),
-    # The fleet, of one instance.
+    # A fleet of one instance.
     Implied("healthy", fleet.INSTANCES, last, at_least=1, at_most=1, recorded=True),
     Implied("healthy", fleet.INSTANCES_MISSING_HOOKS, highest, at_most=0, recorded=True),
     Implied("healthy", fleet.LEAKING_INSTANCES, highest, at_most=0, recorded=True),
@@ -163,9 +163,9 @@ IMPLIED: Final = (
     Implied("saturated", fleet.WAITING_INSTANCES, highest, at_least=1, at_most=1, recorded=True),
     Implied("saturated", fleet.OCCUPANCY_MAX, highest, at_least=1, recorded=True),
     Implied("leak", fleet.LEAKING_INSTANCES, highest, at_least=1, at_most=1, recorded=True),
-    # Of 5 minutes, in which the act is some seconds.
+    # Share of 5 minutes, of which the act lasts only seconds.
     Implied("blocked-loop", fleet.LATE, highest, at_least=0.005, recorded=True),
-    # Both are back.
+    # Both providers answer again.
     Implied("recovery", connections.OPENED, highest, at_least=0.1, pool=ANTHROPIC),
     Implied("recovery", connections.CONNECT_FAILURES, lowest, at_most=0, pool=ANTHROPIC),
     Implied("recovery", requests.REQUESTS_BY_STATUS, highest, 0.5, pool=ANTHROPIC, labels=_OK),
@@ -182,8 +182,7 @@ _HOLD: Final = {
 ALERTS: Final = {
     alert: (act, _ACTS[_ACTS.index(act) - 1]) for act, alerts in _HOLD.items() for alert in alerts
 }
-"""Alerts whose expression holds in an act, and the act before it, in which it does not.
+"""Alerts whose expression, without ``for``, holds in an act but not in the act before it.
 
-Without their ``for``. Those that are not here hold in no act: nobody waits for 30 s there, and
-within 5 min all acts are one.
+The others hold in no act: no request waits for 30 s, and windows of 5 minutes cover all acts.
 """

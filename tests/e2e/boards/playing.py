@@ -1,4 +1,4 @@
-"""The demo is played once, and its data arrives in every store."""
+"""Run the demo once, with its data sent to every store."""
 
 from __future__ import annotations
 
@@ -34,69 +34,69 @@ WAYS: Final = (
     VICTORIA_METRICS,
     READER,
 )
-"""All ways at once, for one and the same program."""
+"""Ingestion paths. One program uses all of them at once."""
 _NOT_OBSERVED: Final = "NOT OBSERVED: "
 _TRIES: Final = 3
 _SECONDS: Final = 63.0
-"""Of the whole story: 7 for each act, since leaks are suspected after 4 to 5."""
+"""Length of the demo in seconds: 7 for each act, since leaks are suspected after 4 to 5."""
 _DELAY: Final = 2 * INTERVAL
-"""Until what a program does has arrived everywhere."""
+"""Seconds until data of the program has arrived in every store."""
 _SERVICE, _INSTANCE, _VERSION = "checkout", "checkout-1", "1.4.0"
 _PULLED: Final = "pulled"
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way from the program into a store."""
+    """An ingestion path: how metrics get from the program into a store."""
 
     name: str
     store: Store
     job: str
-    """What the service is called there."""
+    """The service's job label in this store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """When an act went on, in seconds since the epoch, as stores show it."""
+    """Begin and end of an act as seen in the stores, in seconds since the epoch."""
 
     began: float
     ended: float
 
     @property
     def until_stored(self) -> Period:
-        """Until the end of the act has arrived, too."""
+        """The period, extended until the data of the act's end has arrived."""
         return Period(self.began, self.ended + INTERVAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What was played."""
+    """One run of the demo."""
 
     ways: tuple[Way, ...]
     started: float
-    """When the program was started."""
+    """Start of the program."""
     periods: Mapping[str, Period]
     """By act."""
     output: str
-    """What the demo printed."""
+    """Output of the demo."""
 
     @property
     def began(self) -> float:
-        """Of the first act."""
+        """Begin of the first act."""
         return min(period.began for period in self.periods.values())
 
     @property
     def ended(self) -> float:
-        """Of the last act."""
+        """End of the last act."""
         return max(period.ended for period in self.periods.values())
 
 
 @contextlib.contextmanager
 def played(folder: Path) -> Iterator[Story]:
-    """Play it; the stores can be asked until the context is left.
+    """Run the demo. The stores answer queries until the context ends.
 
-    On a machine that is busy with others an act may not show what it should, as the demo says
-    itself, or every scrape of the end may fail. Then it is played again, for other stores.
+    On a busy machine, an act may not produce its effect, as the demo's output then reports, or the
+    last scrapes may all fail. The demo then runs again, with new stores.
     """
     for number in range(_TRIES):
         with contextlib.ExitStack() as exits:
@@ -186,7 +186,7 @@ def _listen(process: subprocess.Popen[str]) -> tuple[dict[str, Period], str]:
 
 
 def _missing(story: Story) -> str:
-    """Wait until the end of the story is in every store. Return what is missing then."""
+    """Wait until the end of the demo is in every store. Return what is still missing."""
     for way in story.ways:
         # One scrape may fail on a busy machine.
         query = f'last_over_time(gluellm_pool_live{{job="{way.job}"}}[{WINDOW:g}s])'

@@ -1,7 +1,7 @@
-"""The demo's whole story, with its metrics on every way at once. Its argument is JSON.
+"""Run the whole demo and send its metrics on every ingestion path at once. The argument is JSON.
 
-Over OTLP to the Collector, as the demo itself does; with exponential histograms to a Prometheus;
-and on a page of its own, at a port that it prints first.
+It exports over OTLP to the Collector, as the demo does; with exponential histograms to a
+Prometheus; and on a page to scrape, whose port it prints first.
 """
 
 import json
@@ -20,7 +20,7 @@ from gluellm_pools.demo.run import run
 
 
 def main() -> int:
-    """The demo's exit status."""
+    """Run it and return the demo's exit status."""
     settings: dict[str, Any] = json.loads(sys.argv[1])
     server, _ = start_http_server(0, "127.0.0.1")
     print(server.server_port, flush=True)

@@ -1,4 +1,4 @@
-"""Recording rules for a store that has none: what vmalert does beside VictoriaMetrics."""
+"""Evaluate recording rules for VictoriaMetrics, which needs vmalert for that."""
 
 import json
 from typing import Any, Final
@@ -12,7 +12,7 @@ _EVERY: Final = 1.0
 
 
 def record(story: Story) -> None:
-    """Evaluate all recording rules over the story, and write what they say."""
+    """Evaluate all recording rules over the demo, and store the results."""
     (store,) = (way.store for way in story.ways if isinstance(way.store, VictoriaMetrics))
     lines = []
     for rule in rules("record"):

@@ -1,4 +1,4 @@
-"""Every query of every board and rule, on every way, says what the act of the demo implies."""
+"""All queries of boards and rules show what each act of the demo implies, in every store."""
 
 import math
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(300)  # the story is played before the first te
 
 BOARDS = boards()
 NARROWEST = max(BOARDS, key=lambda board: len(board.variables))
-"""The board whose variables all signals can be filled in with."""
+"""Board with the most variables: they fill in the queries of all signals."""
 _HOUR = 3600.0
 STARTED = "Processes started"
 _MOMENT = 2.0
@@ -24,13 +24,13 @@ _MOMENT = 2.0
 
 
 _EITHER = ("Prometheus, OTLP", VICTORIA_METRICS)
-"""One way into each kind of store, where how the data came makes no difference."""
+"""One ingestion path for each kind of store, for tests in which the path makes no difference."""
 of_either = pytest.mark.parametrize("way", _EITHER, indirect=True)
 
 
 @pytest.fixture(params=WAYS)
 def way(story: Story, request: pytest.FixtureRequest) -> Way:
-    """One way from the program into a store."""
+    """Ingestion path."""
     return next(way for way in story.ways if way.name == request.param)
 
 
@@ -43,7 +43,7 @@ def of(board: Asking) -> str:
 def test_each_query_has_data_where_the_act_implies_some(
     story: Story, way: Way, board: Asking
 ) -> None:
-    """Nothing is refused, and what may say nothing is named with its reason in `empty`."""
+    """No query is refused. `empty` lists the queries that may have no data, and why."""
     wrong = []
     for question in board.questions:
         answer = ask(way, story, filled(question.expression, board.variables, job=way.job))
@@ -59,7 +59,7 @@ def test_each_query_has_data_where_the_act_implies_some(
 def test_each_legend_and_column_shows_labels_that_the_answer_has(
     story: Story, way: Way, board: Asking
 ) -> None:
-    """A label that was misspelt, or aggregated away, would leave it empty."""
+    """A misspelt or aggregated label would leave the legend or column empty."""
     for question in board.questions:
         answer = ask(way, story, filled(question.expression, board.variables, job=way.job))
         if answer.series:
@@ -82,12 +82,12 @@ def test_what_the_demo_does_not_have_is_empty_without_an_error(
 
 @pytest.mark.parametrize("implied", IMPLIED, ids=str)
 def test_each_act_shows_on_the_boards(story: Story, way: Way, implied: Implied) -> None:
-    """The value is what the act does, whichever way it came."""
+    """The values match the act, in every store."""
     chosen = {"job": way.job, **({"pool": implied.pool} if implied.pool else {})}
     expression = filled(implied.expression, NARROWEST.variables, **chosen)
     answer = ask(way, story, expression)
     period = story.periods[implied.act]
-    # An act may show late what it is about, and at its end only what is its own.
+    # The effect of an act may arrive late. The last value must be from the act itself.
     period = period if implied.of is last else period.until_stored
     values = answer.during(period, **implied.labels)
     value = implied.of([value for value in values if not math.isnan(value)])
@@ -95,7 +95,7 @@ def test_each_act_shows_on_the_boards(story: Story, way: Way, implied: Implied) 
 
 
 def test_only_pools_of_calls_are_shown(story: Story, way: Way) -> None:
-    """None of the exporters that the demo sends its telemetry through, whatever the scope."""
+    """The pools of the demo's exporters are not shown, even with the scope ``all``."""
     query = f'count by (gluellm_pool_name) (gluellm_pool_opened_total{{job="{way.job}"}})'
     answer = ask(way, story, query)
     names = {labels["gluellm_pool_name"] for labels, _ in answer.series}
@@ -107,7 +107,7 @@ def test_only_pools_of_calls_are_shown(story: Story, way: Way) -> None:
 def test_a_board_without_data_shows_nothing_and_no_error(
     story: Story, way: Way, board: Asking
 ) -> None:
-    """A name that no process has, and a time before anything was exported: no panel is red."""
+    """For an unknown job, or a time before the first export, no panel shows an error."""
     before = story.began - 2 * _HOUR
     for expression in board.expressions:
         for job, began in (("nowhere", story.began), (way.job, before)):
@@ -118,8 +118,8 @@ def test_a_board_without_data_shows_nothing_and_no_error(
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=of)
-def test_each_variable_offers_what_there_is(story: Story, way: Way, board: Asking) -> None:
-    """A chooser whose selector matches nothing would empty the board."""
+def test_each_variable_offers_the_stored_values(story: Story, way: Way, board: Asking) -> None:
+    """A variable whose selector matches nothing would leave the board empty."""
     for variable in board.variables:
         found = label_query(variable)
         if found is not None:
@@ -136,7 +136,7 @@ def test_each_variable_offers_what_there_is(story: Story, way: Way, board: Askin
 
 @pytest.mark.parametrize("board", BOARDS, ids=of)
 def test_the_start_of_the_process_is_annotated(story: Story, way: Way, board: Asking) -> None:
-    """Once, when it began, and not for as long as it goes on; no annotation is refused."""
+    """There is one annotation at the start, not one for each step. No annotation is refused."""
     for name, expression in board.annotations.items():
         expression = filled(expression, board.variables, job=way.job)
         answer = ask_between(way.store, expression, story.started, story.ended)
@@ -148,8 +148,8 @@ def test_the_start_of_the_process_is_annotated(story: Story, way: Way, board: As
     assert STARTED in board.annotations
 
 
-def test_each_recording_rule_says_something_in_each_act(story: Story, way: Way) -> None:
-    """What is recorded is there from the first act on, as the fleet's board needs it."""
+def test_each_recording_rule_has_data_in_each_act(story: Story, way: Way) -> None:
+    """The fleet board needs the recorded series from the first act on."""
     for rule in rules("record"):
         answer = ask(way, story, rule["expr"])
         assert not answer.error
@@ -158,14 +158,14 @@ def test_each_recording_rule_says_something_in_each_act(story: Story, way: Way) 
 
 
 def test_each_alert_holds_in_the_act_that_it_is_about(story: Story, way: Way) -> None:
-    """And in none in which what it is about has not happened yet; the rest holds in no act."""
+    """It does not hold in the act before. Alerts about other problems hold in no act."""
     assert ALERTS.keys() < {rule["alert"] for rule in rules("alert")}
     for rule in rules("alert"):
         answer = ask(way, story, rule["expr"])
         assert not answer.error, rule
         if rule["alert"] not in ALERTS:
             for period in story.periods.values():
-                # A scrape that fails once leaves a gap, which is what ``for`` is there for.
+                # One failed scrape leaves a gap, which ``for`` bridges.
                 assert len(answer.during(period, job=way.job)) * STEP < _MOMENT, rule
         else:
             holds, before = ALERTS[rule["alert"]]

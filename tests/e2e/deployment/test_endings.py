@@ -1,4 +1,4 @@
-"""What is lost when a process is frozen or killed, and what a pull loses."""
+"""Data that is lost when a process is frozen or killed, and when it is scraped."""
 
 import signal
 import subprocess
@@ -23,7 +23,7 @@ pytest.importorskip("any_llm")
 
 
 def stored(stack: Stack, service: str) -> tuple[float, float]:
-    """Leases in the histogram and answered requests, as stored last."""
+    """Return the last stored numbers of leases in the histogram and of answered requests."""
     values = []
     for name in (
         f'gluellm_pool_lease_duration_seconds_count{{job="{service}"}}',
@@ -34,10 +34,10 @@ def stored(stack: Stack, service: str) -> tuple[float, float]:
     return values[0], values[1]
 
 
-def test_what_came_since_the_last_export_goes_with_a_killed_process(
+def test_a_killed_process_loses_its_data_since_the_last_export(
     shared_stack: Stack, provider: FakeProvider, tmp_path: Path
 ) -> None:
-    """A frozen process that goes on has lost nothing; one that is killed loses what was new."""
+    """A frozen process that continues loses nothing."""
     endpoint = shared_stack.prometheus_otlp.otlp_endpoint
     variables = environment(endpoint, "frozen", every=0.2, OTEL_TRACES_EXPORTER="none")
     with caller(provider, variables, tmp_path / "log") as program:
@@ -57,7 +57,7 @@ def test_what_came_since_the_last_export_goes_with_a_killed_process(
 
 
 def test_a_function_that_flushes_loses_nothing(shared_stack: Stack, provider: FakeProvider) -> None:
-    """The serverless example, killed the moment its handler is back."""
+    """The serverless example is killed as soon as its handler returns."""
     variables = environment(
         shared_stack.prometheus_otlp.otlp_endpoint,
         "function",
@@ -71,10 +71,10 @@ def test_a_function_that_flushes_loses_nothing(shared_stack: Stack, provider: Fa
     assert stored(shared_stack, "function") == (1, 1)
 
 
-def test_a_page_that_is_pulled_ends_with_its_process(
+def test_a_page_that_is_scraped_ends_with_its_process(
     provider: FakeProvider, tmp_path: Path
 ) -> None:
-    """Nothing pushes its last values; and a second process cannot listen on the same port."""
+    """Its last values are not pushed. A second process cannot listen on the same port."""
     port = free_port()
     variables = scraped_at(port)
 
@@ -89,7 +89,7 @@ def test_a_page_that_is_pulled_ends_with_its_process(
             if line.startswith("gluellm_pool_requests_total{") and 'status_code="200"' in line
         )
         assert requests.endswith(" 2.0")
-        # What tells this process from another is on one series only.
+        # Only one series has the label that identifies the process.
         assert "service_instance_id" not in requests
         assert page().count("service_instance_id=") == 1
 

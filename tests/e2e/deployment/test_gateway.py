@@ -1,4 +1,4 @@
-"""An agent that hands on to a gateway, by the example's file."""
+"""A Collector as agent that forwards to a gateway, with the example's configuration."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ pytest.importorskip("any_llm")
 
 @pytest.fixture
 def agent(stack: Stack, tmp_path: Path) -> Iterator[Stack]:
-    """A Collector whose one way is to that of the other stack, which is the gateway."""
+    """A Collector that exports only to the other stack's Collector, the gateway."""
     stack.start("collector", "prometheus_otlp")
     agent = Stack(tmp_path / "agent")
     agent.collector.overlays.append(EXAMPLES / "collector-agent.yaml")
@@ -32,10 +32,10 @@ def agent(stack: Stack, tmp_path: Path) -> Iterator[Stack]:
         agent.stop()
 
 
-def test_what_an_agent_takes_arrives_through_the_gateway(
+def test_metrics_sent_to_an_agent_arrive_through_the_gateway(
     agent: Stack, stack: Stack, provider: FakeProvider
 ) -> None:
-    """Under the same names and the program's own instance."""
+    """They keep their names and the program's instance."""
     with instrumented(exporting(agent.collector.http_endpoint), "behind-an-agent"):
         call(provider.openai_url, _CALLS)
     count = 'gluellm_pool_lease_duration_seconds_count{instance="behind-an-agent"}'

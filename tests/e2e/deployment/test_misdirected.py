@@ -1,4 +1,4 @@
-"""docs/deploy.md quotes what exporters say of a Collector and of stores."""
+"""The messages quoted in docs/deploy.md are those that misdirected exporters log."""
 
 from collections.abc import Iterator
 
@@ -28,8 +28,8 @@ SAID = {
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[str]]]:
-    """What each export logged."""
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[str]]]:
+    """Lines that each export logged."""
     folder = tmp_path_factory.mktemp("stack")
     stack = Stack(folder)
     closed = Prometheus("closed", folder)
@@ -38,7 +38,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[st
         stack.start("collector", "prometheus_otlp", "victoria_metrics")
         closed.start()
         http, grpc = stack.collector.http_endpoint, stack.collector.grpc_endpoint
-        short = {"OTEL_EXPORTER_OTLP_TIMEOUT": "5"}  # these two are tried again and again
+        short = {"OTEL_EXPORTER_OTLP_TIMEOUT": "5"}  # these two are retried
         cases = {
             "gRPC to the port of HTTP": {**short, ENDPOINT: http},
             "HTTP to the port of gRPC": {**HTTP, **short, ENDPOINT: grpc},
@@ -62,14 +62,14 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[st
 
 
 @pytest.mark.parametrize("case", SAID)
-def test_misdirected_export_says_what_the_page_quotes(
-    case: str, told: dict[str, list[str]]
+def test_misdirected_export_logs_what_the_page_quotes(
+    case: str, logged: dict[str, list[str]]
 ) -> None:
-    """With the programs' own answers."""
-    assert_quoted_and_said(SAID[case], told[case])
+    """Real programs answer the exports."""
+    assert_quoted_and_said(SAID[case], logged[case])
 
 
 @pytest.mark.parametrize("case", ["gRPC", "HTTP", "Prometheus", "VictoriaMetrics"])
-def test_export_to_the_right_address_says_nothing(case: str, told: dict[str, list[str]]) -> None:
-    """The addresses that docs/deploy.md gives."""
-    assert told[case] == []
+def test_export_to_the_right_address_logs_nothing(case: str, logged: dict[str, list[str]]) -> None:
+    """docs/deploy.md gives these addresses."""
+    assert logged[case] == []

@@ -1,4 +1,4 @@
-"""Delta temporality, which the Collector of the example adds up."""
+"""Delta temporality, with the example's Collector that computes cumulative sums."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ pytest.importorskip("any_llm")
 
 @pytest.fixture(scope="module")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """All programs; the Collector's ways to both OTLP endpoints by `deltatocumulative`."""
+    """All programs. The Collector sends through `deltatocumulative` to both OTLP endpoints."""
     folder = tmp_path_factory.mktemp("stack")
     stack = Stack(folder)
     also = folder / "also.yaml"
@@ -35,12 +35,12 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(autouse=True)
 def delta(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exporters' preference."""
+    """Make exporters prefer delta temporality."""
     monkeypatch.setenv(_VARIABLE, "delta")
 
 
 def export(endpoint: str, provider: FakeProvider, instance: str) -> None:
-    """Seven calls, with an export after the third and one at the end."""
+    """Make seven calls, with an export after the third and one at the end."""
     with instrumented(exporting(endpoint), instance) as meters:
         call(provider.openai_url, _FIRST)
         meters.force_flush()
@@ -49,13 +49,13 @@ def export(endpoint: str, provider: FakeProvider, instance: str) -> None:
 
 
 def last(store: Store, name: str, instance: str) -> float | None:
-    """The latest value of the sum over a metric's series of one process; None without any."""
+    """Return the latest sum over a metric's series of one process, or None without series."""
     found = store.query(f'sum(last_over_time({name}{{service_instance_id="{instance}"}}[5m]))')
     return found[0]["value"][1] if found else None
 
 
 def requests_and_leases(store: Store, instance: str) -> tuple[float | None, float | None]:
-    """A counter and the count of a histogram, as stored last."""
+    """Return the last stored values of a counter and of a histogram's count."""
     return (
         last(store, "gluellm_pool_requests_total", instance),
         last(store, "gluellm_pool_lease_duration_seconds_count", instance),
@@ -63,10 +63,10 @@ def requests_and_leases(store: Store, instance: str) -> tuple[float | None, floa
 
 
 @pytest.mark.parametrize("way", STORES)
-def test_a_collector_with_deltatocumulative_hands_sums_on(
+def test_a_collector_with_deltatocumulative_exports_sums(
     way: str, shared_stack: Stack, provider: FakeProvider
 ) -> None:
-    """The example's file for the OTLP endpoints; the Prometheus exporter adds up by itself."""
+    """The OTLP endpoints need the example's file. The Prometheus exporter sums up by itself."""
     export(shared_stack.collector.http_endpoint, provider, f"summed-{way}")
     store, sums = getattr(shared_stack, way), (_CALLS, _CALLS)
     wait_until(lambda: requests_and_leases(store, f"summed-{way}") == sums, f"{sums} in {way}")
@@ -76,7 +76,7 @@ def test_a_collector_with_deltatocumulative_hands_sums_on(
 def test_a_second_process_under_one_id_adds_to_the_sums(
     way: str, shared_stack: Stack, provider: FakeProvider
 ) -> None:
-    """So a crash loop shows, whose cumulative counters would be the same after each run."""
+    """A crash loop is visible; its cumulative counters would be the same after each run."""
     store, instance = getattr(shared_stack, way), f"again-{way}"
     for total in (_CALLS, 2 * _CALLS):
         export(shared_stack.collector.http_endpoint, provider, instance)

@@ -1,4 +1,4 @@
-"""The examples of docs/ for gunicorn, uvicorn and Celery: each call is stored, by its worker."""
+"""The examples of docs/ for gunicorn, uvicorn and Celery: each worker's calls are stored."""
 
 import os
 import signal
@@ -15,17 +15,17 @@ from gluellm_pools.fake_provider import FakeProvider
 from support.waiting import wait_until
 
 _REQUESTS = 24
-# Not more than half of the requests, so that one of the two workers at least is replaced.
+# At most half of the requests, so that at least one of the two workers is replaced.
 _MAX_REQUESTS = _REQUESTS // 2
 _TASKS = 8
 _FORKED = (3, 5, 8)
-"""Calls of each forked worker."""
+"""Number of calls of each forked worker."""
 _BIND = "--bind 127.0.0.1:{port}"
 SERVERS = {
     "gunicorn": "gunicorn --config gunicorn_conf.py --preload wsgi_app:application"
     f" --max-requests {_MAX_REQUESTS} {_BIND}",
     "uvicorn": "uvicorn --workers 2 asgi_app:app --port {port}",
-    # Workers get ids of their own, and the parent, which serves nothing, is one more.
+    # Each worker gets its own id, and so does the parent, which serves no request.
     "zero-code": "opentelemetry-instrument gunicorn wsgi_app:application --workers 2"
     f" --threads 4 {_BIND}",
 }
@@ -36,7 +36,7 @@ pytest.importorskip("any_llm")
 def by_instance(
     store: Store, service: str, name: str = "gluellm_pool_requests_total"
 ) -> dict[str, float]:
-    """The last value of a metric in each process of a service, whether it lives or not."""
+    """Return the last value of a metric for each process of a service, alive or ended."""
     selector = f'{name}{{service_name="{service}"}}'
     rows = store.query(f"sum by (service_instance_id) (last_over_time({selector}[10m]))")
     return {row["metric"]["service_instance_id"]: row["value"][1] for row in rows}
@@ -62,11 +62,11 @@ def finally_stored(stack: Stack, service: str, right: Callable[[dict[str, float]
 
 
 def variables(stack: Stack, provider: FakeProvider, service: str, **more: str) -> dict[str, str]:
-    """A server's: its client's address and key, and where telemetry goes."""
+    """Return a server's environment: its client's address and key, and the export's endpoint."""
     return environment(
         stack.collector.http_endpoint,
         service,
-        # As the containers of a pod get it. The example's own id wins.
+        # All containers of a pod get the same id. The example's own id has precedence.
         "pod-1",
         OPENAI_BASE_URL=provider.openai_url,
         OPENAI_API_KEY="any",
@@ -75,10 +75,10 @@ def variables(stack: Stack, provider: FakeProvider, service: str, **more: str) -
 
 
 @pytest.mark.parametrize("service", SERVERS)
-def test_what_workers_did_adds_up(
+def test_workers_store_all_requests(
     service: str, shared_stack: Stack, provider: FakeProvider, tmp_path: Path
 ) -> None:
-    """Nothing is exported before the end, so this is also the export of workers that go."""
+    """Workers export only when they end, so this also tests their last export."""
     program, *others = SERVERS[service].split()
     if service == "zero-code":
         others[0] = command(others[0])
@@ -88,7 +88,7 @@ def test_what_workers_did_adds_up(
     ) as server:
         server.ask(_REQUESTS)
         if service == "gunicorn":
-            # A worker that is replaced exports while the server goes on.
+            # A worker that is replaced exports while the server continues.
             store = shared_stack.prometheus_otlp
             wait_until(
                 lambda: max(by_instance(store, service).values(), default=0) >= _MAX_REQUESTS,
@@ -106,10 +106,10 @@ def test_what_workers_did_adds_up(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize("when", ["after", "before"])
 def test_forked_workers_add_up(when: str, shared_stack: Stack, provider: FakeProvider) -> None:
-    """Set up in each worker, or once before the fork: each counts its own calls, and no others.
+    """Each worker counts its own calls, whether it is set up before or after the fork.
 
-    Before the fork only as long as none falls into an export of the parent: a lock of the SDK's
-    then stays held in the child, which never exports. So there is none here before the workers'.
+    The parent does not export before the fork: a fork during an export would leave a lock of the
+    SDK held in the child, which then could not export.
     """
     service = f"forked-{when}"
     finished = subprocess.run(
@@ -128,7 +128,7 @@ def test_forked_workers_add_up(when: str, shared_stack: Stack, provider: FakePro
 def test_celery_processes_export_when_they_end(
     shared_stack: Stack, provider: FakeProvider, tmp_path: Path
 ) -> None:
-    """Two forked processes; their last export is that of `worker_process_shutdown`."""
+    """Two forked processes export last in `worker_process_shutdown`."""
     pytest.importorskip("celery")
     path = os.pathsep.join(
         filter(None, (str(EXAMPLES), str(SCRIPTS), os.environ.get("PYTHONPATH")))

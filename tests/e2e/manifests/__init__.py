@@ -1,1 +1,1 @@
-"""What other programs read of ``dashboards``: Kubernetes, kustomize, Jsonnet, Mimir, Grafana."""
+"""Files of ``dashboards`` for Kubernetes, kustomize, Jsonnet, Mimir and Grafana."""

@@ -1,4 +1,4 @@
-"""The ways in which boards come into Grafana, each as far as it goes without a Grafana."""
+"""All ways to import boards into Grafana, as far as they can be tested without Grafana."""
 
 import json
 import re
@@ -8,20 +8,20 @@ from ..files import DASHBOARDS, GRAFANA, boards, load
 from ..running import HOST
 from ..serving import Request, serving
 
-# What Grafana's file provider reads; it says nothing about a key that it doesn't know.
+# Keys that Grafana's file provider reads. It ignores unknown keys silently.
 PROVIDER = set(
     "name orgId folder folderUid type disableDeletion updateIntervalSeconds allowUiUpdates"
     " options".split()
 )
-# And of a data source.
+# Keys of a data source.
 DATA_SOURCE = set(
     "name uid type access orgId url isDefault basicAuth basicAuthUser jsonData secureJsonData"
     " editable version".split()
 )
 
 
-def test_boards_belong_to_no_grafana() -> None:
-    """Ids and data sources of one Grafana mean nothing to another, and a version refuses newer."""
+def test_boards_do_not_depend_on_one_grafana() -> None:
+    """Ids and data sources exist in one Grafana only, and a version could be refused as older."""
     for uid, board in boards().items():
         assert (GRAFANA / f"{uid}.json").exists()
         assert board.keys().isdisjoint({"id", "version", "__inputs", "__requires"})
@@ -30,7 +30,7 @@ def test_boards_belong_to_no_grafana() -> None:
 
 
 def test_the_provider_reads_each_board_once() -> None:
-    """It reads folders in its folder too, and refuses what has the uid of another."""
+    """It also reads subfolders, and refuses a board whose uid another one has."""
     file = load("grafana/provisioning/dashboards/gluellm.yaml")
     (provider,) = file["providers"]
     assert (file["apiVersion"], provider["type"]) == (1, "file")
@@ -39,7 +39,7 @@ def test_the_provider_reads_each_board_once() -> None:
     assert len(list(GRAFANA.rglob("*.json"))) == len(boards()) == 4
 
 
-def test_the_folder_has_one_name_on_all_ways() -> None:
+def test_the_folder_has_the_same_name_everywhere() -> None:
     """Provisioning, the sidecar and the mixin put boards into the same folder."""
     (provider,) = load("grafana/provisioning/dashboards/gluellm.yaml")["providers"]
     annotations = load("kubernetes/gluellm-pool.yaml")["metadata"]["annotations"]
@@ -47,8 +47,8 @@ def test_the_folder_has_one_name_on_all_ways() -> None:
     assert f"'{provider['folder']}'" in (DASHBOARDS / "mixin.libsonnet").read_text()
 
 
-def test_the_example_of_a_data_source_is_one_that_boards_can_choose() -> None:
-    """Of the type that their variable offers."""
+def test_boards_can_choose_the_data_source_of_the_example() -> None:
+    """It has the type that their variable offers."""
     (source,) = load("grafana/provisioning/datasources/prometheus.yaml")["datasources"]
     assert source.keys() <= DATA_SOURCE
     for board in boards().values():
@@ -57,7 +57,7 @@ def test_the_example_of_a_data_source_is_one_that_boards_can_choose() -> None:
 
 
 def test_the_commands_of_the_readme_send_each_board_to_the_http_api() -> None:
-    """The folder first, then the boards into it; a second time overwrites, and keeps them there."""
+    """They create the folder, then import the boards. Running them again overwrites the boards."""
     requests: list[Request] = []
 
     def answer(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""The manifests of ``dashboards/kubernetes`` against the schemas of what reads them."""
+"""The manifests of ``dashboards/kubernetes`` match the schemas of Kubernetes and the operator."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ from ..files import DASHBOARDS, boards, groups, load
 
 KUBERNETES = DASHBOARDS / "kubernetes"
 LEAST, LATEST = "1.31", "1.37"
-"""Kubernetes versions that the manifests are for."""
+"""Oldest and newest Kubernetes version that the manifests support."""
 MOST_OF_A_CONFIG_MAP = 1 << 20
 MOST_OF_ALL_ANNOTATIONS = 256 << 10
 """Bytes. ``kubectl apply`` keeps the whole manifest in an annotation."""
@@ -24,13 +24,16 @@ Manifest = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def manifests() -> list[Manifest]:
-    """What kustomize makes of the folder, as ``kubectl apply -k`` does."""
+    """Manifests that kustomize builds, as ``kubectl apply -k`` does."""
     return list(yaml.safe_load_all(succeed("kustomize", "build", KUBERNETES)))
 
 
 @pytest.fixture(scope="module")
 def rule_schema() -> Draft7Validator:
-    """The operator's schema of a PrometheusRule, strict: Kubernetes would drop what it lacks."""
+    """The operator's schema of a PrometheusRule, without unknown properties.
+
+    Kubernetes would drop these.
+    """
     definition = yaml.safe_load(find("prometheusrules.yaml").read_text())
     (version,) = definition["spec"]["versions"]
     assert (definition["spec"]["names"]["kind"], version["name"]) == ("PrometheusRule", "v1")
@@ -38,7 +41,7 @@ def rule_schema() -> Draft7Validator:
 
 
 def _closed(schema: Any) -> Any:
-    """The schema without room for properties that it doesn't name."""
+    """Return the schema with unknown properties forbidden."""
     if isinstance(schema, list):
         return [_closed(one) for one in schema]
     if not isinstance(schema, dict):
@@ -53,12 +56,12 @@ def _closed(schema: Any) -> Any:
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
-    """Those of this kind."""
+    """Return the manifests of this kind."""
     return [one for one in manifests if one["kind"] == kind]
 
 
 def test_kustomize_builds_every_manifest_of_the_folder(manifests: list[Manifest]) -> None:
-    """None is left out, and none is there twice."""
+    """No manifest is missing or duplicated."""
     files = {file.name for file in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
     assert set(load("kubernetes/kustomization.yaml")["resources"]) == files
     names = [(one["kind"], one["metadata"]["name"]) for one in manifests]
@@ -66,16 +69,16 @@ def test_kustomize_builds_every_manifest_of_the_folder(manifests: list[Manifest]
 
 
 @pytest.mark.parametrize("version", [LEAST, LATEST])
-def test_kubernetes_takes_the_config_maps(manifests: list[Manifest], version: str) -> None:
-    """By the schema of its API, with nothing that it doesn't know."""
+def test_kubernetes_accepts_the_config_maps(manifests: list[Manifest], version: str) -> None:
+    """They match the API's schema and have no unknown properties."""
     found = of_kind(manifests, "ConfigMap")
     assert len(found) == 4
     for manifest in found:
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def test_the_sidecar_finds_the_boards_as_they_are(manifests: list[Manifest]) -> None:
-    """By its label, each in a file of its own name, the same as in ``grafana``."""
+def test_the_sidecar_finds_the_unchanged_boards(manifests: list[Manifest]) -> None:
+    """Each ConfigMap has the sidecar's label and one board, the same as in ``grafana``."""
     found: dict[str, Any] = {}
     for manifest in of_kind(manifests, "ConfigMap"):
         assert manifest["metadata"]["labels"]["grafana_dashboard"] == "1"
@@ -86,7 +89,7 @@ def test_the_sidecar_finds_the_boards_as_they_are(manifests: list[Manifest]) -> 
 
 
 def test_config_maps_stay_below_the_limits_of_kubernetes(manifests: list[Manifest]) -> None:
-    """Also where ``kubectl apply`` adds the whole of it as an annotation."""
+    """They stay below even with the annotation of ``kubectl apply``, a copy of the manifest."""
     for manifest in of_kind(manifests, "ConfigMap"):
         metadata = manifest["metadata"]
         assert sum(map(len, manifest["data"].values())) < MOST_OF_A_CONFIG_MAP
@@ -96,12 +99,12 @@ def test_config_maps_stay_below_the_limits_of_kubernetes(manifests: list[Manifes
         assert key + len(kept.encode()) + annotations < MOST_OF_ALL_ANNOTATIONS, metadata["name"]
 
 
-def test_the_operator_takes_the_rules(
+def test_the_operator_accepts_the_rules(
     manifests: list[Manifest], rule_schema: Draft7Validator
 ) -> None:
-    """By its schema, with nothing that it doesn't know; and they are those of Prometheus."""
+    """They match its schema, and are the same as the rules for Prometheus."""
     (rule,) = of_kind(manifests, "PrometheusRule")
     assert rule["apiVersion"] == "monitoring.coreos.com/v1"
-    own = {**rule, "metadata": {}}  # which every resource has: it is not in this schema
+    own = {**rule, "metadata": {}}  # the schema does not describe the metadata of resources
     assert [error.message for error in rule_schema.iter_errors(own)] == []
     assert rule["spec"]["groups"] == groups()

@@ -1,4 +1,4 @@
-"""What dashboards/README.md says of the files beside it."""
+"""The descriptions in dashboards/README.md match the files beside it."""
 
 import re
 import shutil
@@ -15,17 +15,17 @@ from ..files import DASHBOARDS, groups
 README = (DASHBOARDS / "README.md").read_text()
 
 
-def test_files_that_are_named_are_there() -> None:
-    """Each path below ``dashboards`` that is shown as code."""
+def test_named_files_exist() -> None:
+    """Each path below ``dashboards`` that is formatted as code exists."""
     folders = "grafana|import|kubernetes|mimir|prometheus|dev|gluellm_dashboards"
     named = re.findall(rf"`((?:{folders})/[^`*]*|mixin\.libsonnet)`", README)
     assert len(named) > 10
     assert [path for path in named if not (DASHBOARDS / path).exists()] == []
 
 
-def test_the_table_of_alerts_is_that_of_the_rules() -> None:
-    """Each alert once, with its severity, and for how long it has to be true."""
-    told = {
+def test_the_table_of_alerts_matches_the_rules() -> None:
+    """It has each alert once, with its severity and its ``for``."""
+    documented = {
         name: (severity, set(held.split(", ")))
         for name, severity, held in re.findall(
             r"^\| \[(GlueLLM\w+)\]\(runbooks/\1\.md\) \| (\w+) \| ([\w, ]+) \|",
@@ -42,7 +42,7 @@ def test_the_table_of_alerts_is_that_of_the_rules() -> None:
                 )
                 assert severity == rule["labels"]["severity"]
                 held.add(rule["for"])
-    assert told == rules
+    assert documented == rules
 
 
 def test_the_table_of_alerts_has_the_thresholds_of_the_rules() -> None:
@@ -86,7 +86,7 @@ def test_the_table_of_alerts_has_the_thresholds_of_the_rules() -> None:
         "PoolAnomaly": [f"{config.ANOMALY_WINDOW.rstrip('m')} minutes"],
         "ClientChurn": [f"{t.CHURN_POOLS} pools", f"than {t.CHURN_REQUESTS_PER_POOL:g} requests"],
     }
-    # In words: half, a fifth, three times, 5 minutes.
+    # The text has these as words: half, a fifth, three times, 5 minutes.
     assert t.NEAR_TIMEOUT_SHARE == t.CALL_QUIET_SHARE == 0.5
     assert (t.CALL_SILENT_SHARE, t.CALL_SLOWER, t.CALL_SILENT_FACTOR) == (0.2, 3, 3)
     assert config.RATE_WINDOW == "5m"
@@ -104,7 +104,7 @@ def _as_share(percents: re.Match[str]) -> str:
 
 
 def test_the_kustomization_of_the_readme_builds(tmp_path: Path) -> None:
-    """It sets the namespace and the label of everything that is in the folder."""
+    """It sets the namespace and the label of each manifest in the folder."""
     (text,) = re.findall(r"```yaml\n(.*?kind: Kustomization.*?)```", README, re.DOTALL)
     shutil.copytree(DASHBOARDS / "kubernetes", tmp_path / "dashboards" / "kubernetes")
     (tmp_path / "kustomization.yaml").write_text(text)

@@ -1,4 +1,4 @@
-"""The rules as Mimir and mixins have them are those that Prometheus loads."""
+"""Mimir and mixins get the same rules as Prometheus."""
 
 import json
 import re
@@ -18,17 +18,17 @@ MOST_RULES = 20
 
 
 def rules_of(found: list[Any]) -> list[Any]:
-    """The rules of all groups, in order."""
+    """Return the rules of all groups, in order."""
     return [rule for group in found for rule in group["rules"]]
 
 
 def evaluated(snippet: str) -> Any:
-    """What Jsonnet makes of a text that may import from ``dashboards``."""
+    """Evaluate Jsonnet that may import from ``dashboards``."""
     return json.loads(_jsonnet.evaluate_snippet(str(DASHBOARDS / "snippet.jsonnet"), snippet))
 
 
-def test_mimir_gets_the_same_rules_in_groups_that_it_takes() -> None:
-    """A group with more rules than its limit would be refused."""
+def test_mimir_gets_the_same_rules_in_groups_within_its_limit() -> None:
+    """Mimir refuses groups with more rules than its limit."""
     content = load("mimir/rules.yaml")
     assert set(content) == {"namespace", "groups"}
     assert rules_of(content["groups"]) == rules_of(groups())
@@ -41,8 +41,8 @@ def test_mimir_gets_the_same_rules_in_groups_that_it_takes() -> None:
         assert group["interval"] == intervals[of]
 
 
-def test_what_a_rule_rests_on_stays_in_its_group() -> None:
-    """Rules of a group are evaluated in order; those of several groups are not."""
+def test_rules_use_only_series_recorded_before_them_in_their_group() -> None:
+    """Only rules of the same group are evaluated in order."""
     for found in (groups(), load("mimir/rules.yaml")["groups"]):
         recorded = {
             rule["record"]: group for group in found for rule in group["rules"] if "record" in rule
@@ -57,7 +57,7 @@ def test_what_a_rule_rests_on_stays_in_its_group() -> None:
 
 @pytest.mark.parametrize(("expr", "accepted"), [("up", True), ("up without", False)])
 def test_vmalert_accepts_the_rules(tmp_path: Path, expr: str, accepted: bool) -> None:
-    """Its templates and its dialect are its own; one wrong rule beside them is refused."""
+    """vmalert has its own templates and dialect. It refuses an invalid rule beside the others."""
     other = tmp_path / "other.yaml"
     content = {"groups": [{"name": "other", "rules": [{"record": "a", "expr": expr}]}]}
     other.write_text(yaml.safe_dump(content))
@@ -68,7 +68,7 @@ def test_vmalert_accepts_the_rules(tmp_path: Path, expr: str, accepted: bool) ->
 
 
 def test_the_mixin_has_the_boards_and_the_rules() -> None:
-    """Under the names that mixins have for them."""
+    """It has them under the usual names of mixins."""
     mixin = evaluated(
         "local m = import 'mixin.libsonnet';"
         " {folder: m.grafanaDashboardFolder, boards: m.grafanaDashboards,"
@@ -79,8 +79,8 @@ def test_the_mixin_has_the_boards_and_the_rules() -> None:
     assert mixin["rules"]["groups"] + mixin["alerts"]["groups"] == groups()
 
 
-def test_the_mixin_goes_with_others() -> None:
-    """Put together with another one, both keep what they have."""
+def test_the_mixin_combines_with_others() -> None:
+    """Combined with another mixin, both keep their boards and rules."""
     both = evaluated(
         "local other = {grafanaDashboards+:: {'a.json': {}}, prometheusAlerts+:: {groups+: [1]},"
         " prometheusRules+:: {groups+: [2]}};"

@@ -1,1 +1,1 @@
-"""The rules in real programs: promtool, Prometheus, Alertmanager."""
+"""The rules, evaluated by real programs: promtool, Prometheus, Alertmanager."""

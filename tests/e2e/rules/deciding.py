@@ -1,4 +1,4 @@
-"""What promtool decides about the cases of one alert."""
+"""Run promtool on the cases of one alert."""
 
 import subprocess
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ Rule = dict[str, Any]
 
 
 def group_of_alerts() -> dict[str, Any]:
-    """The one group of the rules' file."""
+    """Return the only group in the alerts' file."""
     (group,) = load("prometheus/alerts.yaml")["groups"]
     return dict(group)
 
 
 def decided(rules: Sequence[Rule], name: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The end of promtool's run of an alert's cases, by those of the rules that it needs.
+    """Run promtool on an alert's cases, with the rules that they need.
 
-    The other alerts only cost time.
+    The other alerts would only cost time.
     """
     needed = [rule for rule in rules if rule.get("alert", name) == name]
     tests = load(f"prometheus/tests/{name}.yaml")

@@ -1,4 +1,4 @@
-"""What arrives at whoever is paged, through a real Prometheus and a real Alertmanager."""
+"""Notifications that a real Prometheus and a real Alertmanager send."""
 
 import contextlib
 import json
@@ -26,9 +26,9 @@ _WITHIN = 60.0
 _QUEUED = {semconv.REQUEST_PHASE: "queued"}
 _NO_PROVIDER = {semconv.PROVIDER_NAME: "", semconv.POOL_NAME: "httpx"}
 NOBODY = {"job": "", "instance": ""}
-"""A page doesn't say whose it is: the target's file does."""
-Told = tuple[str, str, str]
-"""An alert's name, its service and its provider."""
+"""Metrics pages have no job and instance: those are in the targets' file."""
+Alert = tuple[str, str, str]
+"""Name, service and provider of an alert."""
 
 
 def _pool(provider: str) -> dict[str, str]:
@@ -50,12 +50,12 @@ _BLIND = series(semconv.HOOK_MISSING, "1", {semconv.HOOK_LIBRARY: "httpx"}, **NO
 
 
 def _late(scrapes: int) -> Series:
-    """A third of 5 minutes more at each scrape."""
+    """Add a third of 5 minutes at each scrape."""
     return series(semconv.EVENT_LOOP_LATE_TIME, f"{100 * scrapes}", **NOBODY)
 
 
 def _waits(scrapes: int) -> list[Series]:
-    """100 requests more at each scrape, of which a tenth waits for 5 to 10 s of 10 s."""
+    """Add 100 requests at each scrape. A tenth waits for 5 to 10 s; the timeout is 10 s."""
     buckets = (("5", 90), ("10", 100), ("+Inf", 100))
     return [
         *(
@@ -68,7 +68,7 @@ def _waits(scrapes: int) -> list[Series]:
 
 
 def _stuck_streams(scrapes: int) -> list[Series]:
-    """A fifth of the streams is orphaned, and what finds none fails on a reused connection."""
+    """Orphan a fifth of the streams, and fail requests on reused connections."""
     return [
         series(semconv.STREAM_ORPHANED, "20", **NOBODY),
         series(semconv.STREAM_MAX, "100", **NOBODY),
@@ -78,7 +78,7 @@ def _stuck_streams(scrapes: int) -> list[Series]:
 
 
 SERVICES: dict[str, Callable[[int], list[Series]]] = {
-    # One provider pages, another only leaks; a client without a provider pages too.
+    # One provider causes a page, another one only leaks. A client without provider also pages.
     "api": lambda scrapes: [
         _stuck(_pool("openai")),
         *_leaks(_pool("openai")),
@@ -87,9 +87,9 @@ SERVICES: dict[str, Callable[[int], list[Series]]] = {
         _late(scrapes),
         _BLIND,
     ],
-    # A pool whose requests are stuck, and wait for almost as long as they may.
+    # A pool whose requests are stuck, with waits near the timeout.
     "slow": lambda scrapes: [_stuck({}), *_waits(scrapes)],
-    # Another service has trouble with the provider that the first one pages for.
+    # Another service has a problem with the provider that the first one pages for.
     "batch": lambda _: _leaks(_pool("openai")),
     # Calls that fail, are cancelled, and take ten minutes each.
     "failing": lambda _: [
@@ -98,18 +98,18 @@ SERVICES: dict[str, Callable[[int], list[Series]]] = {
         series(semconv.CALL_CURRENT, "0", {semconv.CALL_STAGE: "requesting"}, **NOBODY),
         series(semconv.CALL_TIME, "12000", {semconv.CALL_STAGE: "requesting"}, **NOBODY),
     ],
-    # A blocked loop, and waits that it makes.
+    # A blocked loop, and the waits that it causes.
     "blocked": lambda scrapes: [_late(scrapes), *_waits(scrapes)],
-    # The same waits without.
+    # The same waits without a blocked loop.
     "waiting": lambda scrapes: _waits(scrapes),
-    # Streams that are taken, and requests that find none.
+    # Orphaned streams, and requests that get no stream.
     "streams": _stuck_streams,
 }
-ARRIVE: set[Told] = {
+ARRIVE: set[Alert] = {
     ("GlueLLMRequestsStuck", "api", "openai"),
     ("GlueLLMRequestsStuck", "api", ""),
     ("GlueLLMRequestsStuck", "slow", "openai"),
-    # It explains the page about the same provider.
+    # Not inhibited: it explains the page about the same provider.
     ("GlueLLMConnectionLeakSuspected", "api", "openai"),
     ("GlueLLMConnectionLeakSuspected", "api", "anthropic"),
     ("GlueLLMConnectionLeakSuspected", "batch", "openai"),
@@ -118,11 +118,11 @@ ARRIVE: set[Told] = {
     ("GlueLLMBlind", "api", ""),
     ("GlueLLMWaitNearTimeout", "waiting", "openai"),
     ("GlueLLMCallsFail", "failing", "openai"),
-    # It explains nothing away: cancelled calls do not count as failed.
+    # Not inhibited: cancelled calls do not count as failed.
     ("GlueLLMCallsCancelled", "failing", "openai"),
     ("GlueLLMHttp2StreamsOrphaned", "streams", "openai"),
 }
-HELD_BACK: set[Told] = {
+INHIBITED: set[Alert] = {
     ("GlueLLMWaitNearTimeout", "slow", "openai"),
     ("GlueLLMCallsSlow", "failing", "openai"),
     ("GlueLLMWaitNearTimeout", "blocked", "openai"),
@@ -147,13 +147,13 @@ Alerts = list[dict[str, Any]]
 
 @pytest.fixture
 def notified(tmp_path: Path) -> Iterator[tuple[Alerts, Alertmanager]]:
-    """What was told of, with the ``receiver`` it went to: by the users' rules, only sooner."""
-    told: Alerts = []
+    """Notified alerts, each with its ``receiver``. The users' rules have a shorter ``for`` here."""
+    sent: Alerts = []
 
     def take(request: Request) -> str:
         notification = json.loads(request.body)
         receiver = {"receiver": notification["receiver"]}
-        told.extend({**alert, **receiver} for alert in notification["alerts"])
+        sent.extend({**alert, **receiver} for alert in notification["alerts"])
         return ""
 
     with ExitStack() as closing:
@@ -170,7 +170,7 @@ def notified(tmp_path: Path) -> Iterator[tuple[Alerts, Alertmanager]]:
         for program in (alertmanager, prometheus):
             closing.callback(program.stop)
             program.start()
-        yield told, alertmanager
+        yield sent, alertmanager
 
 
 def _sooner(folder: Path) -> Path:
@@ -186,36 +186,36 @@ def _sooner(folder: Path) -> Path:
 def _notify(alertmanager: Alertmanager, port: int) -> None:
     content = yaml.safe_load(alertmanager.configuration.read_text())
     content["route"]["group_wait"] = "3s"
-    # A page goes out with its group's first alert; the others follow after this time.
+    # A page is sent with its group's first alert. The others follow after this time.
     content["route"]["group_interval"] = "3s"
     for receiver in content["receivers"]:
         receiver["webhook_configs"] = [{"url": f"http://{HOST}:{port}/"}]
     alertmanager.configuration.write_text(yaml.safe_dump(content))
 
 
-def _told(alert: dict[str, Any]) -> Told:
+def _key(alert: dict[str, Any]) -> Alert:
     labels = alert["labels"]
     return labels["alertname"], labels["job"], labels.get("gen_ai_provider_name", "")
 
 
-def test_pages_arrive_with_what_to_do_first_and_hold_back_symptoms(
+def test_pages_arrive_with_a_first_step_and_inhibit_alerts_about_symptoms(
     notified: tuple[Alerts, Alertmanager],
 ) -> None:
-    """The right ones reach the right receiver; the others are known, and held back."""
-    told, alertmanager = notified
+    """Pages and warnings reach their receiver. Alertmanager has the others, but inhibits them."""
+    sent, alertmanager = notified
 
-    def held_back() -> set[Told]:
+    def inhibited() -> set[Alert]:
         found = alertmanager.alerts()
-        return {_told(alert) for alert in found if alert["status"]["inhibitedBy"]}
+        return {_key(alert) for alert in found if alert["status"]["inhibitedBy"]}
 
-    def arrived() -> set[Told]:
-        return {_told(alert) for alert in told}
+    def arrived() -> set[Alert]:
+        return {_key(alert) for alert in sent}
 
-    with contextlib.suppress(AssertionError):  # the sets below say more
-        wait_until(lambda: arrived() == ARRIVE and held_back() == HELD_BACK, "alerts", _WITHIN)
+    with contextlib.suppress(AssertionError):  # the comparison of the sets below is clearer
+        wait_until(lambda: arrived() == ARRIVE and inhibited() == INHIBITED, "alerts", _WITHIN)
     assert arrived() == ARRIVE
-    assert held_back() == HELD_BACK
-    for alert in told:
+    assert inhibited() == INHIBITED
+    for alert in sent:
         severity = alert["labels"]["severity"]
         annotations = alert["annotations"]
         assert alert["receiver"] == {"critical": "page", "warning": "work"}[severity]
@@ -226,7 +226,7 @@ def test_pages_arrive_with_what_to_do_first_and_hold_back_symptoms(
             mark in text for text in annotations.values() for mark in ("{{", "<no value")
         )
     page = ("GlueLLMRequestsStuck", "api", "openai")
-    stuck = next(one for one in told if _told(one) == page)
+    stuck = next(one for one in sent if _key(one) == page)
     assert stuck["annotations"]["summary"] == (
         "Requests of pool openai in api have waited 1m 30s for a connection"
     )

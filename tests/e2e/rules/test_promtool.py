@@ -1,4 +1,4 @@
-"""What each alert says of the cases that were thought of, by Prometheus' own evaluation."""
+"""Prometheus decides each alert's cases as expected."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from ..running import succeed
 from .deciding import decided, group_of_alerts
 
 
-def test_rules_are_without_fault() -> None:
-    """Prometheus takes them, and finds nothing doubled."""
+def test_promtool_accepts_the_rules() -> None:
+    """It finds no error and no duplicate."""
     files = sorted(RULES.glob("*.yaml"))
     assert len(files) == 2
     succeed("promtool", "check", "rules", "--lint=all", "--lint-fatal", *files)
@@ -21,12 +21,12 @@ RECORDING, *ALERTS = sorted(
 )
 
 
-def test_recorded_series_are_what_they_should() -> None:
+def test_recorded_series_are_as_expected() -> None:
     assert "SUCCESS" in succeed("promtool", "test", "rules", RULES / "tests" / f"{RECORDING}.yaml")
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_rules_say_what_they_should_and_nothing_else(name: str, tmp_path: Path) -> None:
+def test_alerts_fire_only_as_their_cases_expect(name: str, tmp_path: Path) -> None:
     """The cases are in gluellm_dashboards/rules/cases."""
     finished = decided(group_of_alerts()["rules"], name, tmp_path)
     assert finished.returncode == 0, finished.stdout + finished.stderr

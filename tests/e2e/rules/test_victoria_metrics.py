@@ -1,4 +1,4 @@
-"""The alerts in VictoriaMetrics, whose functions differ: the same answers to the same cases."""
+"""VictoriaMetrics, whose functions differ, decides the alerts' cases as Prometheus does."""
 
 import re
 import time
@@ -19,7 +19,7 @@ _STEP = int(INTERVAL.removesuffix("s"))
 _DAY = 1440 * _MINUTE
 _BLOCK = re.compile(r"(?P<first>[\d.]+|_)(?:\+(?P<step>[\d.]+))?(?:x(?P<times>\d+))?$")
 
-# Text has no mark for the end of a series and none for native histograms: few cases need them.
+# The text format has no stale markers and no native histograms. Few cases need them.
 SAYABLE = [
     case
     for case in CASES
@@ -29,7 +29,7 @@ assert len(SAYABLE) > 0.95 * len(CASES)
 
 
 def expanded(values: str) -> list[float | None]:
-    """The samples that promtool makes of its notation, one a minute."""
+    """Expand promtool's notation into samples, one per minute."""
     found: list[float | None] = []
     for block in values.split():
         match = _BLOCK.match(block)
@@ -56,10 +56,10 @@ def _lines(case: Case, start: int) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VictoriaMetrics, int]]:
-    """All cases at once, each as a service of its own, from yesterday's noon on.
+    """All cases, each as its own service, from yesterday noon on.
 
-    None passes midnight (UTC): VictoriaMetrics keeps an index for each day, and it has answered
-    differently about a series that began a few minutes before.
+    No case passes midnight (UTC): VictoriaMetrics has an index for each day, and gave other results
+    for a series that began a few minutes before midnight.
     """
     store = VictoriaMetrics("victoria_metrics", tmp_path_factory.mktemp("rules"))
     start = int(time.time()) // _DAY * _DAY - _DAY // 2
@@ -73,13 +73,13 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VictoriaM
 
 
 def _true_for(store: VictoriaMetrics, expression: str, at: int) -> set[str]:
-    """The services for which a condition holds at a moment, asked as vmalert asks."""
+    """Return the services for which a condition holds at a moment, with vmalert's parameters."""
     parameters = {"query": expression, "time": str(at), "step": "5m", "nocache": "1"}
     return {row["metric"]["job"] for row in store.ask("/api/v1/query", parameters)["result"]}
 
 
 def _computed(expression: str) -> str:
-    """An alert's expression, with what vmalert has recorded before computed in its place."""
+    """Return an alert's expression with recorded series replaced by their expressions."""
     recorded = {one.name: one.promql for one in RECORDED}
 
     def computed(found: re.Match[str]) -> str:
@@ -97,7 +97,7 @@ def _computed(expression: str) -> str:
 
 
 def seconds(text: str) -> int:
-    """Seconds of ``5m15s``."""
+    """Parse a duration such as ``5m15s``."""
     return int(duration(text) or 0)
 
 
@@ -105,7 +105,7 @@ def seconds(text: str) -> int:
 def test_victoria_metrics_decides_as_prometheus_does(
     stored: tuple[VictoriaMetrics, int], name: str
 ) -> None:
-    """For every case and every moment of it."""
+    """The decisions are the same for each case and each of its moments."""
     store, start = stored
     cases = [case for case in SAYABLE if case.alert == name]
     moments = {seconds(moment) for case in cases for moment in case.expected}

@@ -1,1 +1,1 @@
-"""The boards' JSON, held against Grafana's own TypeScript types."""
+"""The boards' JSON, checked against Grafana's TypeScript types."""

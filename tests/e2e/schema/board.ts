@@ -1,7 +1,7 @@
-// What a board's JSON may hold: the types of @grafana/schema, as strict as literals can be checked.
+// Types of a board's JSON, from @grafana/schema, as strict as literals can be checked.
 import type * as schema from '@grafana/schema';
 
-// In JSON the members of an enumeration are their values.
+// In JSON, the members of an enumeration are their values.
 export type Json<T> = 0 extends 1 & T
   ? T
   : T extends string
@@ -14,7 +14,7 @@ export type Json<T> = 0 extends 1 & T
           ? { [Key in keyof T]: Json<T[Key]> }
           : T;
 
-// Of the data source's plug-in, whose types are in no package by themselves.
+// A type of the data source's plug-in, which no package publishes.
 interface PrometheusQuery extends schema.DataQuery {
   datasource: schema.DataSourceRef;
   expr: string;
@@ -26,8 +26,8 @@ interface PrometheusQuery extends schema.DataQuery {
   range?: boolean;
 }
 
-// The same plug-in reads these beside what an annotation has anyway; `expr` and `step` are the older
-// form of `target`.
+// Properties that the same plug-in reads in annotations. `expr` and `step` are the older form of
+// `target`.
 interface PrometheusAnnotation extends Omit<schema.AnnotationQuery, 'target'> {
   target: PrometheusQuery;
   expr?: string;
@@ -37,7 +37,7 @@ interface PrometheusAnnotation extends Omit<schema.AnnotationQuery, 'target'> {
   titleFormat?: string;
 }
 
-// Of @grafana/data; the schema has any list of anything there.
+// A type of @grafana/data, which the schema replaces by `any[]`.
 interface DataLink {
   title: string;
   url: string;
@@ -57,7 +57,7 @@ interface FieldsOf<Custom> {
   overrides: { matcher: Json<schema.MatcherConfig>; properties: Property<Custom>[] }[];
 }
 
-// Grafana puts in the defaults of what isn't there, at the first level of options and of custom.
+// Grafana adds missing defaults at the first level of `options` and `custom`.
 export type Panel<Type extends string, Options, Custom> = Omit<
   Json<schema.Panel>,
   'type' | 'options' | 'fieldConfig' | 'targets'

@@ -1,6 +1,6 @@
-"""Boards as literals in TypeScript, checked by ``tsc``.
+"""Check boards with ``tsc``, as literals in TypeScript.
 
-An unknown property is an error in a literal only: JSON that is imported may hold more.
+TypeScript reports unknown properties only in literals, not in imported JSON.
 """
 
 import json
@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any, Final
 
 LINES: Final = ("12", "13")
-"""Grafana's lines, as the package.json of the tools calls them."""
+"""Release lines of Grafana, as named in the package.json of the tools."""
 _TYPES: Final = Path(__file__).with_name("board.ts")
 _ERROR: Final = re.compile(r"^(\w+)\.ts\(\d+,\d+\): (.*)$")
 Errors = dict[str, list[str]]
-"""What ``tsc`` says, by the name of the board."""
+"""Errors of ``tsc`` by board name."""
 
 
 def check(boards: Mapping[str, Any], line: str, packages: Path, folder: Path) -> Errors:
-    """Type-check each board, by its name, against the types of a line; works in the folder.
+    """Type-check boards (by name) against a release line, with ``folder`` for generated files.
 
-    Raises RuntimeError when ``tsc`` says anything else than what is wrong with a board.
+    Raises RuntimeError if ``tsc`` reports any other error than one in a board.
     """
     types = packages / "node_modules" / "@grafana" / f"schema-{line}" / "dist" / "types"
     (folder / "board.ts").write_bytes(_TYPES.read_bytes())
@@ -38,12 +38,12 @@ def check(boards: Mapping[str, Any], line: str, packages: Path, folder: Path) ->
     )
     errors: Errors = {name: [] for name in boards}
     name = ""
-    for said in run.stdout.splitlines():
-        if found := _ERROR.match(said):
+    for reported in run.stdout.splitlines():
+        if found := _ERROR.match(reported):
             name = found[1]
         if name not in errors:
             raise RuntimeError(run.stdout + run.stderr)
-        errors[name].append(said)
+        errors[name].append(reported)
     if run.returncode and not any(errors.values()):
         raise RuntimeError(run.stdout + run.stderr)
     return errors
@@ -69,7 +69,7 @@ def _configuration(types: Path) -> dict[str, Any]:
 
 
 def literal(board: Any, types: Path) -> str:
-    """The board in TypeScript, each panel of it by itself, so that an error names its place."""
+    """Return the board as TypeScript, with one literal per panel, so that errors name the panel."""
     panels = [one for panel in board.get("panels", []) for one in (*panel.get("panels", []), panel)]
     names = {id(panel): f"panel_{number}" for number, panel in enumerate(panels)}
     lines = ["import type { Board, Panel, Row } from './board';"]
@@ -85,7 +85,7 @@ def literal(board: Any, types: Path) -> str:
 
 
 def _object(body: Any, names: Mapping[int, str]) -> str:
-    """A board or a panel, with the panels in it by their names."""
+    """Return a literal of a board or a panel, which refers to its panels by name."""
     if "panels" not in body:
         return json.dumps(body, indent=2)
     rest = {key: value for key, value in body.items() if key != "panels"}
@@ -98,7 +98,7 @@ def _type(kind: str, types: Path) -> str:
         return "Row"
     name = _name(kind)
     declared = (types / "raw/composable" / name / "panelcfg/x/types.gen.d.ts").read_text()
-    # Not every panel has settings of its own for a field.
+    # Not every kind of panel has its own field settings.
     custom = f"{name}.FieldConfig" if "interface FieldConfig" in declared else "{}"
     return f'Panel<"{kind}", {name}.Options, {custom}>'
 

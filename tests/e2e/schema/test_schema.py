@@ -1,4 +1,4 @@
-"""Grafana's own types accept each board, on the line of now and on the one before."""
+"""The boards match Grafana's types, of the current release line and the one before."""
 
 from pathlib import Path
 
@@ -12,6 +12,6 @@ from .checking import LINES, check
 
 @pytest.mark.parametrize("line", LINES)
 def test_grafana_s_types_accept_each_board(line: str, tmp_path: Path) -> None:
-    """Every option of every panel is one that this line has, of a type that it takes."""
+    """All options of all panels exist in this release line, with the right types."""
     found = {uid.replace("-", "_"): board for uid, board in boards().items()}
     assert check(found, line, find("grafana-schema"), tmp_path) == {name: [] for name in found}

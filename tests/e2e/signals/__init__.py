@@ -1,1 +1,1 @@
-"""What single signals answer to series that were thought of, by Prometheus' own evaluation."""
+"""Single signals, evaluated by Prometheus over made-up series."""

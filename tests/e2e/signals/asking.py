@@ -1,4 +1,4 @@
-"""A signal, asked by promtool over series that a test writes down."""
+"""Evaluate a signal with promtool over series that a test defines."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ POOL: Final = {
 
 
 def series(name: str, labels: Mapping[str, str], values: str) -> dict[str, str]:
-    """One series, its values as promtool writes them, a minute apart."""
+    """Return one series. Its values, one per minute, are in promtool's notation."""
     inside = ",".join(f'{key}="{value}"' for key, value in labels.items())
     return {"series": f"{name}{{{inside}}}", "values": values}
 
@@ -31,7 +31,7 @@ def check(
     *asked: tuple[Signal, str, Mapping[str, float]],
     by: Sequence[str] | None = (),
 ) -> None:
-    """Fail unless each signal answers this at its time: values, by their labels as in PromQL."""
+    """Fail unless each signal has the given values at its time. Labels are written as in PromQL."""
     expressions = [
         {
             "expr": signal.query.promql("", WINDOW, by=by),

@@ -1,4 +1,4 @@
-"""Shares of requests: of what there is, and 0 where there is none of it."""
+"""Shares of requests: 0 without matching requests, and no value without any request."""
 
 from pathlib import Path
 
@@ -13,25 +13,25 @@ def ended(rate: float, **how: str) -> dict[str, str]:
     return series(_REQUESTS, {**POOL, **how}, f"0+{rate * 60:g}x20")
 
 
-def test_what_is_sent_again_is_a_share_of_all(tmp_path: Path) -> None:
-    """One of four."""
+def test_resent_requests_are_a_share_of_all(tmp_path: Path) -> None:
+    """One of four requests is resent."""
     written = [ended(3), ended(1, gluellm_request_resend="true")]
     check(tmp_path, written, (requests.RESEND_SHARE, "10m", {"{}": 0.25}))
 
 
-def test_nothing_sent_again_is_zero_and_not_nothing(tmp_path: Path) -> None:
-    """The series of what is sent again begins with the first."""
+def test_the_share_of_resent_requests_is_zero_before_the_first(tmp_path: Path) -> None:
+    """Their series begins with the first resent request."""
     check(tmp_path, [ended(3)], (requests.RESEND_SHARE, "10m", {"{}": 0}))
 
 
-def test_all_sent_again_is_all(tmp_path: Path) -> None:
-    """Not one that isn't, but its series is there."""
+def test_the_share_of_resent_requests_is_one_if_all_are_resent(tmp_path: Path) -> None:
+    """The series of other requests exists, but does not grow."""
     written = [ended(0), ended(2, gluellm_request_resend="true")]
     check(tmp_path, written, (requests.RESEND_SHARE, "10m", {"{}": 1}))
 
 
-def test_error_statuses_are_a_share_of_what_had_a_connection(tmp_path: Path) -> None:
-    """What gave up waiting, or could not connect, was never answered."""
+def test_error_statuses_are_a_share_of_the_requests_that_had_a_connection(tmp_path: Path) -> None:
+    """Requests that timed out waiting, or could not connect, are not counted."""
     written = [
         ended(4, http_response_status_code="200"),
         ended(1, http_response_status_code="404"),
@@ -45,8 +45,8 @@ def test_error_statuses_are_a_share_of_what_had_a_connection(tmp_path: Path) -> 
     check(tmp_path, written, (requests.ERROR_STATUS_SHARE, "10m", {"{}": 0.5}))
 
 
-def test_what_fails_is_any_error_and_any_error_status(tmp_path: Path) -> None:
-    """Whether it had a connection or not, and each that is sent again by itself."""
+def test_failed_requests_have_an_error_or_an_error_status(tmp_path: Path) -> None:
+    """They count with or without a connection. Resent requests count separately."""
     written = [
         ended(4, http_response_status_code="200"),
         ended(1, rpc_response_status_code="OK"),
@@ -59,15 +59,15 @@ def test_what_fails_is_any_error_and_any_error_status(tmp_path: Path) -> None:
     check(tmp_path, written, (requests.FAILED_SHARE, "10m", {"{}": 0.5}))
 
 
-def test_all_fail_where_nothing_went_well_since_the_start(tmp_path: Path) -> None:
-    """A provider that is down when a process starts: there is no series of what went well."""
+def test_the_share_of_failures_is_one_without_any_success(tmp_path: Path) -> None:
+    """If a provider is down when a process starts, there is no series of successful requests."""
     written = [ended(3, error_type="connection_error"), ended(1, http_response_status_code="503")]
     shares = requests.FAILED_SHARE, requests.ERROR_STATUS_SHARE
     check(tmp_path, written, *((share, "10m", {"{}": 1}) for share in shares))
 
 
-def test_statuses_are_what_was_answered(tmp_path: Path) -> None:
-    """HTTP's and gRPC's beside each other, and nothing that got none."""
+def test_statuses_cover_answered_requests_only(tmp_path: Path) -> None:
+    """Statuses of HTTP and gRPC are shown together, without requests that have no status."""
     written = [
         ended(4, http_response_status_code="200"),
         ended(1, rpc_response_status_code="OK"),
@@ -78,7 +78,7 @@ def test_statuses_are_what_was_answered(tmp_path: Path) -> None:
 
 
 def test_without_requests_there_is_no_share(tmp_path: Path) -> None:
-    """No data, which a panel says in words, and not 0."""
+    """The result is empty, not 0: panels then show a text."""
     written = [ended(0), series("gluellm_pool_opened_total", POOL, "1+0x20")]
     shares = (
         requests.RESEND_SHARE,
@@ -89,8 +89,8 @@ def test_without_requests_there_is_no_share(tmp_path: Path) -> None:
     check(tmp_path, written, *((share, "10m", {}) for share in shares))
 
 
-def test_requests_that_never_connected_are_no_reuse(tmp_path: Path) -> None:
-    """Nine found an open connection; what waited in vain or found nobody there doesn't count."""
+def test_requests_that_never_connected_do_not_count_as_reuse(tmp_path: Path) -> None:
+    """Nine of ten requests reuse a connection. Pool timeouts and connection errors don't count."""
     written = [
         ended(10, http_response_status_code="200"),
         ended(5, error_type="pool_timeout"),
@@ -100,8 +100,8 @@ def test_requests_that_never_connected_are_no_reuse(tmp_path: Path) -> None:
     check(tmp_path, written, (connections.REUSE_SHARE, "10m", {"{}": 0.9}))
 
 
-def test_the_worst_pool_churns_beside_a_busy_one(tmp_path: Path) -> None:
-    """A client per call to one provider is not hidden by another's traffic."""
+def test_a_pool_that_churns_is_shown_beside_a_busy_one(tmp_path: Path) -> None:
+    """Traffic to one provider does not hide a client per call to another."""
     other = {**POOL, "gen_ai_provider_name": "anthropic", "gluellm_pool_name": "anthropic"}
     written = [
         series(_REQUESTS, POOL, "0+6000x20"),

@@ -1,4 +1,4 @@
-"""The size that boards ask for is the one that the diagnosis asks for."""
+"""Boards recommend the same pool size as the diagnosis."""
 
 import math
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ def pool(
     pools: int = 1,
     labels: Mapping[str, str] = POOL,
 ) -> list[dict[str, str]]:
-    """A pool in a steady state: mean numbers of requests per phase, and rates per second.
+    """Return series of a steady pool: mean numbers of requests per phase, and rates per second.
 
-    ``growth`` is by how much the queue grows a second, from ``queued`` on; ``sent_again`` are
-    further ones that timed out, as calls that had before.
+    The queue begins with ``queued`` and grows by ``growth`` per second. ``sent_again`` is the rate
+    of resent requests that timed out, in addition to ``timed_out``.
     """
     phases = {"awaiting_response": holding, "queued": queued, "unread": unread}
     time = "gluellm_pool_request_time_seconds_total"
@@ -61,38 +61,38 @@ def _line(start: float, step: float) -> str:
 
 
 def normal(mean: float) -> int:
-    """The approximation that PromQL can make of the quantile."""
+    """Approximate the quantile as the boards do in PromQL."""
     return math.ceil(mean + 2.33 * math.sqrt(mean))
 
 
-# Two at once where two a second come for a second each, and some more for chance.
+# By Little's law, 2 requests per second that take 1 s each need 2 connections, plus a margin.
 SIZES = {
-    "a healthy pool: what is in use": (pool(holding=2, served=2), 2),
-    # 20 callers of a pool of 4: the queue stays, and without a limit all would be served.
-    "callers that wait for their answer: a place each": (pool(holding=4, queued=16, served=4), 20),
-    # 6 arrive a second, 4 are served, a second each: what has piled up says nothing.
-    "callers that come whatever happens: arrivals times lease": (
+    "a healthy pool: the connections in use": (pool(holding=2, served=2), 2),
+    # 20 callers share a pool of 4: the queue stays, and without a limit all would be served.
+    "callers that wait for their answer: one each": (pool(holding=4, queued=16, served=4), 20),
+    # 6 arrive per second, 4 are served, in 1 s each: the length of the queue does not matter.
+    "callers that do not wait: arrivals times lease": (
         pool(holding=4, queued=100, growth=2, served=4),
         6,
     ),
-    # Connections that nobody gives back don't make the pool too small.
+    # Leaked connections are not demand.
     "a leak: no demand": (pool(holding=2, unread=8, served=2), 2),
-    # 6 arrive, 3 are served a second each, 3 give up at once: six places would serve all.
-    "waits that were given up: demand": (pool(holding=3, served=3, timed_out=3), 6),
-    # 12 arrive a second, 10 are served a second each, 2 give up: 130 queue, and 12 would do.
-    "a queue that gives up: as its timeout makes it": (
+    # 6 arrive per second, 3 are served in 1 s each, 3 time out at once: 6 would serve all.
+    "pool timeouts: demand": (pool(holding=3, served=3, timed_out=3), 6),
+    # 12 arrive per second, 10 are served in 1 s each, 2 time out: 130 queue, but 12 are enough.
+    "a queue with timeouts: arrivals times lease": (
         pool(holding=10, queued=130, served=10, timed_out=2),
         12,
     ),
-    # 4 calls a second, each of which is sent 3 times in vain or served at last.
-    "what is sent again: the same demand": (
+    # 4 calls per second. Half of them time out, and their requests are resent 3 times in vain.
+    "resent requests: the same demand": (
         pool(holding=4, queued=100, served=2, timed_out=2, sent_again=6),
         8,
     ),
-    # Nothing ends within the window: what is in the pool is what is known.
+    # No request ends within the window: only the current requests are known.
     "requests longer than the window: they count": (pool(holding=5, queued=2, served=0), 7),
     "pools of one name: they share it": (pool(holding=8, served=8, pools=4), 2),
-    # Processes don't lend each other connections.
+    # Processes don't share connections.
     "several processes: the busiest": (
         [
             *pool(holding=2, served=2),
@@ -104,7 +104,7 @@ SIZES = {
 
 
 @pytest.mark.parametrize("what", SIZES)
-def test_boards_ask_for_the_size_that_the_load_needs(what: str, tmp_path: Path) -> None:
+def test_boards_recommend_the_size_that_the_load_needs(what: str, tmp_path: Path) -> None:
     written, mean = SIZES[what]
     check(
         tmp_path,
@@ -114,15 +114,15 @@ def test_boards_ask_for_the_size_that_the_load_needs(what: str, tmp_path: Path) 
     )
 
 
-def test_without_a_request_that_is_served_a_queue_that_gives_up_tells_nothing(
+def test_pool_timeouts_are_no_demand_if_no_request_is_served(
     tmp_path: Path,
 ) -> None:
-    """Every connection leaks: what waits in vain asks for no place but for what holds them."""
+    """If every connection leaks, requests time out because of the leak, not of the size."""
     written = pool(unread=8, queued=50, served=0, timed_out=2)
     check(tmp_path, written, (sizing.CONCURRENCY, "10m", {"{}": 0}))
 
 
 @pytest.mark.parametrize("mean", [0.5, 1, 2, 5, 10, 20, 50, 100, 500, 1000])
 def test_the_approximation_is_close_to_the_quantile(mean: float) -> None:
-    """A connection or two beside what the diagnosis says."""
+    """The two sizes differ by at most two connections."""
     assert abs(normal(mean) - poisson_quantile(mean)) <= 2

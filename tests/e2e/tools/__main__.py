@@ -1,6 +1,6 @@
-"""``PYTHONPATH=tests python -m e2e.tools``: announce what will be done, and do it.
+"""``PYTHONPATH=tests python -m e2e.tools``: announce and build the missing tools.
 
-Exits 1 if a tool is missing in the end.
+Exits with 1 if a tool is still missing at the end.
 """
 
 import os
@@ -22,7 +22,7 @@ LAST_LINES = 15
 
 
 def announce(cache: Cache, missing: Sequence[Tool]) -> None:
-    """Say what will be done, before anything is."""
+    """Print the commands before any of them runs."""
     print(f"Programs for the end-to-end tests, into {cache.folder}:")
     for tool in missing:
         print(f"  {tool.name} {tool.version}, now {cache.state(tool)}")
@@ -37,9 +37,9 @@ def announce(cache: Cache, missing: Sequence[Tool]) -> None:
 
 
 def build_environment() -> dict[str, str]:
-    """Environment of the builds: without cgo, a go.work above the cache, or a repository's state.
+    """Return the environment of the builds.
 
-    Without cgo no C compiler is needed.
+    It disables cgo, which needs a C compiler, a go.work above the cache, and version control.
     """
     ours = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
     if shutil.which("go"):
@@ -49,7 +49,7 @@ def build_environment() -> dict[str, str]:
 
 
 def bring(cache: Cache, tool: Tool) -> None:
-    """Make one tool and put it in place. Raises ToolsError, and then leaves all as it was."""
+    """Build one tool and install it in the cache. If it raises ToolsError, nothing has changed."""
     title = f"{tool.name} {tool.version}"
     needed = "npm" if isinstance(tool, Packages) else "go"
     if shutil.which(needed) is None:
@@ -68,10 +68,10 @@ def bring(cache: Cache, tool: Tool) -> None:
                     command, cwd=name, env=environment, stdout=log, stderr=log, check=False
                 )
                 if done.returncode:
-                    said = log_path.read_text(errors="replace").splitlines()[-LAST_LINES:]
+                    end = log_path.read_text(errors="replace").splitlines()[-LAST_LINES:]
                     raise ToolsError(
                         f"{title} could not be built. The command ended with status"
-                        f" {done.returncode}; the end of {log_path}:\n    " + "\n    ".join(said)
+                        f" {done.returncode}; the end of {log_path}:\n    " + "\n    ".join(end)
                     )
         made = tool.made(Path(name))
         tool.check(made)
@@ -79,14 +79,14 @@ def bring(cache: Cache, tool: Tool) -> None:
 
 
 def bring_all(cache: Cache) -> int:
-    """Make what is missing. Returns the exit status."""
+    """Build the missing tools. Returns the exit status."""
     without = []
     if missing := [tool for tool in tools() if cache.state(tool) != "there"]:
         announce(cache, missing)
         cache.folder.mkdir(parents=True, exist_ok=True)
         with cache.locked():
             for tool in missing:
-                if cache.state(tool) == "there":  # by the run that this one waited for
+                if cache.state(tool) == "there":  # built by the run that this one waited for
                     continue
                 print(f"{tool.name} {tool.version} ...", flush=True)
                 started = time.monotonic()
@@ -105,7 +105,7 @@ def bring_all(cache: Cache) -> int:
 
 
 def main() -> int:
-    """Returns the exit status."""
+    """Build the missing tools. Returns the exit status."""
     try:
         return bring_all(Cache(cache_folder(os.environ)))
     except (ToolsError, OSError) as error:

@@ -1,4 +1,4 @@
-"""The folder that the programs are kept in."""
+"""The cache of built tools."""
 
 import contextlib
 import fcntl
@@ -15,48 +15,47 @@ from .kinds import Tool
 VARIABLE = "GLUELLM_E2E_TOOLS"
 FOLDER = "gluellm-e2e-tools"
 
-# Unfinished work is in a folder of this name, inside the cache, so that a rename puts it in place.
+# Prefix of folders for unfinished builds. They are in the cache, so that a rename installs a tool.
 WORKSPACE = "build-"
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Where the programs are kept. Raises ToolsError when the environment names no place."""
+    """Return the cache's folder. Raises ToolsError if the environment does not define one."""
     if named := environment.get(VARIABLE):
         if not Path(named).is_absolute():
             raise ToolsError(f"{VARIABLE} is {named}; it has to be an absolute path.")
         return Path(named)
-    # The XDG base directory specification has a relative one ignored.
+    # The XDG base directory specification requires that relative paths are ignored.
     if (caches := Path(environment.get("XDG_CACHE_HOME", ""))).is_absolute():
         return caches / FOLDER
     if home := environment.get("HOME"):
         return Path(home).absolute() / ".cache" / FOLDER
     raise ToolsError(
-        "HOME is not set, so there is no place for the programs.\n"
+        "HOME is not set, so there is no folder for the programs.\n"
         f"Set HOME, or {VARIABLE} to a folder outside the repository; then: {AGAIN}"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """``bin`` and others, and per tool a stamp (what it was made from) and the log of its last
-    making."""
+    """Folders with the tools, and for each tool a stamp (its sources) and its last build's log."""
 
     folder: Path
 
     def path(self, tool: Tool) -> Path:
-        """Where the tool is, or will be."""
+        """Return the path at which the tool is or will be installed."""
         return self.folder / tool.folder / tool.name
 
     def log(self, tool: Tool) -> Path:
-        """What its last build printed."""
+        """Return the path of the output of its last build."""
         return self.folder / "logs" / f"{tool.name}.log"
 
     def stamp(self, tool: Tool) -> Path:
-        """What the tool that is there was made from."""
+        """Return the path of the file with the installed tool's `identity`."""
         return self.folder / "stamps" / f"{tool.name}.json"
 
     def state(self, tool: Tool) -> str:
-        """``there`` as pinned, ``other`` than pinned, or ``missing``."""
+        """Return ``there`` (as pinned), ``other`` (another version) or ``missing``."""
         if not os.access(self.path(tool), tool.access):
             return "missing"
         try:
@@ -66,7 +65,7 @@ class Cache:
         return "there" if stamp == tool.identity else "other"
 
     def install(self, tool: Tool, made: Path) -> None:
-        """Put it in place. Wherever this is interrupted, no stamp tells of another tool."""
+        """Install a built tool. If this is interrupted, no stamp is left that does not match."""
         target, stamp = self.path(tool), self.stamp(tool)
         target.parent.mkdir(exist_ok=True)
         stamp.parent.mkdir(exist_ok=True)
@@ -80,12 +79,12 @@ class Cache:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One run at a time. What a killed one left is removed first."""
+        """Allow one run at a time. Remove the workspaces of killed runs first."""
         with (self.folder / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print("Another run is at work in this folder: waiting for its end.", flush=True)
+                print("Another run is building in this folder: waiting for its end.", flush=True)
                 fcntl.flock(lock, fcntl.LOCK_EX)
             for left in self.folder.glob(f"{WORKSPACE}*"):
                 shutil.rmtree(left, ignore_errors=True)

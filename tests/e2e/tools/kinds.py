@@ -1,4 +1,4 @@
-"""What can be brought: programs from Go modules, a file of one, packages of npm."""
+"""Kinds of tools: programs from Go modules, a file of a Go module, npm packages."""
 
 import hashlib
 import json
@@ -15,45 +15,45 @@ from . import ToolsError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool(ABC):
-    """Something in the cache, made by commands."""
+    """A tool in the cache, built by commands."""
 
     name: str
     version: str
 
     folder: ClassVar[str]
-    """Where in the cache it is put."""
+    """Folder in the cache."""
     access: ClassVar[int] = os.R_OK
-    """What has to be allowed for it to be of use."""
+    """Access that a usable tool must allow."""
 
     @property
     @abstractmethod
     def identity(self) -> dict[str, object]:
-        """What it is made from. While this stays, what is there is kept."""
+        """What it is built from. A change causes a new build."""
 
     @abstractmethod
     def commands(self, workspace: Path) -> tuple[tuple[str, ...], ...]:
-        """How it is made, with the workspace as GOBIN and as the current directory."""
+        """Return the build commands. GOBIN and the current directory are the workspace."""
 
     def made(self, workspace: Path) -> Path:
-        """Where the commands leave it."""
+        """Return the path at which the commands create it."""
         return workspace / self.name
 
     @abstractmethod
     def check(self, made: Path) -> None:
-        """Raises ToolsError for what doesn't work here, or is another version."""
+        """Raise ToolsError if it doesn't work here, or is another version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program(Tool):
-    """One program, built with Go."""
+    """A program built with Go."""
 
     package: str
-    """What ``go install`` is asked for: a package, with the version of its module."""
+    """Argument of ``go install``: a package with the version of its module."""
     flags: tuple[str, ...] = ()
     asked: str = "--version"
-    """The argument for which it says its version."""
+    """Argument with which it prints its version."""
     manifest: Path | None = None
-    """For the Collector, whose package is that of its builder: what the builder reads."""
+    """Manifest for the Collector's builder. The package is the builder then."""
 
     folder: ClassVar[str] = "bin"
     access: ClassVar[int] = os.X_OK
@@ -70,7 +70,7 @@ class Program(Tool):
         return install, (str(workspace / "builder"), "--config", str(self.manifest))
 
     def made(self, workspace: Path) -> Path:
-        # ``build`` is the manifest's output_path.
+        # The manifest's output_path is ``build``.
         return (workspace / "build" if self.manifest else workspace) / self.name
 
     def check(self, made: Path) -> None:
@@ -80,19 +80,19 @@ class Program(Tool):
                 (made, self.asked), capture_output=True, text=True, timeout=60, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise ToolsError(f"{title} was built and doesn't run: {error}") from None
-        said = answer.stdout + answer.stderr
-        if self.version not in said:
-            raise ToolsError(f"{title} was built, and says of its version:\n    {said.strip()}")
+            raise ToolsError(f"{title} was built, but doesn't run: {error}") from None
+        output = answer.stdout + answer.stderr
+        if self.version not in output:
+            raise ToolsError(f"{title} was built, but prints as version:\n    {output.strip()}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleFile(Tool):
-    """One file of a Go module, whose sum Go checks."""
+    """A file of a Go module, whose checksum Go verifies."""
 
     module: str
     path: str
-    """Of the file, in the module; it keeps its name."""
+    """Path of the file in the module. The file keeps its name."""
 
     folder: ClassVar[str] = "files"
 
@@ -113,10 +113,10 @@ class ModuleFile(Tool):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packages(Tool):
-    """Packages of npm, of exact versions; none of their scripts is run."""
+    """npm packages in exact versions. Their scripts do not run."""
 
     manifest: Path
-    """Their package.json."""
+    """The package.json that lists them."""
 
     folder: ClassVar[str] = "packages"
 
@@ -141,6 +141,6 @@ class Packages(Tool):
 
 
 def digest(manifest: Path) -> str:
-    """Of what it says, without comments: these may change without another build."""
-    said = re.sub(r"^\s*#.*\n", "", manifest.read_text(), flags=re.MULTILINE)
-    return hashlib.sha256(said.encode()).hexdigest()
+    """Hash a manifest without comments, whose changes need no new build."""
+    content = re.sub(r"^\s*#.*\n", "", manifest.read_text(), flags=re.MULTILINE)
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""Which programs, in which versions, built how. The one place to change for an upgrade.
+"""The pinned tools, with their versions and build flags. Change them here for an upgrade.
 
-The Collector's version stands in its manifest, dashboards/dev/collector/builder.yaml.
+The Collector's version is in its manifest, dashboards/dev/collector/builder.yaml.
 """
 
 import re
@@ -10,14 +10,14 @@ from . import ToolsError
 from .kinds import ModuleFile, Packages, Program, Tool
 
 GO = "1.26.7"
-"""The newest Go that a go.mod asks for."""
+"""Newest Go version that a go.mod requires."""
 COST = "about 10 min on 2 cores and 6.4 GB of disk"
 MANIFEST = Path(__file__).parents[3] / "dashboards" / "dev" / "collector" / "builder.yaml"
 SCHEMA = Path(__file__).parent / "grafana-schema" / "package.json"
 
 
 def collector_version(manifest: Path) -> str:
-    """The version under ``dist``, which is that of the builder as well."""
+    """Read the version under ``dist``. The builder has the same version."""
     found = re.search(r"^  version: ([\d.]+)$", manifest.read_text(), re.MULTILINE)
     if found is None:
         raise ToolsError(f"{manifest} has no line `version: ...` under `dist:`.")
@@ -25,19 +25,19 @@ def collector_version(manifest: Path) -> str:
 
 
 def programs() -> tuple[Program, ...]:
-    """All programs, in the order in which they are built."""
-    # Prometheus 3.16.0 is v0.316.0 as a module. The tag leaves out service discovery in clouds,
-    # most of the program; targets in files, which dashboards/dev uses, stay.
+    """Return all programs, in the order in which they are built."""
+    # Prometheus 3.16.0 is v0.316.0 as a module. The tag excludes service discovery in clouds, most
+    # of the program, but not targets in files, which dashboards/dev uses.
     prometheus, module = "3.16.0", "github.com/prometheus/prometheus/cmd/{}@v0.316.0"
     version = "-ldflags=-s -w -X github.com/prometheus/common/version.Version={}"
     prometheus_flags = ("-tags=remove_all_sd", version.format(prometheus))
     collector = collector_version(MANIFEST)
     builder = f"go.opentelemetry.io/collector/cmd/builder@v{collector}"
-    # Not from Debian 12: its package victoria-metrics is 1.79, which has no OTLP endpoint.
+    # Debian 12 has victoria-metrics 1.79, which has no OTLP endpoint.
     victoria, victoria_module = "v1.151.0", "github.com/VictoriaMetrics/VictoriaMetrics"
-    # The modules of 0.32 and later lack the built pages that the program embeds: no `go install`.
+    # `go install` fails from 0.32 on: the modules lack the generated pages that the program embeds.
     alertmanager = "0.31.1"
-    kustomize = "v5.8.2"  # 5.8.3 asks for Go 1.27
+    kustomize = "v5.8.2"  # 5.8.3 requires Go 1.27
     kustomize_flag = f"-X sigs.k8s.io/kustomize/api/provenance.version={kustomize}"
 
     def of_prometheus(name: str) -> Program:
@@ -74,7 +74,7 @@ def programs() -> tuple[Program, ...]:
 
 
 def tools() -> tuple[Tool, ...]:
-    """The programs, and what the files of ``dashboards`` are checked against."""
+    """Return the programs, and the schemas for the files of ``dashboards``."""
     return (
         *programs(),
         ModuleFile(

@@ -1,1 +1,1 @@
-"""Reports of `gluellm-pools verify` on real stores, sound ones and broken ones."""
+"""Reports of `gluellm-pools verify` on real stores, with correct and broken set-ups."""

@@ -1,4 +1,4 @@
-"""Programs that export, and the command."""
+"""Fixtures: programs that export, and the `verify` command."""
 
 import json
 import os
@@ -26,7 +26,7 @@ Verify = Callable[..., tuple[int, str]]
 
 
 class Programs:
-    """Starts programs, and ends them."""
+    """Start and end programs that export."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
@@ -42,7 +42,7 @@ class Programs:
         assert self._line() == "imported"
 
     def __call__(self, **settings: Any) -> None:
-        """Start a program with these settings; return once its calls run."""
+        """Start a program with these settings, and wait until it makes calls."""
         resource = {"service.name": "answers", "service.instance.id": f"worker-{self._count}"}
         whole = {
             "provider": self._provider,
@@ -64,7 +64,7 @@ class Programs:
         self._count += 1
 
     def end(self) -> None:
-        """End all programs, as a user does before a restart."""
+        """End all programs with SIGTERM, as a user does before a restart."""
         for process in self._running:
             os.kill(process, signal.SIGTERM)
         wait_until(lambda: not any(map(_lives, self._running)), "programs end")
@@ -72,7 +72,7 @@ class Programs:
         self._count = 0
 
     def close(self) -> None:
-        """Kill the programs that still run."""
+        """Kill the programs that are still running."""
         self._forking.communicate(timeout=20)
 
     def _line(self) -> str:
@@ -101,14 +101,14 @@ def programs() -> Iterator[Programs]:
 
 @pytest.fixture
 def run(programs: Programs) -> Iterator[Programs]:
-    """Starts programs for one test."""
+    """Programs for one test."""
     yield programs
     programs.end()
 
 
 @pytest.fixture
 def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
-    """Runs the command on a URL; returns its exit status and its output in one line."""
+    """Run the command on a URL. Returns its exit status and its output in one line."""
 
     def command(url: str, *options: str) -> tuple[int, str]:
         capsys.readouterr()
@@ -120,5 +120,5 @@ def verify(capsys: pytest.CaptureFixture[str]) -> Verify:
 
 
 def arrived(store: Store, promql: str = SEVERAL) -> None:
-    """Wait until a query has an answer."""
+    """Wait until a query has a result."""
     wait_until(lambda: bool(store.query(promql)), promql, _ARRIVES_WITHIN)

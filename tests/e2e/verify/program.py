@@ -30,7 +30,7 @@ _PAUSE = 0.02
 
 
 def put_clock_back(seconds: float) -> None:
-    """Put the clock back for every module that reads nanoseconds."""
+    """Put the clock back for every module that imported ``time_ns``."""
     true_time = time.time_ns
     behind = lambda: true_time() - int(seconds * 1e9)  # noqa: E731
     for module in list(sys.modules.values()):
@@ -75,7 +75,7 @@ def program(settings: dict[str, Any]) -> None:
     if settings["behind"]:
         put_clock_back(settings["behind"])
     os.environ["OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"] = settings["temporality"]
-    # Not Resource.create(): newer SDKs give each process an instance of its own there.
+    # Resource.create() of newer SDKs would give each process its own instance.
     provider = MeterProvider([reader(settings)], Resource(settings["resource"]))
     if settings["instrument"] == "gluellm":
         GlueLLMInstrumentor().instrument(meter_provider=provider)

@@ -73,7 +73,7 @@ _VARIABLES = [
 
 @pytest.fixture
 def boards(tmp_path: Path) -> Any:
-    """Writes a board with one panel for each query; returns its file."""
+    """Write a board with one panel for each query. Returns its file."""
 
     def board(
         panels: dict[str, str], variables: list[dict[str, Any]] = _VARIABLES, **target: str
@@ -103,7 +103,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, programs: Programs) -> Iterato
 
 
 def test_each_quiet_query_has_its_reason(url: str, verify: Verify, boards: Any) -> None:
-    """Zero is an answer."""
+    """A result of zero does not count as empty."""
     quiet = {title: query for title, (query, _) in _QUIET.items()}
     status, text = verify(url, "--boards", boards({**_GOOD, **quiet}))
     assert status == 0, text
@@ -126,7 +126,7 @@ def test_each_wrong_query_has_its_reason(url: str, verify: Verify, boards: Any) 
 
 
 def test_an_empty_variable_is_named_by_itself(url: str, verify: Verify, boards: Any) -> None:
-    """It explains the empty panels."""
+    """The empty variable explains the empty panels."""
     variable = _query("cluster", "label_values(gluellm_pool_live, cluster)")
     panels = {"p": 'gluellm_pool_live{cluster=~"$cluster"}'}
     status, text = verify(url, "--boards", boards(panels, [variable]))
@@ -138,7 +138,7 @@ def test_an_empty_variable_is_named_by_itself(url: str, verify: Verify, boards: 
 def test_the_window_of_a_rate_is_four_of_a_query_s_shortest_step(
     url: str, verify: Verify, boards: Any
 ) -> None:
-    """As in Grafana, also if a variable contains the step."""
+    """The window is computed as in Grafana, also if a variable contains the step."""
     panels = {"p": "sum(increase(gluellm_pool_requests_total[$__rate_interval]))"}
     status, text = verify(url, "--boards", boards(panels, interval="$interval"), "--show-queries")
     assert status == 0, text
@@ -146,7 +146,7 @@ def test_the_window_of_a_rate_is_four_of_a_query_s_shortest_step(
 
 
 def test_missing_recording_rules_are_reported(url: str, verify: Verify) -> None:
-    """Only the board of the fleet needs them."""
+    """Only the fleet board needs them."""
     files = [str(file) for file in sorted(GRAFANA.glob("*.json"))]
     fleet = next(file for file in files if "fleet" in file)
     status, text = verify(url, "--boards", fleet)

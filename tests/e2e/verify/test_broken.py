@@ -24,7 +24,7 @@ _WITHIN = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A set-up with one program. The scraped store gets its data through the Collector."""
+    """A broken set-up with one program. The scraped store gets its data through the Collector."""
 
     store: str = _OTLP
     change: tuple[str, str] | None = None
@@ -39,7 +39,7 @@ class Broken:
 
 
 BROKEN = {
-    # A second process would write into the same series.
+    # All processes of the service write into the same series.
     "no instance": Broken(
         run=_NO_INSTANCE,
         reported=(
@@ -54,7 +54,7 @@ BROKEN = {
         run=_NO_INSTANCE,
         reported=("WARNING: no instance", "instance is the Collector's address"),
     ),
-    # Prometheus' OTLP endpoint with another translation of names.
+    # Prometheus' OTLP endpoint translates names in another way.
     **{
         strategy: Broken(
             change=("UnderscoreEscapingWithSuffixes", strategy),
@@ -111,7 +111,7 @@ BROKEN = {
             "no sample for 5 min: nothing is exported any more",
         ),
     ),
-    # VictoriaMetrics keeps deltas, and their counters fall as those of two processes do.
+    # VictoriaMetrics stores deltas unchanged, so counters fall as if two processes shared them.
     "deltas stored as they are": Broken(
         store=_VICTORIA,
         run={"temporality": "delta"},
@@ -159,7 +159,7 @@ def test_a_broken_set_up_is_reported_with_its_fix(
 
 
 def _report(verify: Verify, url: str, status: int, *texts: str) -> str:
-    """The report, once it has this status and these texts: a busy program exports late."""
+    """Wait until the report has this status and these texts, since a busy program exports late."""
     found: tuple[int, str] = (0, "")
 
     def as_expected() -> bool:
@@ -176,7 +176,7 @@ def _report(verify: Verify, url: str, status: int, *texts: str) -> str:
 def test_a_scrape_without_honor_labels_is_reported_until_it_is_fixed(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """All processes of all services look like one; afterwards ended series are not judged."""
+    """All processes of all services look like one. After the fix, ended series are ignored."""
     store = stack.prometheus_scraping
     right, wrong = "honor_labels: true", "honor_labels: false"
     store.change(right, wrong)
@@ -199,7 +199,7 @@ def test_a_scrape_without_honor_labels_is_reported_until_it_is_fixed(
 def test_two_workers_with_one_instance_collide_until_each_has_its_own(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """As after a fork, or with one id for a whole deployment."""
+    """This happens after a fork, or with one id for a whole deployment."""
     stack.start(_OTLP)
     store = stack.prometheus_otlp
     for _ in range(2):
@@ -228,10 +228,10 @@ def test_an_empty_store_is_reported_with_the_next_steps(stack: Stack, verify: Ve
     assert "look for `Exporting failed. Dropping data.` in its log" in text
 
 
-def test_deltas_that_prometheus_refuses_leave_it_empty(
+def test_prometheus_is_reported_as_empty_if_it_refuses_deltas(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """It rejects the whole export, with its gauges; the program's log has the reason."""
+    """It rejects the whole export, including gauges. The program's log has the reason."""
     stack.start(_OTLP)
     run(endpoint=stack.prometheus_otlp.otlp_endpoint, temporality="delta")
     wait_until(lambda: "invalid temporality" in stack.prometheus_otlp.log_tail())
@@ -241,10 +241,10 @@ def test_deltas_that_prometheus_refuses_leave_it_empty(
     assert "unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" in text
 
 
-def test_exponential_histograms_are_in_order(
+def test_exponential_histograms_are_no_finding(
     stack: Stack, run: Programs, verify: Verify, tmp_path: Path
 ) -> None:
-    """The essential queries read native histograms. Other boards can read _bucket."""
+    """The essential queries read native histograms. Boards that read _bucket are reported."""
     stack.start(_OTLP)
     store = stack.prometheus_otlp
     run(endpoint=store.otlp_endpoint, exponential=True)
@@ -260,7 +260,10 @@ def test_exponential_histograms_are_in_order(
 
 
 def test_data_that_arrives_twice_is_reported(stack: Stack, run: Programs, verify: Verify) -> None:
-    """A store that also scrapes the Collector doubles all sums. A scraped page is no store."""
+    """A store that also scrapes the Collector doubles all sums.
+
+    The URLs of a scraped page and of an OTLP receiver are rejected: they are no stores.
+    """
     stack.start("collector", _SCRAPING, _OTLP)
     store = stack.prometheus_otlp
     store.scrape("collector", stack.collector.ports["scrape"])

@@ -1,4 +1,4 @@
-"""A sound set-up on each ingestion path: the command names it and finds nothing wrong."""
+"""A correct set-up on each ingestion path: the command names the path and reports no problem."""
 
 import json
 
@@ -22,10 +22,10 @@ _STORES = {
 
 
 @pytest.mark.parametrize("way", Way, ids=lambda way: way.name.lower())
-def test_a_sound_set_up_has_no_findings(
+def test_a_correct_set_up_has_no_findings(
     way: Way, stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """The report has the path, the labels, and an answer to each query that needs calls alone."""
+    """The report has the path, the labels, and a result for each query that needs only calls."""
     store = getattr(stack, _STORES[way])
     if way is Way.READER:
         port = free_port()
@@ -45,7 +45,7 @@ def test_a_sound_set_up_has_no_findings(
     assert "22 of 23 have an answer" in text
     assert "s/s In which phase do requests spend their time? (highest of 6: " in text
     assert "no HTTP/2 connection yet" in text
-    if way is not Way.READER:  # its job is that of the scrape
+    if way is not Way.READER:  # there, the job is that of the scrape
         assert "answers (1 instance)" in text
         assert "worker-0" in text
 
@@ -53,7 +53,7 @@ def test_a_sound_set_up_has_no_findings(
 def test_a_service_is_found_by_its_name_with_or_without_its_namespace(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """As JSON, limited to some of three services. A misspelt name is an error."""
+    """The JSON report is limited to the service. A misspelt name is an error."""
     stack.start("prometheus_otlp")
     store = stack.prometheus_otlp
     for namespace, service in (("shop", "answers"), ("lab", "answers"), ("", "questions")):
@@ -84,10 +84,10 @@ def test_a_service_is_found_by_its_name_with_or_without_its_namespace(
     assert "services in this store: lab/answers, questions, shop/answers." in text
 
 
-def test_a_metric_that_only_another_service_has_is_no_wrong_label(
+def test_a_metric_that_only_another_service_has_is_not_reported_as_a_wrong_label(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """Until a request ends, a service has no leases; a service without requests has no pools."""
+    """A service without calls has no pools and no leases."""
     stack.start("prometheus_otlp")
     store = stack.prometheus_otlp
     idle = {"service.name": "idle", "service.instance.id": "0"}
@@ -99,10 +99,10 @@ def test_a_metric_that_only_another_service_has_is_no_wrong_label(
     assert "it has answers" not in text
 
 
-def test_every_query_of_the_boards_has_an_answer_or_is_in_order(
+def test_every_query_of_the_boards_has_a_result_or_an_expected_reason(
     stack: Stack, run: Programs, verify: Verify
 ) -> None:
-    """With the rules loaded. No series has a cluster or a version; All includes such series."""
+    """The rules are loaded. "All" includes series without a cluster or a version."""
     stack.prometheus_otlp.load_rules(RULES / "recording.yaml")
     stack.start("prometheus_otlp")
     store = stack.prometheus_otlp

@@ -1,4 +1,4 @@
-"""The Collector's own exporter sends to the watch: another implementation."""
+"""The watch receives exports of the Collector, whose OTLP exporter is not the SDK's."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +17,14 @@ from ..programs import Stack
 
 @pytest.fixture
 def watch() -> Iterator[Watch]:
-    """A watch in a process of its own."""
+    """A watch in its own process."""
     with Watch() as started:
         yield started
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
-def test_what_the_collector_sends_on_is_shown(stack: Stack, watch: Watch, compression: str) -> None:
-    """SDK -> Collector -> watch: counters and waits as the program counted; spans accepted."""
+def test_exports_of_the_collector_are_shown(stack: Stack, watch: Watch, compression: str) -> None:
+    """The watch shows the program's counters and waits, and accepts spans."""
     collector = stack.collector
     collector.overlays.append(Path(__file__).parent / "to-watch.yaml")
     collector.variables = {"WATCH_ENDPOINT": watch.url, "WATCH_COMPRESSION": compression}
@@ -48,7 +48,7 @@ def test_what_the_collector_sends_on_is_shown(stack: Stack, watch: Watch, compre
 
 
 def test_a_doubled_path_in_the_endpoint_is_logged_by_both_sides(stack: Stack, watch: Watch) -> None:
-    """The Collector's log has the line that docs/deploy.md quotes, the watch the fix."""
+    """The Collector logs the line that docs/deploy.md quotes, and the watch logs the fix."""
     collector = stack.collector
     collector.overlays.append(Path(__file__).parent / "doubled.yaml")
     collector.variables = {"WATCH_ENDPOINT": watch.url}

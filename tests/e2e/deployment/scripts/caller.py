@@ -1,7 +1,7 @@
-"""Knows nothing of telemetry; run under opentelemetry-instrument.
+"""Make calls on demand. It sets up no telemetry: run it under opentelemetry-instrument.
 
-Argument: the provider's base URL. Each number on standard input is so many calls; the answer is a
-line ``called``. The end of standard input ends the program.
+Argument: the provider's base URL. For each number on standard input, it makes that many calls and
+prints ``called``. It ends with standard input.
 """
 
 import asyncio

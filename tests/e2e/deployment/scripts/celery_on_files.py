@@ -1,4 +1,4 @@
-"""The example's Celery application with a broker that is a folder, whose path is in FOLDER."""
+"""The example's Celery application, with the folder FOLDER as its broker."""
 
 import os
 from pathlib import Path

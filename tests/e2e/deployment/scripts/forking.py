@@ -1,8 +1,8 @@
-"""Forks workers that call a provider.
+"""Fork workers that call a provider.
 
-Arguments: the provider's URL, ``before`` or ``after``, and how many calls each worker makes. The
-SDK's own environment variables say where to export to. ``before`` sets telemetry up before the
-fork, once for all; ``after`` in each worker.
+Arguments: the provider's URL, ``before`` or ``after``, and the number of calls for each worker.
+``before`` sets up telemetry once before the fork, ``after`` in each worker. The SDK's environment
+variables configure the export.
 """
 
 import os
@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 
 
 def set_up() -> MeterProvider:
-    """Export from now on."""
+    """Instrument and export."""
     reader = PeriodicExportingMetricReader(OTLPMetricExporter())
     meter_provider = MeterProvider([reader])
     GlueLLMInstrumentor().instrument(meter_provider=meter_provider)
@@ -25,7 +25,7 @@ def set_up() -> MeterProvider:
 
 
 def work(url: str, times: int, meter_provider: MeterProvider | None) -> None:
-    """What a worker does: all its calls, one after the other."""
+    """Make a worker's calls, one after the other."""
     meter_provider = meter_provider or set_up()
     llm = AnyLLM.create("openai", api_key="any", api_base=url)
     for _ in range(times):
