@@ -1,6 +1,6 @@
-"""Programs that answer the doctor with nothing but the reporter in them, and the doctor as another.
+"""Programs with only the reporter that answers the doctor, and the doctor in its own process.
 
-They begin in a fraction of what an instrumented program takes, so that there can be many tests.
+The programs start much faster than instrumented ones, which allows many tests.
 """
 
 import os
@@ -28,11 +28,11 @@ class Report:
         return f"report of {os.getpid()}"
 
 def log(text):
-    # Not print(), which can't be called in a signal handler that interrupts it.
+    # print() can't be called in a signal handler that interrupts a print().
     os.write(1, (text.replace("\\n", " ") + "\\n").encode())
 
 def become(user):
-    # Not before what is needed is imported: the interpreter may lie where others can't read.
+    # After all imports, since other users may not have access to the interpreter's files.
     import logging
     os.setgroups([])
     os.setgid(user)
@@ -50,7 +50,7 @@ USUAL = "reporter.install(); ready(); wait()"
 FROM_HERE = f"import sys; sys.path[:0] = {sys.path!r}\n"
 _DOCTOR = f"""
 from {MAIN} import main
-# Another user may not be allowed to read the source.
+# Import this first, since another user may not have access to the source.
 from gluellm_pools.doctor import ask
 {{before}}
 sys.exit(main(["doctor", *sys.argv[1:]]))
@@ -61,7 +61,7 @@ Begin = Callable[..., subprocess.Popen[str]]
 def doctor_of(
     user: int | None, place: Path, *arguments: object, before: str = "", **more: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the doctor as a program of its own to its end, as a user, after some code."""
+    """Run the doctor in its own process as a user, after some code. Wait for its end."""
     if user is not None:
         drop = f"import locale, os; os.setgroups([]); os.setgid({user}); os.setuid({user})"
         before = f"{drop}\n{before}"
@@ -77,7 +77,7 @@ def doctor_of(
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours without settings."""
+    """Return this process's environment without settings of Python and OpenTelemetry."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "PYTHON"))}
     return {**kept, **more}
 
@@ -100,31 +100,31 @@ def answering(code: str, **more: str) -> subprocess.Popen[str]:
 
 
 def next_line(process: subprocess.Popen[str]) -> str:
-    """The next line that it prints; empty at its end."""
+    """Return the next line that a process prints, or an empty string at its end."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
-def tell(process: subprocess.Popen[str]) -> None:
-    """Let it go on from where it waits."""
+def resume(process: subprocess.Popen[str]) -> None:
+    """Let a program continue after its ``wait()``."""
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
 
 
-def lives_on(process: subprocess.Popen[str]) -> list[str]:
-    """That nothing has harmed it: it ends well when it is told to. What it said meanwhile."""
+def finish(process: subprocess.Popen[str]) -> list[str]:
+    """Let a program end, and assert that it ends without an error. Returns its remaining lines."""
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdin.close()
-    # Not communicate(), which misses what was read ahead.
-    said, errors = process.stdout.read(), process.stderr.read()
+    # communicate() would lose output that was read ahead.
+    printed, errors = process.stdout.read(), process.stderr.read()
     assert process.wait(TIMEOUT) == 0, errors
     assert not errors, errors
-    return said.splitlines()
+    return printed.splitlines()
 
 
 def files_in(directory: Path) -> list[str]:
-    """Names of all that is there."""
+    """Return the names in a directory."""
     return sorted(one.name for one in directory.iterdir()) if directory.is_dir() else []

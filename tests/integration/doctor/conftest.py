@@ -1,4 +1,4 @@
-"""The doctor, programs for it to look after, and a fake provider for these."""
+"""Fixtures: the doctor, programs that it observes, and a fake provider for these."""
 
 import importlib.util
 import os
@@ -24,7 +24,7 @@ LEAKING, CALLING = SCRIPTS / "leaking.py", SCRIPTS / "calling.py"
 DOCTOR = [PYTHON, "-m", answering.MAIN, "doctor"]
 
 has_signals = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
-only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 needs_any_llm = pytest.mark.skipif(
     importlib.util.find_spec("any_llm") is None or importlib.util.find_spec("openai") is None,
     reason="needs any-llm and openai",
@@ -32,7 +32,7 @@ needs_any_llm = pytest.mark.skipif(
 
 
 class Done(NamedTuple):
-    """How the doctor ended."""
+    """Exit status and output of the doctor."""
 
     returncode: int
     stdout: str
@@ -43,7 +43,7 @@ Doctor = Callable[..., Done]
 
 
 def line_number(script: Path, text: str) -> int:
-    """Where in a script the only line with this text stands."""
+    """Return the number of the only line with this text in a script."""
     lines = script.read_text().splitlines()
     (number,) = (n for n, line in enumerate(lines, 1) if text in line)
     return number
@@ -58,7 +58,7 @@ def provider() -> Iterator[FakeProvider]:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """For temporary files, of this process too, in an environment without settings."""
+    """Directory for temporary files, also of this process, in an environment without settings."""
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         monkeypatch.delenv(name)
     place = tmp_path / "temporary"
@@ -70,13 +70,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def private(place: Path) -> Path:
-    """Where the doctor and those whom it asks find each other."""
+    """Directory through which the doctor and processes communicate."""
     return place / f"gluellm-pools-{os.geteuid()}"
 
 
 @pytest.fixture
 def begin(place: Path) -> Iterator[Begin]:
-    """Starts programs that can answer, or others, which are killed in the end."""
+    """Start programs, which are killed after the test."""
     begun: list[subprocess.Popen[str]] = []
 
     def begin(*code: object, until: str = "ready", **more: str) -> subprocess.Popen[str]:
@@ -99,11 +99,11 @@ def begin(place: Path) -> Iterator[Begin]:
 
 @pytest.fixture
 def doctor(place: Path, capfd: pytest.CaptureFixture[str]) -> Doctor:
-    """The doctor, in this process, to its end."""
+    """Run the doctor in this process."""
 
     def run(*arguments: object, **more: str) -> Done:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tempfile, "tempdir", None)  # or the place would be an earlier one
+            patch.setattr(tempfile, "tempdir", None)  # else it caches an earlier test's directory
             for name, value in more.items():
                 patch.setenv(name, value)
             try:

@@ -10,7 +10,7 @@ import gluellm_pools
 from gluellm_pools.doctor.process import TargetProcess
 from support.waiting import wait_until
 
-from .answering import USUAL, lives_on, next_line, tell
+from .answering import USUAL, finish, next_line, resume
 from .conftest import PYTHON, SCRIPTS, has_signals, line_number, only_linux
 
 ON = {"OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL": "SIGUSR2"}
@@ -23,12 +23,12 @@ def test_cause_in_a_hung_program_is_named(doctor, begin, provider):
     process = begin(PYTHON, script, provider.openai_url, until="leaked", **ON)
     done = doctor("--pid", process.pid)
     assert done.returncode == 1, done.stderr
-    said = re.sub(r"\s+", " ", done.stdout)
-    assert said.startswith("ERROR: leak in httpx/"), done.stdout
-    assert f"{script}:{line_number(script, 'stream=True')} in abandon" in said
-    assert "2 active" in said
-    assert "1 queued" in said
-    # And again, as JSON.
+    text = re.sub(r"\s+", " ", done.stdout)
+    assert text.startswith("ERROR: leak in httpx/"), done.stdout
+    assert f"{script}:{line_number(script, 'stream=True')} in abandon" in text
+    assert "2 active" in text
+    assert "1 queued" in text
+    # The same as JSON.
     done = doctor("--pid", process.pid, "--json")
     answer = json.loads(done.stdout)
     assert done.returncode == 1
@@ -36,14 +36,14 @@ def test_cause_in_a_hung_program_is_named(doctor, begin, provider):
     assert answer["findings"][0]["kind"] == "leak"
     process.kill()
     _, logged = process.communicate()
-    # The doctor has its answer before it is logged, so the second one may be missing.
+    # The answer is written before the log, so the second log may be missing.
     assert logged.count("Report on SIGUSR2:") in (1, 2)
 
 
 def test_blocked_event_loop_is_reported_with_the_blocking_line(doctor, begin, provider):
     script = SCRIPTS / "blocking.py"
     process = begin(PYTHON, script, provider.openai_url, until="blocked", **ON)
-    # Few reports, since nobody reads the process's log meanwhile: a full pipe would block it.
+    # Ask rarely, since the test doesn't read the process's log: a full pipe would block it.
     watched = ("--pid", process.pid, "--for", "1")
     wait_until(
         lambda: (
@@ -55,7 +55,7 @@ def test_blocked_event_loop_is_reported_with_the_blocking_line(doctor, begin, pr
 
 
 def test_no_finding_is_status_0(doctor, begin):
-    """A process without a call; after uninstrument() it has no entry any more."""
+    """The process makes no call. After uninstrument(), its entry is gone."""
     code = """
     from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
     GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2")
@@ -69,7 +69,7 @@ def test_no_finding_is_status_0(doctor, begin):
     done = doctor("--pid", process.pid)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("no problem found")
-    tell(process)
+    resume(process)
     assert next_line(process) == "ready"
     assert doctor("--pid", process.pid).returncode == 2
     _, errors = process.communicate(timeout=60)
@@ -78,28 +78,28 @@ def test_no_finding_is_status_0(doctor, begin):
 
 
 def test_doctor_runs_on_the_standard_library_alone(begin):
-    """-I and -S leave out every installed package: no extra, no OpenTelemetry."""
+    """-I and -S exclude all installed packages, such as OpenTelemetry."""
     process = begin(USUAL)
     source = str(Path(gluellm_pools.__file__).parents[1])
     code = f"import sys; sys.path.append({source!r}); from gluellm_pools.main import main; main()"
     command = (PYTHON, "-I", "-S", "-c", code, "doctor", "--pid", process.pid)
     begin(*command, until=f"report of {process.pid}")
-    lives_on(process)
+    finish(process)
 
 
 def test_report_covers_the_time_that_the_doctor_watched(doctor, begin, tmp_path):
-    """Two reports. The second is compared with the first, and goes to the file."""
+    """The doctor takes two reports. The second is compared with the first, and goes to the file."""
     process = begin(USUAL)
     output = tmp_path / "report.json"
     done = doctor("--pid", process.pid, "--for", "0.2", "--json", "-o", output)
     assert (done.returncode, done.stdout) == (0, "")
     assert f"watching process {process.pid} for 0.2 s" in done.stderr
     assert json.loads(output.read_text())["text"] == f"report of {process.pid}, compared"
-    assert len(lives_on(process)) == 2
+    assert len(finish(process)) == 2
 
 
-def test_process_that_uninstruments_while_it_is_watched(doctor, begin, monkeypatch):
-    """As every process does that ends. The setting that it was started with was right."""
+def test_process_that_uninstruments_while_it_is_watched_is_reported(doctor, begin, monkeypatch):
+    """Every process that ends uninstruments. The message does not blame its settings."""
     code = """
     from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
     GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2")
@@ -112,7 +112,7 @@ def test_process_that_uninstruments_while_it_is_watched(doctor, begin, monkeypat
     process = begin(code)
 
     def ends_within(*_):
-        tell(process)
+        resume(process)
         assert next_line(process) == "ready"
 
     monkeypatch.setattr(TargetProcess, "ends_within", ends_within)
@@ -122,7 +122,7 @@ def test_process_that_uninstruments_while_it_is_watched(doctor, begin, monkeypat
 
 
 def test_requests_of_the_watched_time_come_first(doctor, begin, provider, monkeypatch):
-    """The totals in the snapshot are those since instrument()."""
+    """The snapshot's totals still count from instrument() on."""
     code = f"""
     import httpx
     from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
@@ -149,7 +149,7 @@ def test_requests_of_the_watched_time_come_first(doctor, begin, provider, monkey
 
 
 def test_other_settings_and_workers_are_answered_from_the_report(doctor, begin, provider):
-    """60 requests at once queue for a pool of 7. The doctor replays them for other limits."""
+    """60 concurrent requests queue for a pool of 7. The doctor replays them with other limits."""
     code = f"""
     import concurrent.futures
     import httpx
@@ -163,11 +163,11 @@ def test_other_settings_and_workers_are_answered_from_the_report(doctor, begin, 
     """
     process = begin(code)
     done = doctor("--pid", process.pid, "--what-if", "max_connections=60", "--workers", "2")
-    said = re.sub(r"\s+", " ", done.stdout)
-    assert "httpx/httpx: 60 requests in" in said
-    assert re.search(r"recorded with max_connections=7: \d+% wait \(p50", said)
-    assert "with max_connections=60: no request waits" in said
-    assert "capacity for 2 workers: enough: file descriptors: the pools allow 7 " in said
+    text = re.sub(r"\s+", " ", done.stdout)
+    assert "httpx/httpx: 60 requests in" in text
+    assert re.search(r"recorded with max_connections=7: \d+% wait \(p50", text)
+    assert "with max_connections=60: no request waits" in text
+    assert "capacity for 2 workers: enough: file descriptors: the pools allow 7 " in text
     asked = ("--what-if", "max_connections=2", "--what-if", "traffic=2", "--workers", "10000")
     done = doctor("--pid", process.pid, "--json", *asked)
     answer = json.loads(done.stdout)
@@ -182,7 +182,7 @@ def test_other_settings_and_workers_are_answered_from_the_report(doctor, begin, 
 
 
 def test_main_thread_that_never_returns_is_a_finding(doctor, begin):
-    """Native code keeps the interpreter, so nothing in the process can answer."""
+    """Native code holds the interpreter lock, so the process can't answer."""
     keeps = "import collections, itertools; collections.deque(itertools.repeat(0), maxlen=0)"
     process = begin(f"reporter.install(); ready(); {keeps}")
     done = doctor("--pid", process.pid, "--timeout", "0.3")
@@ -194,30 +194,30 @@ def test_main_thread_that_never_returns_is_a_finding(doctor, begin):
 
 
 def test_process_that_is_not_instrumented_gets_no_signal(doctor, begin):
-    """The signal would kill it. The output says what to do."""
+    """The signal would kill it. The output explains what to do."""
     process = begin("ready(); wait()")
     done = doctor("--pid", process.pid)
     assert done.returncode == 2
     assert f"process {process.pid} (python" in done.stderr
     assert 'snapshot_signal="SIGUSR2"' in done.stderr
     assert "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2" in done.stderr
-    lives_on(process)
+    finish(process)
 
 
 @only_linux
 def test_process_without_its_signal_handler_gets_no_signal(doctor, begin):
-    """Its entry exists and its handler does not."""
+    """Its entry exists, but its handler doesn't."""
     process = begin(
         "reporter.install(); signal.signal(signal.SIGUSR2, signal.SIG_DFL); ready(); wait()"
     )
     done = doctor("--pid", process.pid)
     assert done.returncode == 2
     assert "no longer catches signal" in done.stderr
-    lives_on(process)
+    finish(process)
 
 
 def test_entry_of_a_dead_process_is_ignored(doctor, begin):
-    """Both before and after its parent has waited for it."""
+    """This holds before and after its parent has waited for it."""
     process = begin(USUAL)
     process.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -233,7 +233,7 @@ def test_entry_of_a_dead_process_is_ignored(doctor, begin):
 
 @only_linux
 def test_stopped_process_is_reported(doctor, begin):
-    """It can only answer after SIGCONT."""
+    """It could answer only after SIGCONT."""
     process = begin(USUAL)
     process.send_signal(signal.SIGSTOP)
     status = Path(f"/proc/{process.pid}/status")
@@ -244,7 +244,7 @@ def test_stopped_process_is_reported(doctor, begin):
 
 
 def test_process_without_a_free_descriptor_is_a_finding(doctor, begin):
-    """It lives, but cannot open the file for its answer. Its log has the report."""
+    """It runs, but cannot open the file for its answer. Its log has the report."""
     process = begin("""
     import contextlib, os, resource
     reporter.install()
@@ -257,6 +257,6 @@ def test_process_without_a_free_descriptor_is_a_finding(doctor, begin):
     """)
     done = doctor("--pid", process.pid, "--timeout", "1")
     assert done.returncode == 1
-    said = re.sub(r"\s+", " ", done.stdout)
-    assert f"Process {process.pid} has no free file descriptor to answer with: 64 are open." in said
-    lives_on(process)
+    text = re.sub(r"\s+", " ", done.stdout)
+    assert f"Process {process.pid} has no free file descriptor to answer with: 64 are open." in text
+    finish(process)

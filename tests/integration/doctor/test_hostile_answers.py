@@ -12,7 +12,7 @@ import pytest
 
 from support.waiting import wait_until
 
-from .answering import FROM_HERE, USUAL, doctor_of, environment, files_in, lives_on, next_line, tell
+from .answering import FROM_HERE, USUAL, doctor_of, environment, files_in, finish, next_line, resume
 from .conftest import PYTHON, has_signals, only_linux
 
 pytestmark = has_signals
@@ -39,7 +39,7 @@ def end():
 
 
 @pytest.mark.parametrize(
-    ("respond", "status", "said"),
+    ("respond", "status", "message"),
     [
         ("answer(token, b'\\xff\\xfe')", 2, "not JSON"),
         *((f"answer(token, b'{answer}')", 2, "no report") for answer in ("{}", "[]", "1")),
@@ -50,32 +50,32 @@ def end():
         ("presence.withdraw()", 2, "ended, or was uninstrumented, before it answered"),
     ],
 )
-def test_invalid_answer_is_reported_at_once(doctor, private, begin, respond, status, said):
-    """The line has no traceback and no escape sequence; nothing stays on disk."""
+def test_invalid_answer_is_reported_at_once(doctor, private, begin, respond, status, message):
+    """The message has no traceback and no escape sequence. No file is left."""
     process = begin(f"{ANSWERING}\ndef respond(token):\n    {respond}\nready(); end()")
-    returned, printed, told = doctor("--pid", process.pid)
-    assert returned == status, told
-    assert said in told
-    assert "\x1b" not in printed + told
+    returned, printed, errors = doctor("--pid", process.pid)
+    assert returned == status, errors
+    assert message in errors
+    assert "\x1b" not in printed + errors
     assert [name for name in files_in(private) if name != f"{process.pid}.json"] == []
-    lives_on(process)
+    finish(process)
 
 
 def test_entry_that_names_another_signal_gets_no_signal(doctor, private, begin):
-    """Python handles SIGINT, which would end the program."""
+    """SIGINT, for which Python has a handler, would end the program."""
     process = begin(USUAL)
     entry = private / f"{process.pid}.json"
     content = json.loads(entry.read_text())
     for number in (9, 2, 0, -5, 10**30, True, "SIGUSR2", None):
         entry.write_text(json.dumps({**content, "signal": number}))
-        status, _, said = doctor("--pid", process.pid)
+        status, _, message = doctor("--pid", process.pid)
         assert status == 2
-        assert "lists no valid signal for reports" in said
-    assert lives_on(process) == []
+        assert "lists no valid signal for reports" in message
+    assert finish(process) == []
 
 
 def test_late_answer_is_removed(doctor, private, begin):
-    """The process removes it, since the doctor has exited and a report has call sites."""
+    """The process removes it because the doctor has exited. Reports contain call sites."""
     code = """
     def to_dict(self):
         print("asked", flush=True)
@@ -91,23 +91,23 @@ def test_late_answer_is_removed(doctor, private, begin):
     assert status == 1
     assert "did not answer within 0.3 s" in printed
     assert next_line(process) == "asked"
-    tell(process)
+    resume(process)
     assert next_line(process).startswith("Report on")
     assert files_in(private) == [f"{process.pid}.json"]
 
 
 def test_process_that_ends_before_its_answer_is_reported(doctor, private, begin):
-    """The doctor removes its own files."""
+    """The doctor removes its files."""
     process = begin(f"{ANSWERING}\ndef respond(token): os._exit(3)\nready(); end()")
-    status, _, said = doctor("--pid", process.pid)
+    status, _, message = doctor("--pid", process.pid)
     assert status == 2
-    assert "before it answered" in said, said
+    assert "before it answered" in message, message
     assert process.wait(60) == 3
     assert files_in(private) == [f"{process.pid}.json"]
 
 
 def test_killed_doctor_leaves_no_files(place, private, begin):
-    """For example `timeout 5 gluellm-pools doctor --pid 4242`."""
+    """`timeout 5 gluellm-pools doctor --pid 4242` kills it, for example."""
     process = begin(f"{ANSWERING}\ndef respond(token): pass\nready(); end()")
     asking = subprocess.Popen(
         [PYTHON, "-c", _doctor_code(""), str(process.pid)], env=environment(TMPDIR=str(place))
@@ -116,10 +116,10 @@ def test_killed_doctor_leaves_no_files(place, private, begin):
     asking.terminate()
     assert asking.wait(30) == 128 + signal.SIGTERM
     assert files_in(private) == [f"{process.pid}.json"]
-    lives_on(process)
+    finish(process)
 
 
-# The moment between the last look and the signal
+# Between the last check of the process and the signal
 
 AT_THE_MOMENT = """
 import os, sys
@@ -141,7 +141,7 @@ import types
 sys.modules["last"] = types.ModuleType("last")
 sys.modules["last"].last = Last()
 """
-"""Goes with its module, after the interpreter's signal handlers."""
+"""An object that delays the interpreter's exit after signal handlers are removed."""
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ sys.modules["last"].last = Last()
     ids=["uninstall", "exit"],
 )
 def test_process_that_drops_its_handler_is_not_killed(place, begin, end, status):
-    """It sees the request, and keeps a handler, or ignores the signal, to its end."""
+    """Because of the request, it keeps a handler or ignores the signal until its end."""
     slow = SLOW_TO_END if status else ""
     process = begin(f"{slow}reporter.install(); ready(); wait(); {end}")
     read, write = os.pipe()
@@ -165,13 +165,13 @@ def test_process_that_drops_its_handler_is_not_killed(place, begin, end, status)
     try:
         assert looking.stdout is not None
         assert looking.stdout.readline() == "looked\n"
-        tell(process)
-        # Either has withdrawn, and at its end the interpreter has given its handlers up.
+        resume(process)
+        # Its entry is removed. If it ends, the interpreter has removed its handlers as well.
         assert next_line(process) == "ready"
         os.write(write, b".")
         _, errors = looking.communicate(timeout=30)
         assert "before it answered" in errors
-        tell(process)
+        resume(process)
         assert process.wait(30) == status
     finally:
         looking.kill()
@@ -201,14 +201,14 @@ def test_signal_without_effect_is_sent_again(doctor, begin):
     """
     process = begin(f"{ANSWERING}\n{textwrap.dedent(code)}")
     assert doctor("--pid", process.pid) == (0, "at last\n", "")
-    lives_on(process)
+    finish(process)
 
 
-# Many at once
+# Concurrency and invalid process ids
 
 
 def test_two_doctors_at_once_are_both_answered(place, private, begin):
-    """Each has its own token."""
+    """Each doctor has its own token."""
     process = begin(USUAL)
     with ThreadPoolExecutor(2) as threads:
         asking = [threads.submit(doctor_of, None, place, "--pid", process.pid) for _ in range(2)]
@@ -216,22 +216,22 @@ def test_two_doctors_at_once_are_both_answered(place, private, begin):
     assert [one.returncode for one in done] == [0, 0], done
     assert {one.stdout for one in done} == {f"report of {process.pid}\n"}
     assert files_in(private) == [f"{process.pid}.json"]
-    lives_on(process)
+    finish(process)
 
 
 @only_linux
 def test_thread_and_doctor_itself_are_refused(doctor, begin):
-    """A thread is reported with its process."""
+    """The message for a thread names its process."""
     process = begin(USUAL)
     (thread,) = (
         int(one.name)
         for one in Path(f"/proc/{process.pid}/task").glob("*")
         if int(one.name) != process.pid
     )
-    status, _, said = doctor("--pid", thread)
+    status, _, message = doctor("--pid", thread)
     assert status == 2
-    assert f"{thread} is a thread: use --pid {process.pid}" in said
-    status, _, said = doctor("--pid", os.getpid())
+    assert f"{thread} is a thread: use --pid {process.pid}" in message
+    status, _, message = doctor("--pid", os.getpid())
     assert status == 2
-    assert "handles no signal for reports" in said
-    assert lives_on(process) == []
+    assert "handles no signal for reports" in message
+    assert finish(process) == []

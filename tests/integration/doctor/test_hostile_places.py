@@ -1,4 +1,4 @@
-"""Hostile environments: temporary files, streams, limits, variables."""
+"""Hostile environments: temporary directories, streams, limits, variables."""
 
 import os
 import subprocess
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from .answering import MAIN, TIMEOUT, USUAL, doctor_of, environment, files_in, lives_on, next_line
+from .answering import MAIN, TIMEOUT, USUAL, doctor_of, environment, files_in, finish, next_line
 from .conftest import PYTHON, has_signals
 
 pytestmark = has_signals
 NO_ROOM = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
-"""No file can be written into, as on a full disk."""
+"""Code after which no file can be written, as on a full disk."""
 
 
 def odd(place: Path) -> Path:
@@ -27,7 +27,7 @@ def linked(place: Path) -> Path:
 
 
 def deep(place: Path) -> Path:
-    """As long as a path may be, less what the package adds."""
+    """Make a path near the maximum length, with space for what the package adds."""
     while len(str(place)) < 3_700:
         place /= "x" * 200
         place.mkdir()
@@ -40,8 +40,8 @@ def test_temporary_directory_may_have_any_name(doctor, tmp_path, begin, make):
     process = begin(USUAL, **place)
     done = doctor("--pid", process.pid, **place)
     assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
-    assert lives_on(process) == [f"Report on SIGUSR2: report of {process.pid}"]
-    # And who looks elsewhere is told where, without what a terminal would obey.
+    assert finish(process) == [f"Report on SIGUSR2: report of {process.pid}"]
+    # A message with the directory contains no control characters.
     done = doctor("--pid", os.getpid(), **place)
     assert done.returncode == 2
     assert "with the same TMPDIR" in done.stderr
@@ -50,17 +50,17 @@ def test_temporary_directory_may_have_any_name(doctor, tmp_path, begin, make):
 
 @pytest.mark.parametrize("value", ["x" * 4000, "relative", "/nowhere", "/dev/null", ""])
 def test_unusable_temporary_directory_is_skipped(doctor, private, begin, value):
-    """The next usable one is taken, as Python's tempfile does."""
+    """The next usable one is used, as by Python's tempfile."""
     places = {"TMPDIR": value, "TEMP": os.fspath(private.parent)}
     process = begin(USUAL, **places)
     assert files_in(private) == [f"{process.pid}.json"]
     done = doctor("--pid", process.pid, **places)
     assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
-    lives_on(process)
+    finish(process)
 
 
 def test_without_a_writable_directory_reports_go_to_the_log(place, begin):
-    """A container with a read-only file system: reports go to the log, and the doctor says why."""
+    """This is like a container with a read-only file system. The doctor reports the reason."""
     process = begin(f"{NO_ROOM}; {USUAL}", until="")
     line = next_line(process)
     assert line.startswith("Reports on SIGUSR2 go to the log only"), line
@@ -70,12 +70,12 @@ def test_without_a_writable_directory_reports_go_to_the_log(place, begin):
     assert done.returncode == 2
     assert "No usable temporary directory" in done.stderr
     assert "Traceback" not in done.stderr
-    assert lives_on(process) == []
+    assert finish(process) == []
     assert not files_in(place)
 
 
 def test_disk_that_fills_up_later_is_reported(doctor, place, private, begin):
-    """The answer can't be left: not that the process hangs. The log has the report."""
+    """The doctor reports that the answer can't be written, not a hang. The log has the report."""
     process = begin(f"reporter.install(); {NO_ROOM}; ready(); wait()")
     done = doctor("--pid", process.pid)
     assert done.returncode == 2
@@ -86,14 +86,14 @@ def test_disk_that_fills_up_later_is_reported(doctor, place, private, begin):
     assert done.returncode == 2
     assert "can't be inspected" in done.stderr
     assert files_in(private) == [f"{process.pid}.json"]
-    assert len(lives_on(process)) == 1
+    assert len(finish(process)) == 1
 
 
 @pytest.mark.parametrize(
     ("closed", "status"), [("1>&-", 0), ("2>&-", 2), ("0<&- 1>&- 2>&-", 0), ("0<&- 1>&- 2>&-", 2)]
 )
 def test_doctor_without_standard_streams_returns_its_status(place, begin, closed, status):
-    """Both the status of an answer and that of a refusal."""
+    """The status is that of an answer or that of a refusal."""
     process = begin(USUAL)
     pid = os.getpid() if status else process.pid
     done = subprocess.run(
@@ -105,14 +105,14 @@ def test_doctor_without_standard_streams_returns_its_status(place, begin, closed
     )
     assert done.returncode == status, done.stderr
     assert b"Traceback" not in done.stderr
-    lives_on(process)
+    finish(process)
 
 
 # The program's own handlers
 
 
-def test_replaced_handler_is_named_as_a_cause_of_silence(doctor, begin):
-    """The doctor does not report a hung program alone."""
+def test_replaced_handler_is_named_as_a_possible_cause_of_no_answer(doctor, begin):
+    """A hung program is not the only cause that the doctor names."""
     process = begin(
         """
         reporter.install()
@@ -124,4 +124,4 @@ def test_replaced_handler_is_named_as_a_cause_of_silence(doctor, begin):
     done = doctor("--pid", process.pid, "--timeout", "0.5")
     assert done.returncode == 1
     assert "replaced the signal's handler, or blocks the signal" in " ".join(done.stdout.split())
-    assert lives_on(process) == ["theirs"]
+    assert finish(process) == ["theirs"]

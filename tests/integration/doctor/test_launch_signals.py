@@ -1,4 +1,4 @@
-"""`doctor -- PROGRAM` and signals: Ctrl-C at a terminal, and what a supervisor sends."""
+"""`doctor -- PROGRAM` and signals: Ctrl-C at a terminal, and signals of a supervisor."""
 
 import contextlib
 import os
@@ -27,12 +27,12 @@ def test_signal_to_the_doctor_is_passed_on_and_findings_are_printed(begin, provi
     assert process.returncode == 128 + sent
     assert f"was ended by {sent.name}" in errors
     assert errors.count("KeyboardInterrupt") == (sent == signal.SIGINT)
-    if sent == signal.SIGINT:  # which lets it write its last report
+    if sent == signal.SIGINT:  # after which the program can write its last report
         assert re.search(r"^1 request in", errors, re.MULTILINE)
 
 
 def test_ctrl_c_ends_the_program_and_then_prints_the_findings(provider):
-    """One KeyboardInterrupt in the program; the doctor outlives it and has the status of it."""
+    """The program gets one KeyboardInterrupt. The doctor outlives it and returns its status."""
     master, slave = pty.openpty()
     take = (
         "import fcntl, os, sys, termios; os.setsid(); "
@@ -50,7 +50,7 @@ def test_ctrl_c_ends_the_program_and_then_prints_the_findings(provider):
         while b"called" not in shown:
             shown += os.read(master, 4096)
         os.write(master, b"\x03")
-        with contextlib.suppress(OSError):  # EIO, once nobody has the other end
+        with contextlib.suppress(OSError):  # EIO once the other end is closed
             while read := os.read(master, 4096):
                 shown += read
         assert doctor.wait(TIMEOUT) == 128 + signal.SIGINT
@@ -59,7 +59,7 @@ def test_ctrl_c_ends_the_program_and_then_prints_the_findings(provider):
         doctor.wait()
         os.close(master)
     assert shown.count(b"KeyboardInterrupt") == 1
-    # A rule marks where the report begins, below the program's traceback.
+    # A line of "=" separates the report from the program's traceback.
     assert re.search(rb"KeyboardInterrupt\S*\r\n\r\n={80}\r\ngluellm-pools doctor: .*SIGINT", shown)
     assert b"1 request in" in shown
     assert b"Interrupted." not in shown

@@ -1,6 +1,6 @@
-"""Who may ask whom: processes and files of another user are left alone, both ways.
+"""The doctor and processes of different users do not use each other's files or signals.
 
-The tests become another user, which takes root.
+The tests change their user, which only root can do.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .answering import NOBODY, USUAL, doctor_of, files_in, lives_on, next_line
+from .answering import NOBODY, USUAL, doctor_of, files_in, finish, next_line
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user"
@@ -22,7 +22,7 @@ AS_NOBODY = f"become({NOBODY}); {USUAL}"
 
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """As /tmp is: everybody may write there, and nobody take away what is another's."""
+    """A directory like /tmp: all users can create files, but only remove their own."""
     made = Path(tempfile.mkdtemp())
     made.chmod(0o1777)
     monkeypatch.setenv("TMPDIR", str(made))
@@ -31,26 +31,26 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("whose", "asker", "said"),
+    ("whose", "asker", "message"),
     [
         (AS_NOBODY, None, f"belongs to the user {NOBODY}, and you are 0"),
         (USUAL, NOBODY, f"belongs to the user 0, and you are {NOBODY}"),
     ],
     ids=["root asks nobody's", "nobody asks root's"],
 )
-def test_process_of_another_user_gets_no_signal(place, begin, whose, asker, said):
-    """The doctor leaves nothing behind."""
+def test_process_of_another_user_gets_no_signal(place, begin, whose, asker, message):
+    """The doctor leaves no files."""
     process = begin(whose)
     owner = NOBODY if asker is None else 0
     done = doctor_of(asker, place, "--pid", process.pid)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert files_in(place) == [f"gluellm-pools-{owner}"]
-    assert lives_on(process) == []
+    assert finish(process) == []
 
 
 def test_a_user_asks_a_process_of_their_own(place, begin):
-    """Everything is for them alone, and gone with the process but for the empty directory."""
+    """Only the user has access to the files. After the process, only an empty directory is left."""
     process = begin(AS_NOBODY)
     private = place / f"gluellm-pools-{NOBODY}"
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
@@ -60,12 +60,12 @@ def test_a_user_asks_a_process_of_their_own(place, begin):
     done = doctor_of(NOBODY, place, "--pid", process.pid)
     assert (done.returncode, done.stdout) == (0, f"report of {process.pid}\n"), done.stderr
     assert files_in(private) == [entry.name]
-    assert lives_on(process) == [f"Report on SIGUSR2: report of {process.pid}"]
+    assert finish(process) == [f"Report on SIGUSR2: report of {process.pid}"]
     assert not files_in(private)
 
 
 def plant(kind: str, path: Path, place: Path) -> None:
-    """Put something of nobody's where root's directory would be."""
+    """Create a file of the user nobody at the path of root's directory."""
     mine = place / "mine"
     mine.mkdir(mode=0o777)
     if kind == "directory":
@@ -77,7 +77,7 @@ def plant(kind: str, path: Path, place: Path) -> None:
     elif kind == "link to a directory":
         path.symlink_to(mine)
     elif kind == "link to a private directory":
-        place.chmod(0o777)  # or the kernel would not follow it
+        place.chmod(0o777)  # else the kernel would not follow the link
         (place / "private").mkdir(mode=0o700)
         path.symlink_to(place / "private")
     elif kind == "pipe":
@@ -104,7 +104,7 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_of_another_user_are_not_used(doctor, place, begin, kind):
-    """They are not followed, opened or written; the reports are still logged."""
+    """They are not followed, opened or written. The reports are still logged."""
     path = place / "gluellm-pools-0"
     plant(kind, path, place)
     process = begin(USUAL, until="")
@@ -118,11 +118,11 @@ def test_files_of_another_user_are_not_used(doctor, place, begin, kind):
     assert "Traceback" not in done.stderr
     if path.is_dir():
         assert not files_in(path)
-    assert lives_on(process) == ["ready"]
+    assert finish(process) == ["ready"]
 
 
 def test_replaced_report_directory_is_not_used(doctor, place, begin):
-    """In a shared directory without the sticky bit other users can replace it."""
+    """Other users can replace it in a shared directory without the sticky bit."""
     place.chmod(0o777)
     process = begin(USUAL)
     ours, moved = place / "gluellm-pools-0", place / "moved"
@@ -132,13 +132,13 @@ def test_replaced_report_directory_is_not_used(doctor, place, begin):
     done = doctor("--pid", process.pid)
     assert done.returncode == 2
     assert "belongs to, or is open to, another user" in done.stderr
-    assert lives_on(process) == []
+    assert finish(process) == []
     assert files_in(moved) == [f"{process.pid}.json"]
     assert files_in(ours) == [f"{process.pid}.json"]
 
 
 def test_pid_1_gets_no_signal(doctor, place):
-    """Asked by its own user, to whom it does not answer, and by another user."""
+    """Its own user gets no answer, and another user is refused."""
     done = doctor_of(NOBODY, place, "--pid", 1)
     assert done.returncode == 2
     assert "process 1 belongs to the user 0" in done.stderr
@@ -149,8 +149,8 @@ def test_pid_1_gets_no_signal(doctor, place):
     assert not files_in(place)
 
 
-def test_the_umask_changes_nothing(place, begin):
-    """What is written is for its owner alone."""
+def test_files_are_private_with_any_umask(place, begin):
+    """Only the owner has access."""
     process = begin(f"os.umask(0); {AS_NOBODY}", until="")
     private = place / f"gluellm-pools-{NOBODY}"
     assert next_line(process) == "ready"
@@ -158,4 +158,4 @@ def test_the_umask_changes_nothing(place, begin):
     assert stat.S_IMODE((private / f"{process.pid}.json").stat().st_mode) == 0o600
     done = doctor_of(NOBODY, place, "--pid", process.pid, before="import os; os.umask(0)")
     assert done.returncode == 0, done.stderr
-    lives_on(process)
+    finish(process)

@@ -1,4 +1,4 @@
-"""Blocks its event loop while a call is in flight. Argument: the provider's URL."""
+"""Block the event loop while a call is in flight. Argument: the provider's URL."""
 
 import asyncio
 import sys

@@ -1,10 +1,12 @@
-"""Calls a provider once. Arguments: its URL, and ways to do so.
+"""Call a provider once. Arguments: its URL, and options.
 
-Its client is one of httpx, whose import takes a fraction of any-llm's. ``instrument`` turns the
-instrumentation on by itself, with a provider of its own, and prints how many requests that has
-counted; ``client`` does so for its own client only; ``refused`` tries with a setting that is not
-allowed; ``child`` calls in a process that it starts, ``fork`` in one that it forks; ``wait`` stays
-until it is interrupted.
+``instrument``: call instrument() with its own meter provider, and print the counted requests.
+``client``: the same with instrument_client() for its own client.
+``refused``: call instrument() with an invalid setting.
+``child``, ``fork``: make the call in a started or forked process.
+``wait``: run until it is interrupted.
+
+The client is httpx's, whose import is much faster than any-llm's.
 """
 
 import os
@@ -25,7 +27,7 @@ def call() -> None:
 
 
 def leave_once_it_is_seen() -> None:
-    """As multiprocessing does, which runs nothing of atexit."""
+    """Exit without running atexit, as multiprocessing does."""
     report = Path(os.environ["GLUELLM_POOLS_DOCTOR_DIRECTORY"], f"{os.getpid()}.json")
     while not report.exists() or '"requests": 1' not in report.read_text():
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Never reads its streams, which hold every connection, and hangs in a call that waits for one.
+"""Hang in a call that waits for a connection, since unread streams hold all of them.
 
 Argument: the provider's URL.
 """
@@ -17,7 +17,7 @@ kept = []
 
 
 def announce(record: logging.LogRecord) -> bool:
-    """Print a line once the instrumentation has warned of a leak."""
+    """Print a line when the instrumentation logs a leak."""
     if "leak" in record.getMessage():
         print("leaked", flush=True)
     return True

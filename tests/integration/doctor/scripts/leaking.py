@@ -1,4 +1,4 @@
-"""Asks for streams and never reads them. It dies of SIGKILL once the doctor has seen that.
+"""Request streams without reading them, and get killed once the report for the doctor has the leak.
 
 Argument: the provider's URL.
 """
@@ -25,16 +25,16 @@ library = importlib.import_module(
 )
 MESSAGES = [{"role": "user", "content": "hello"}]
 CONNECTIONS = 2
-told = threading.Event()
+warned = threading.Event()
 kept = []
 
 
 class Listener(logging.Handler):
-    """Waits for the warning of a leak."""
+    """Set an event when a leak is logged."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if "leak" in record.getMessage():
-            told.set()
+            warned.set()
 
 
 async def abandon(llm: AnyLLM) -> None:
@@ -54,7 +54,7 @@ async def main(url: str) -> None:
     llm = AnyLLM.create("openai", api_key="any", api_base=url, http_client=client)
     for _ in range(CONNECTIONS):
         await abandon(llm)
-    await asyncio.to_thread(told.wait)
+    await asyncio.to_thread(warned.wait)
     print("leaked", flush=True)
     await asyncio.to_thread(die_once_it_is_seen)
 
