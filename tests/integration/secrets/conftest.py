@@ -1,4 +1,4 @@
-"""Canaries, ears for everything that comes out, and the instrumentation with all of it on."""
+"""Fixtures: canaries, and the instrumentation with all its output collected."""
 
 import contextlib
 import warnings
@@ -10,7 +10,7 @@ import pytest
 from support.clients import Runner
 from support.installation import instrumented
 
-from .places import BothReaders, Canaries, Ears, Places
+from .places import BothReaders, Canaries, LogCapture, Places
 
 EVERYTHING: dict[str, Any] = {
     "scope": "all",
@@ -20,28 +20,28 @@ EVERYTHING: dict[str, Any] = {
     "leak_threshold": 2,
     "leak_stacks": True,
 }
-"""Every setting that makes it tell more, but for the model on metrics."""
+"""All settings that record more, except for the model on metrics."""
 
 
 @pytest.fixture
 def canaries() -> Canaries:
-    """None planted yet."""
+    """Canaries, of which none is planted yet."""
     return Canaries()
 
 
 @pytest.fixture
 def places(request: pytest.FixtureRequest, canaries: Canaries) -> Iterator[Places]:
-    """The instrumentation on, and everything that it tells kept; ``settings`` may be given."""
+    """All output of the instrumentation. A test may parametrize it with settings."""
     settings = {**EVERYTHING, **getattr(request, "param", {})}
-    with Ears() as ears, warnings.catch_warnings(record=True) as warned:
+    with LogCapture() as capture, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         telemetry = BothReaders()
         with instrumented(telemetry, **settings):
-            yield Places(telemetry, ears, canaries, warned)
+            yield Places(telemetry, capture, canaries, warned)
 
 
 @pytest.fixture
 def start_runner() -> Iterator[Callable[[str], Runner]]:
-    """Runners by mode, closed in the end."""
+    """Start runners by mode. They are closed after the test."""
     with contextlib.ExitStack() as stack:
         yield lambda mode: stack.enter_context(Runner.start(mode))

@@ -1,4 +1,4 @@
-"""Strings that do harm where they are printed, labelled or parsed, and what is tame."""
+"""Strings that are harmful if they are printed or parsed, and checks that output is printable."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from .places import Places
 
 MARK = "evil"
-"""In every hostile string, so that it is seen where one has come through, cut or not."""
+"""Part of every hostile string, to find it in output even if it is cut."""
 
 TEXTS = {
     "red": f"\x1b[31;5;7m{MARK}\x1b[0m",
@@ -35,37 +35,37 @@ TEXTS = {
     "long": MARK * 250_000,
 }
 LONGEST_LABEL = 256
-"""A model; names of pools and providers have 64, hosts 253."""
+"""Length of a model's name. Names of pools and providers have at most 64, hosts 253."""
 
 
-def is_tame(text: str) -> bool:
-    """Whether a line can be printed on any terminal: no control, format or separating character."""
+def printable(text: str) -> bool:
+    """Return whether a line has no control, format or separator characters."""
     return text.isprintable()
 
 
-def assert_tame(text: str, what: str, longest: int = 2100) -> None:
-    """Lines of text, none of which a hostile string has made or changed the looks of."""
+def assert_printable(text: str, what: str, longest: int = 2100) -> None:
+    """Assert that lines are printable and short, and that no hostile string has added a line."""
     for line in text.split("\n"):
-        if not is_tame(line):
-            wild = sorted({hex(ord(c)) for c in line if not is_tame(c)})
-            raise AssertionError(f"{what} has {wild}: {line[:200]!r}")
+        if not printable(line):
+            found = sorted({hex(ord(c)) for c in line if not printable(c)})
+            raise AssertionError(f"{what} has {found}: {line[:200]!r}")
         assert len(line) < longest, f"{what} has a line of {len(line)} characters: {line[:100]!r}"
     assert "\nERROR: not ours" not in text, what
     assert "\nWARNING evil" not in text, what
 
 
-def assert_all_tame(places: Places) -> None:
-    """Everything that was told, as labels, as lines and as JSON."""
+def assert_all_printable(places: Places) -> None:
+    """Assert this for all output: labels, lines and JSON."""
     for key, value in _attributes(places):
-        assert is_tame(value), f"{key} is {value[:100]!r}"
+        assert printable(value), f"{key} is {value[:100]!r}"
         assert len(value) <= LONGEST_LABEL, f"{key} has {len(value)} characters"
     assert list(text_string_to_metric_families(places.telemetry.exposition()))
     for name in ("log", "snapshot as text", "findings as text", "report as text"):
-        assert_tame(places.texts[name], name)
-    for record in places.ears.records:
+        assert_printable(places.texts[name], name)
+    for record in places.capture.records:
         message = record.getMessage()
         lines = message.split("\n")
-        # Of a leak the stack follows, a frame on each line.
+        # After a leak, the stack follows with a frame on each line.
         assert all(line.startswith("  ") for line in lines[1:]), message[:300]
     for name in ("snapshot as JSON", "findings as JSON", "report as JSON"):
         for text in places.texts[name].split("\n"):

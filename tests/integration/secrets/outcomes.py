@@ -1,4 +1,4 @@
-"""Requests full of secrets, and each way in which they can end."""
+"""Requests full of secrets, and all outcomes of them."""
 
 import contextlib
 import traceback
@@ -21,15 +21,15 @@ from support.installation import installed
 from support.network import refused_url
 from support.script import Failure, Reply
 
-from .places import Canaries, Places, dressed
+from .places import Canaries, Places, encoded
 
 STREAM = "in the body of an answer, in pieces"
 
 
 def headers(canaries: Canaries, *, authorization: bool = True) -> Headers:
-    """Of a request: names, values, and credentials in all their dresses."""
+    """Return a request's headers, with secrets in names and values, and encoded credentials."""
     key = canaries.plant("an API key in a header")
-    forms = dressed(canaries.plant("a password in basic authentication"))
+    forms = encoded(canaries.plant("a password in basic authentication"))
     return (
         *((("authorization", f"Bearer {key}"),) if authorization else ()),
         ("x-api-key", key),
@@ -45,46 +45,46 @@ def headers(canaries: Canaries, *, authorization: bool = True) -> Headers:
 
 
 def url(canaries: Canaries, base: str, path: str, *, user: bool = True) -> str:
-    """A URL with secrets in each of its parts but host and port."""
+    """Return a URL with secrets in all its parts except host and port."""
     scheme, _, rest = base.partition("://")
     name, password = canaries.plant("the user of a URL"), canaries.plant("the password of a URL")
     who = f"{name}:{password}@" if user else ""
     query = (
-        f"?key={canaries.plant('a query')}&b=%7E{dressed(canaries.plant('a query'))['percents']}"
+        f"?key={canaries.plant('a query')}&b=%7E{encoded(canaries.plant('a query'))['percents']}"
     )
     return f"{scheme}://{who}{rest.rstrip('/')}{path}{query}#{canaries.plant('a fragment')}"
 
 
 def body(canaries: Canaries) -> bytes:
-    """A prompt, a tool's arguments and a file."""
+    """Return a body with a prompt, a tool's arguments and a file."""
     prompt, tool = canaries.plant("a prompt"), canaries.plant("a tool call")
     file = canaries.plant("a file's content")
     return f'{{"prompt": "{prompt}", "tool": {{"{tool}": "{tool}"}}, "file": "{file}"}}'.encode()
 
 
 def replies(canaries: Canaries) -> dict[str, Reply]:
-    """A server's answers by what becomes of the request."""
+    """Return a server's replies by the outcome of the request."""
     name = canaries.plant("the name of a header of an answer")
     value = canaries.plant("the value of a header of an answer")
-    told = ((f"x-{name}", value), ("set-cookie", f"a={canaries.plant('a cookie that is set')}"))
+    sent = ((f"x-{name}", value), ("set-cookie", f"a={canaries.plant('a cookie that is set')}"))
     text = canaries.plant(STREAM).encode()
     error = canaries.plant("the provider's error message").encode()
     place = canaries.plant("where a redirect leads")
     nobody = refused_url().removeprefix("http://")
     return {
-        "answered": Reply(headers=told, chunks=((0.0, text[:7]), (0.01, text[7:]))),
-        "refused": Reply(status=401, headers=told, chunks=((0.0, b'{"error":"' + error + b'"}'),)),
+        "answered": Reply(headers=sent, chunks=((0.0, text[:7]), (0.01, text[7:]))),
+        "refused": Reply(status=401, headers=sent, chunks=((0.0, b'{"error":"' + error + b'"}'),)),
         "redirected": Reply(status=302, headers=(("location", f"http://{place}@{nobody}{place}"),)),
         "reset": Reply(failure=Failure.RESET_BEFORE_HEAD),
         "ended": Reply(failure=Failure.EOF_BEFORE_HEAD),
-        "broken": Reply(headers=told, chunks=((0.0, text),), failure=Failure.RESET_IN_BODY),
-        "cut": Reply(headers=told, chunks=((0.0, text),), failure=Failure.EOF_IN_BODY),
+        "broken": Reply(headers=sent, chunks=((0.0, text),), failure=Failure.RESET_IN_BODY),
+        "cut": Reply(headers=sent, chunks=((0.0, text),), failure=Failure.EOF_IN_BODY),
     }
 
 
 @contextlib.contextmanager
 def secrets_in_context(canaries: Canaries) -> Iterator[None]:
-    """A trace from elsewhere with a tracestate, and baggage, around what is done meanwhile."""
+    """Attach a remote trace with a tracestate, and baggage, for the block."""
     state = TraceState([("vendor", canaries.plant("tracestate"))])
     remote = SpanContext(
         int("ab" * 16, 16),
@@ -104,7 +104,7 @@ def secrets_in_context(canaries: Canaries) -> Iterator[None]:
 
 
 class Attempts:
-    """Requests of one pool, and what the instrumentation adds to their exceptions."""
+    """Requests of one pool. What the instrumentation adds to their exceptions is collected."""
 
     def __init__(self, pool: PoolUnderTest, places: Places) -> None:
         self._pool = pool
@@ -113,9 +113,9 @@ class Attempts:
         self.made = 0
 
     def send(self, base: str, path: str, **timeouts: Any) -> Exchange:
-        """Begin one."""
+        """Begin a request."""
         self.made += 1
-        # Not both at once, which aiohttp refuses; and a channel's target has no user.
+        # A user and an authorization header together are refused by aiohttp. gRPC has no user.
         pool = self._pool
         user = self.made % 2 == 1 and pool.library.name != "grpc" and not _is_over_aiohttp(pool)
         return self._pool.send(
@@ -126,7 +126,7 @@ class Attempts:
         )
 
     def whole(self, base: str, path: str, **timeouts: Any) -> BaseException | None:
-        """Make one to its end, whatever that is, and return how it failed."""
+        """Make a request, and return the exception if it fails."""
         exchange = self.send(base, path, **timeouts)
         try:
             exchange.head()
@@ -137,7 +137,7 @@ class Attempts:
         return None
 
     def note(self, error: BaseException | None) -> None:
-        """Look at what was added to an exception and to those that it came from."""
+        """Collect what was added to an exception and its causes."""
         while error is not None:
             self._places.add("notes on exceptions", "\n".join(getattr(error, "__notes__", ())))
             for frame in traceback.extract_tb(error.__traceback__):
@@ -147,20 +147,20 @@ class Attempts:
 
 
 def _is_over_aiohttp(pool: PoolUnderTest) -> bool:
-    # httpx makes a header of the user, and leaves it in the URL.
+    # httpx converts the user into a header, but also leaves it in the URL.
     return pool.library.name == "aiohttp" and hasattr(pool.raw, "_transport")
 
 
 def leases() -> Iterator[Lease]:
-    """Those that are under way in the pools that are observed."""
+    """Yield the leases of requests in flight."""
     for tracker in tuple(installed().registry.trackers.values()):
         yield from tuple(tracker.leases)
 
 
-def grow_old(seconds: float) -> None:
-    """Let what is under way have been so for longer, and let the watch look at it."""
+def age_requests(seconds: float) -> None:
+    """Make requests in flight older, and run the watch."""
     watch = installed()._watch
-    watch.run_pass()  # which notes how far each stream has been read
+    watch.run_pass()  # records how far each stream has been read
     back = int(seconds * 1e9)
     for notes in watch._leases.values():
         notes.stepped_at -= back if notes.stepped_at else 0

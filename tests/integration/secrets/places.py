@@ -1,4 +1,4 @@
-"""Secrets to plant, and every place where something of a request could come out, as text."""
+"""Secrets to plant in requests, and all output of the instrumentation that could contain them."""
 
 import base64
 import collections
@@ -30,7 +30,7 @@ _HALF = 10
 
 
 class Canaries:
-    """Tokens that stand nowhere else, each with the place that it was planted at."""
+    """Unique tokens, each with the place at which it was planted."""
 
     def __init__(self) -> None:
         self.planted: dict[str, str] = {}
@@ -38,7 +38,7 @@ class Canaries:
         self._forms: list[tuple[str, str, str]] = []
 
     def plant(self, place: str) -> str:
-        """A token for a place: lower case, as hosts are told, and fit for a header's name."""
+        """Return a token for a place: in lower case, as hosts are, and valid in header names."""
         if place not in self.planted:
             token = "q" + secrets.token_hex(11)
             self.planted[place] = token
@@ -46,7 +46,7 @@ class Canaries:
         return self.planted[place]
 
     def found_in(self, text: str) -> list[tuple[str, str]]:
-        """The canaries in a text: the place of each, and its form with what stands around it."""
+        """Return the canaries in a text: the place of each, and its form with text around it."""
         lower = text.lower()
         found = []
         for place, form, wanted in self._forms:
@@ -59,7 +59,7 @@ class Canaries:
 
 
 def _forms(token: str) -> Iterator[tuple[str, str]]:
-    # A half is enough: what shortens texts may have cut the rest off.
+    # Search for halves, since texts may be shortened.
     yield "as it is, its beginning", token[:_HALF]
     yield "as it is, its end", token[-_HALF:]
     yield "backslash escapes", "".join(f"\\u{ord(letter):04x}" for letter in token[:_HALF])
@@ -67,13 +67,13 @@ def _forms(token: str) -> Iterator[tuple[str, str]]:
     yield "percents", "".join(f"%{ord(letter):02x}" for letter in token[:_HALF])
     yield "hexadecimal", token[:_HALF].encode().hex()
     for before in range(3):
-        # As a part of a longer text, which begins it at any of three places of a group of four.
+        # In a longer text, it can begin at any of three offsets within a base64 group.
         whole = base64.b64encode(b"\0" * before + token.encode()).decode()
         yield f"base64 from {before}", whole[4 if before else 0 :][: _HALF + 2]
 
 
-def dressed(token: str) -> dict[str, str]:
-    """The forms in which a token is planted, where more than the plain one goes."""
+def encoded(token: str) -> dict[str, str]:
+    """Return the forms in which a token is planted."""
     return {
         "plain": token,
         "basic": base64.b64encode(f"user:{token}".encode()).decode(),
@@ -86,8 +86,8 @@ def dressed(token: str) -> dict[str, str]:
 PACKAGE = gluellm.__name__
 _CONTAINERS = (dict, list, tuple, set, frozenset, collections.deque)
 _ALLOWED = {
-    # A span is its trace's, and the SDK gives each span the tracestate of its parent: samplers rest
-    # on it. What is kept is the context that the spans and exemplars of a request get.
+    # The SDK gives each span the tracestate of its parent, for samplers. The package keeps the
+    # context for the spans and exemplars of a request.
     "tracestate": ("spans", "what the package keeps"),
     # docs/when-calls-hang.md: "A warning names the pool, provider, model, trace, GlueLLM's
     # correlation id and the line of your code that made the call."
@@ -97,13 +97,13 @@ _ALLOWED = {
         *("log", "snapshot", "findings", "report", "what the package keeps", "notes", "spans"),
     ),
 }
-"""Where the docs let something out: the canary's place, and the beginnings of where it may be."""
+"""Documented exceptions: the canary's place, and prefixes of the outputs that may contain it."""
 _OF_LOGGING = frozenset({"threadName", "taskName", "processName"})
-"""What logging itself notes of whoever logs, and no record of ours tells."""
+"""Attributes that logging adds to records, and which the package does not log."""
 
 
 class BothReaders(Telemetry):
-    """Telemetry with a scrape endpoint's reader beside."""
+    """Telemetry with an additional reader, for Prometheus."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,12 +116,12 @@ class BothReaders(Telemetry):
         )
 
     def exposition(self) -> str:
-        """What Prometheus would get."""
+        """Return the metrics page that Prometheus would scrape."""
         return generate_latest(self.registry).decode()
 
 
-class Ears(logging.Handler):
-    """Keeps every record of the package's loggers, at every level."""
+class LogCapture(logging.Handler):
+    """Keep all records of the package's loggers, of every level."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -147,17 +147,17 @@ class Ears(logging.Handler):
 
 @dataclass
 class Places:
-    """What was looked at, by place."""
+    """All output of the instrumentation, by name."""
 
     telemetry: BothReaders
-    ears: Ears
+    capture: LogCapture
     canaries: Canaries
     warned: list[warnings.WarningMessage] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     _previous: Any = None
 
     def look(self) -> None:
-        """Take everything that there is at this moment, while requests are under way or not."""
+        """Collect the current output."""
         now = snapshot()
         findings = diagnose(now, self._previous)
         report = report_on(now, self._previous)
@@ -176,11 +176,11 @@ class Places:
         self.add("warnings", "\n".join(str(warning.message) for warning in self.warned))
 
     def plant(self, place: str) -> str:
-        """A canary."""
+        """Return a canary for a place."""
         return self.canaries.plant(place)
 
     def assert_no_canary(self) -> None:
-        """After another look: none anywhere but where the docs let it out."""
+        """Collect once more, and assert that only documented output has a canary."""
         self.look()
         found = [
             f"{where}: {what}"
@@ -191,7 +191,7 @@ class Places:
         assert not found, "\n".join(found)
 
     def add(self, place: str, text: str) -> None:
-        """Something that came out."""
+        """Add text to an output."""
         self.texts[place] = self.texts.get(place, "") + "\n" + text
 
     def _add_telemetry(self) -> None:
@@ -206,7 +206,7 @@ class Places:
         spans = self.telemetry.spans()
         self.add("spans", "\n".join(span.to_json() or "" for span in spans))
         for span in spans:
-            assert span.events == (), "no span of ours has events"
+            assert span.events == (), "the package's spans have no events"
             assert span.status.description is None
             self.add(
                 "links of spans", repr([(link.context, link.attributes) for link in span.links])
@@ -216,18 +216,18 @@ class Places:
             self.add("spans in OTLP", wire.decode("utf-8", "replace"))
 
     def _add_logs(self) -> None:
-        self.add("log", self.ears.lines.getvalue())
+        self.add("log", self.capture.lines.getvalue())
         formatter = logging.Formatter()
-        for record in self.ears.records:
+        for record in self.capture.records:
             self.add("log records with exceptions and stacks", formatter.format(record))
             parts = {k: v for k, v in vars(record).items() if k not in _OF_LOGGING}
             self.add("log records' parts", repr(parts))
 
 
 def kept_texts() -> Iterator[str]:
-    """Each text in the package's own objects and containers, and the repr of each such object.
+    """Yield all texts in the package's objects and containers, and the repr of each object.
 
-    Not in the objects of others: a pool knows its URL, and it is the application's.
+    Objects of others are excluded: a pool has its URL, but belongs to the application.
     """
     roots = [
         value

@@ -1,4 +1,4 @@
-"""A server that answers whatever bytes it is told to, a relay that keeps what clients send."""
+"""A server that answers with given bytes, and a relay that keeps what clients send."""
 
 import asyncio
 import contextlib
@@ -8,12 +8,12 @@ from support.waiting import wait_until
 
 
 class RawServer(Listener):
-    """Reads a head, sends the bytes, and closes."""
+    """Read a head, send the bytes, and close the connection."""
 
     def __init__(self, servers: ServerLoop) -> None:
         self.answer = b""
         self.lingers = False
-        """Whether it waits for the client to close, that a body on its way brings no reset."""
+        """Whether it waits until the client closes, so that a body in transit causes no reset."""
         super().__init__(servers)
 
     async def serve(
@@ -31,9 +31,9 @@ class RawServer(Listener):
 
 
 def answers(text: str) -> dict[str, bytes]:
-    """Answers of HTTP/1.1 with a text in each of their parts."""
+    """Return HTTP/1.1 responses that have the text in different parts."""
     raw = text.encode("utf-8", "surrogatepass")
-    # What is no line end stays in one line; what is, splits the head as an attacker would.
+    # Line ends in the text are kept. They split the head, as an attack would.
     end = b"Content-Length: 2\r\nConnection: close\r\n\r\nok"
     return {
         "reason": b"HTTP/1.1 200 " + raw + b"\r\n" + end,
@@ -54,7 +54,7 @@ def answers(text: str) -> dict[str, bytes]:
 
 
 class Recorder(Listener):
-    """Passes everything on to a server, and keeps what came from each client."""
+    """Relay everything to a server, and keep what each client has sent."""
 
     def __init__(self, servers: ServerLoop, *, behind: int) -> None:
         self._behind = behind
@@ -64,7 +64,7 @@ class Recorder(Listener):
         super().__init__(servers)
 
     def take(self) -> list[bytes]:
-        """Return what was sent on the connections since the last time, once they are closed."""
+        """Wait until all connections are closed. Return what was sent since the last call."""
         wait_until(lambda: self.sent and not self._open, "every connection is closed")
         taken = {
             number: part for number, part in self.sent.items() if part and number > self._taken
@@ -76,7 +76,7 @@ class Recorder(Listener):
     async def serve(
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Until either side closes."""
+        """Relay until either side closes."""
         self._open.add(number)
         kept = self.sent.setdefault(number, bytearray())
         try:

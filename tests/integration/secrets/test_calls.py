@@ -1,4 +1,4 @@
-"""Of any-llm calls only provider, operation, model and call site are reported."""
+"""Reports on any-llm calls have only provider, operation, model and call site."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from support.fake_llms import ANSWERS
 from support.http1 import HTTP1Server
 from support.script import Failure, Reply
 
-from .outcomes import grow_old, secrets_in_context
+from .outcomes import age_requests, secrets_in_context
 from .places import Canaries, Places
 
 JSON = (("content-type", "application/json"),)
@@ -29,20 +29,20 @@ PROVIDERS = {
     "openai": ("/v1/chat/completions", "/chat/completions", "/v1"),
     "anthropic": ("/v1/messages", "/messages", ""),
 }
-"""By provider: where it asks, what a fake answers there, and what its base has for a path."""
+"""By provider: path of its requests, name of the fake's answer, and path of its base URL."""
 
 
 def answered(canaries: Canaries, ending: str) -> bytes:
-    """The fake's answer with a secret for its text."""
-    said = canaries.plant("what a model says")
-    return json.dumps(ANSWERS[ending]).replace('"hi"', f'"{said}"').encode()
+    """Return the fake's answer with a secret as its text."""
+    text = canaries.plant("what a model says")
+    return json.dumps(ANSWERS[ending]).replace('"hi"', f'"{text}"').encode()
 
 
 def streamed(canaries: Canaries, provider: str) -> tuple[bytes, bytes]:
-    """The first event of a stream, cut in the middle of the secret."""
-    said = canaries.plant("what a model says in a stream")
+    """Return the first events of a stream, cut in the middle of the secret."""
+    secret = canaries.plant("what a model says in a stream")
     if provider == "openai":
-        delta = {"role": "assistant", "content": said}
+        delta = {"role": "assistant", "content": secret}
         event: Any = {
             "id": "c",
             "object": "chat.completion.chunk",
@@ -53,7 +53,7 @@ def streamed(canaries: Canaries, provider: str) -> tuple[bytes, bytes]:
         text = f"data: {json.dumps(event)}\n\n"
     else:
         start = {**ANSWERS["/messages"], "content": [], "stop_reason": None}
-        delta = {"type": "text_delta", "text": said}
+        delta = {"type": "text_delta", "text": secret}
         events = [
             {"type": "message_start", "message": start},
             {
@@ -64,12 +64,12 @@ def streamed(canaries: Canaries, provider: str) -> tuple[bytes, bytes]:
             {"type": "content_block_delta", "index": 0, "delta": delta},
         ]
         text = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events)
-    cut = text.index(said) + 5
+    cut = text.index(secret) + 5
     return text[:cut].encode(), text[cut:].encode()
 
 
 def arguments(canaries: Canaries) -> dict[str, Any]:
-    """A prompt, a tool, and who asks."""
+    """Return the arguments of a call, with secrets in prompt, tool and model."""
     prompt = f"{canaries.plant('a prompt')} {canaries.plant('a file of a prompt')}"
     tool = {
         "name": canaries.plant("the name of a tool"),
@@ -86,13 +86,13 @@ def arguments(canaries: Canaries) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def correlation(canaries: Canaries, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GlueLLM's context, without GlueLLM, which would change any-llm for good."""
+    """Fake GlueLLM's context, since GlueLLM would change any-llm permanently."""
     here = SimpleNamespace(get_correlation_id=lambda: canaries.plant("GlueLLM's correlation id"))
     monkeypatch.setitem(sys.modules, "gluellm.runtime.context", here)
 
 
 async def outcomes(provider: str, server: HTTP1Server, canaries: Canaries, places: Places) -> None:
-    """An answer, an error with a message, a reset, a timeout, and a stream that nobody reads."""
+    """Make calls with an answer, an error message, a reset, a timeout, and an unread stream."""
     path, ending, base = PROVIDERS[provider]
     key = canaries.plant("an API key")
     llm = AnyLLM.create(provider, api_key=key, api_base=server.url(base))
@@ -115,7 +115,7 @@ async def outcomes(provider: str, server: HTTP1Server, canaries: Canaries, place
     stream = await llm.acompletion(**arguments(canaries), stream=True)
     async for _ in stream:
         break
-    grow_old(100)
+    age_requests(100)
     places.look()
     closed.open()
     await stream.aclose()
@@ -124,7 +124,7 @@ async def outcomes(provider: str, server: HTTP1Server, canaries: Canaries, place
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_any_llm_call_leaves_no_trace_in_telemetry(provider, server, places):
-    """Prompts, tools, responses, keys and errors of each SDK; metrics have no model either."""
+    """Secrets are in prompts, tools, responses, keys and errors. Metrics have no model either."""
     with secrets_in_context(places.canaries):
         asyncio.run(outcomes(provider, server, places.canaries, places))
     places.assert_no_canary()

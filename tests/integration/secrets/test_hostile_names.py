@@ -13,8 +13,8 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.libraries import Library
 from support.script import Reply
 
-from .hostile import LONGEST_LABEL, TEXTS, assert_all_tame, is_tame
-from .outcomes import grow_old
+from .hostile import LONGEST_LABEL, TEXTS, assert_all_printable, printable
+from .outcomes import age_requests
 
 HOSTS = {
     **TEXTS,
@@ -32,7 +32,7 @@ PORTS = (0, -1, 65536, 2**63, 10**30, True, None, "80", "²")
 
 
 def ask(library: Library, host: bytes, port: Any) -> None:
-    """A request for an origin, of a bare pool, which checks least."""
+    """Send a request with a bare pool, which checks least."""
     url = library.core.URL(scheme=b"http", host=host, port=80, target=b"/")
     url.port = port
     with library.core.ConnectionPool() as pool, contextlib.suppress(Exception):
@@ -42,7 +42,7 @@ def ask(library: Library, host: bytes, port: Any) -> None:
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
 def test_invalid_host_or_port_is_reported_as_other(name, places, caplog):
-    """Points with ``_OTHER`` are exported."""
+    """Points with ``_OTHER`` can be exported."""
     library = Library.load(name)
     for host in HOSTS.values():
         ask(library, host.encode("utf-8", "surrogatepass"), 80)
@@ -52,9 +52,9 @@ def test_invalid_host_or_port_is_reported_as_other(name, places, caplog):
         ask(library, b"127.0.0.1", port)
     with caplog.at_level(logging.WARNING, "opentelemetry"):
         places.look()
-    # As the encoder of OTLP complains of a number beyond 64 bits and of half a surrogate pair.
+    # The OTLP encoder logs numbers beyond 64 bits and halves of surrogate pairs.
     assert not [r for r in caplog.records if "encode" in r.getMessage()]
-    assert_all_tame(places)
+    assert_all_printable(places)
     origins = {total.origin for total in snapshot().totals[0].origins}
     assert "_OTHER" in origins
     assert all(len(origin) < 260 for origin in origins)
@@ -62,8 +62,7 @@ def test_invalid_host_or_port_is_reported_as_other(name, places, caplog):
 
 
 def test_any_grpc_target_or_urllib3_host_is_bounded_and_printable(places):
-    """gRPC takes any text for a target, and says what is wrong at the first call; urllib3 any host
-    and port for a pool."""
+    """gRPC accepts any target until the first call. urllib3 accepts any host and port."""
     targets = [
         form.format(text.replace("\x00", "")[:5000])
         for text in HOSTS.values()
@@ -80,25 +79,25 @@ def test_any_grpc_target_or_urllib3_host_is_bounded_and_printable(places):
                 pool.request("GET", "/")
     places.look()
     assert "gluellm.instrumentation.errors" not in places.texts["log"], places.texts["log"]
-    assert_all_tame(places)
+    assert_all_printable(places)
 
 
 SECRETS = ("https://me:{}@host/v1", "sk-{}" + "x" * 60, "{}\n", "\x1b[31m{}")
-"""A URL or a key that stands where a pool's name goes."""
+"""URLs or keys that are passed as the name of a pool."""
 
 
 def test_pool_name_is_short_and_printable_or_refused(places):
-    """The error does not repeat a refused name."""
+    """The error does not contain a refused name."""
     secret = places.plant("the name of a pool")
     with Library.load("httpx").client.Client(verify=False) as client:
         for name in (*TEXTS.values(), *(form.format(secret) for form in SECRETS)):
-            if is_tame(name) and len(name) <= 64 and "://" not in name:
+            if printable(name) and len(name) <= 64 and "://" not in name:
                 GlueLLMInstrumentor.instrument_client(client, name)
                 GlueLLMInstrumentor.uninstrument_client(client)
                 continue
             with pytest.raises(ValueError, match="pool_name") as raised:
                 GlueLLMInstrumentor.instrument_client(client, name)
-            assert is_tame(str(raised.value))
+            assert printable(str(raised.value))
             assert len(str(raised.value)) < 200
             places.add("the refusals of names", str(raised.value))
     places.assert_no_canary()
@@ -106,7 +105,7 @@ def test_pool_name_is_short_and_printable_or_refused(places):
 
 @pytest.mark.parametrize("places", [{"model_attributes": True}], indirect=True)
 def test_hostile_model_name_is_bounded_and_printable(server, places, caplog):
-    """It comes from callers of the application, and goes into attributes and the log."""
+    """It can come from users of the application, and is in attributes and in the log."""
     pytest.importorskip("openai")
     any_llm = pytest.importorskip("any_llm")
     server.reply("/v1/chat/completions", *[Reply(status=400) for _ in TEXTS])
@@ -115,11 +114,11 @@ def test_hostile_model_name_is_bounded_and_printable(server, places, caplog):
     for text in TEXTS.values():
         with contextlib.suppress(Exception):
             llm.completion(model=text, messages=question)
-    grow_old(0)
+    age_requests(0)
     with caplog.at_level(logging.WARNING, "opentelemetry"):
         places.look()
     assert not [r for r in caplog.records if "encode" in r.getMessage()]
-    assert_all_tame(places)
+    assert_all_printable(places)
     models = {
         str(point.attributes[semconv.REQUEST_MODEL])
         for points in places.telemetry.collect().values()

@@ -1,4 +1,4 @@
-"""Data from hostile servers appears in no telemetry and breaks none."""
+"""Data from hostile servers does not appear in telemetry, and does not break it."""
 
 import contextlib
 from typing import Any
@@ -12,13 +12,13 @@ from hyperframe.frame import GoAwayFrame
 from support.http2 import HTTP2Server
 from support.libraries import Library
 
-from .hostile import MARK, TEXTS, assert_all_tame
+from .hostile import MARK, TEXTS, assert_all_printable
 from .places import Places
 from .servers import RawServer, answers
 
 
 def parts() -> list[tuple[str, str]]:
-    """Which text goes into which part: each into several, and each part gets several."""
+    """Pair texts with parts of responses: each text with several parts, and vice versa."""
     names = list(answers(""))
     return [
         (what, names[(number * 5 + shift) % len(names)])
@@ -28,16 +28,16 @@ def parts() -> list[tuple[str, str]]:
 
 
 def assert_silent(places: Places) -> None:
-    """Nothing of it has come through, and what did come is tame."""
+    """Assert that no output has a hostile string, and that all output is printable."""
     places.look()
     for where, text in places.texts.items():
         assert MARK not in text.lower(), f"{where}: {text[text.lower().find(MARK) - 100 :][:300]!r}"
-    assert_all_tame(places)
+    assert_all_printable(places)
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2", "aiohttp", "urllib3"])
 def test_hostile_http_response_leaves_no_trace_in_telemetry(name, start_runner, listen, places):
-    """Reasons, statuses, headers, redirects, lengths, codings, chunks and upgrades."""
+    """Strings are in reasons, statuses, headers, redirects, lengths, codings, chunks, upgrades."""
     server = listen(RawServer)
     runner = start_runner("asyncio" if name == "aiohttp" else "sync")
     library = Library.load(name)
@@ -59,7 +59,7 @@ def test_hostile_http_response_leaves_no_trace_in_telemetry(name, start_runner, 
 
 
 class DebuggingServer(HTTP2Server):
-    """Says GOAWAY at each request, with something to debug by."""
+    """Answer each request with GOAWAY and debug data."""
 
     data = b""
 
@@ -76,7 +76,7 @@ class DebuggingServer(HTTP2Server):
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
 def test_debug_data_of_goaway_leaves_no_trace_in_telemetry(name, start_runner, listen, places):
-    """The library puts this data into its exception."""
+    """The library's exception contains this data."""
     server = listen(DebuggingServer)
     pool = start_runner("sync").pool(Library.load(name), http1=False, http2=True)
     for text in TEXTS.values():
@@ -88,7 +88,7 @@ def test_debug_data_of_goaway_leaves_no_trace_in_telemetry(name, start_runner, l
 
 
 def test_hostile_grpc_status_leaves_no_trace_in_telemetry(servers, places):
-    """Details and trailing metadata of a server's statuses."""
+    """The strings are in details and trailing metadata."""
     texts = [text.replace("\ud800", "").replace("\udfff", "")[:6000] for text in TEXTS.values()]
     waiting = iter(texts)
 
@@ -108,12 +108,12 @@ def test_hostile_grpc_status_leaves_no_trace_in_telemetry(servers, places):
         return server, port
 
     server, port = servers.call(start())
-    said = []
+    details = []
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         for _ in texts:
             with pytest.raises(grpc.RpcError) as raised:
                 channel.unary_unary("/a/b")(b"", timeout=10)
-            said.append(raised.value.details())
+            details.append(raised.value.details())
     servers.call(server.stop(None))
-    assert sum(MARK in one for one in said) > len(texts) / 2
+    assert sum(MARK in one for one in details) > len(texts) / 2
     assert_silent(places)

@@ -1,4 +1,4 @@
-"""Nothing private of a request is reported, with every library and outcome."""
+"""No private data of a request is reported, for all libraries and outcomes."""
 
 import contextlib
 from typing import Any
@@ -17,7 +17,7 @@ from support.network import unreachable
 from support.script import Reply
 from support.waiting import wait_until
 
-from .outcomes import Attempts, grow_old, leases, replies, secrets_in_context, url
+from .outcomes import Attempts, age_requests, leases, replies, secrets_in_context, url
 from .places import Canaries
 from .servers import RawServer
 
@@ -35,20 +35,20 @@ CELLS = [
 
 
 def pool_of(runner: Runner, name: str, connections: int) -> PoolUnderTest:
-    """A client of a library, as applications have it, with so many connections."""
+    """Create a client, or the pool that applications use, with this number of connections."""
     library = Library.load("aiohttp" if "aiohttp" in name else name)
     if name in ("aiohttp", "urllib3"):
         return runner.pool(library, max_connections=connections, follow_redirects=True)
     if name == "grpc":
         return runner.client(library)
-    # What is trusted is read from files for each client, which takes longer than all the rest.
+    # Without verification, since reading CA certificates for each client would take most time.
     limits = library.limits_of_client(connections)
     return runner.client(library, verify=False, follow_redirects=True, **limits)
 
 
 @pytest.fixture
 def failing_observer(canaries: Canaries, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A part of ours that fails, with a secret in its message, before it is installed."""
+    """Make a part of the instrumentation fail with a secret in its message."""
     secret = canaries.plant("an exception of ours")
 
     def fail(*_: Any) -> None:
@@ -61,7 +61,7 @@ def failing_observer(canaries: Canaries, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_request_leaves_no_trace_in_telemetry(
     name, mode, start_runner, listen, failing_observer, places, capfd
 ):
-    """Answered, refused, redirected, broken, timed out, cancelled, leaked, stuck, churned."""
+    """Outcomes: answer, refusal, redirect, reset, timeout, cancellation, leak, wait, churn."""
     server: Any = listen(GrpcServer if name == "grpc" else HTTP1Server)
     runner = start_runner(mode)
     path = f"/v1/{places.plant('a path')}"
@@ -85,7 +85,7 @@ def test_request_leaves_no_trace_in_telemetry(
                 exchange.cancel()
         places.look()
         attempts = Attempts(pool_of(runner, name, 1), places)
-        # Unfinished, for a library that lets go of its connection once all of an answer has come.
+        # The response is unfinished, since some libraries release a connection after all data.
         server.reply(path, Reply(chunks=((0.0, b"a"), (gate, b"b"))), Reply())
         held = attempts.send(server.origin, path)
         assert held.head() == 200
@@ -96,7 +96,7 @@ def test_request_leaves_no_trace_in_telemetry(
             assert error is not None
             waiting = attempts.send(server.origin, path)
             wait_until(lambda: any(pool.queued for pool in snapshot().pools))
-        grow_old(100)
+        age_requests(100)
         places.look()
         gate.open()
         held.close()
@@ -107,16 +107,16 @@ def test_request_leaves_no_trace_in_telemetry(
             short = pool_of(runner, name, 1)
             Attempts(short, places).whole(server.origin, path)
             short.close()
-        grow_old(0)
+        age_requests(0)
     printed = capfd.readouterr()
     places.add("what was printed", printed.out + printed.err)
     places.assert_no_canary()
-    # And it was no silence.
+    # Check that there was output.
     log = places.texts["log"]
     assert "leak suspected" in log
     assert "Client churn" in log
     assert "server.address" in places.texts["metrics"]
-    if name != "grpc":  # whose channels make no spans, and have no queue
+    if name != "grpc":  # whose channels have no spans and no queue
         assert "gluellm.pool.name" in places.texts["spans"]
         assert "observer.connection_closed with RuntimeError" in log
         assert "has waited in pool" in log
@@ -126,7 +126,7 @@ def test_request_leaves_no_trace_in_telemetry(
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
 @pytest.mark.parametrize("mode", ["sync", "asyncio"])
 def test_http2_request_leaves_no_trace_in_telemetry(name, mode, start_runner, listen, places):
-    """Answered, reset, ended, cut off, and with GOAWAY; one stream is left open."""
+    """Outcomes: answer, reset, end, cut response, GOAWAY, and a stream that stays open."""
     server = listen(HTTP2Server)
     library = Library.load(name)
     pool = start_runner(mode).pool(library, http1=False, http2=True)
@@ -134,7 +134,7 @@ def test_http2_request_leaves_no_trace_in_telemetry(name, mode, start_runner, li
     gate = server.gate()
     with secrets_in_context(places.canaries):
         for reply in replies(places.canaries).values():
-            # The server takes the path with its query.
+            # The server finds replies by path and query.
             for path in ("/v1", f"/{places.plant('a path')}"):
                 parts = urlsplit(url(places.canaries, server.origin, path))
                 server.reply(f"{parts.path}?{parts.query}", reply)
@@ -142,7 +142,7 @@ def test_http2_request_leaves_no_trace_in_telemetry(name, mode, start_runner, li
         server.reply(f"{parts.path}?{parts.query}", Reply(chunks=((0.0, b"a"), (gate, b"b"))))
         held = attempts.send(server.origin, path)
         held.head()
-        grow_old(100)
+        age_requests(100)
         places.look()
         server.go_away()
         gate.open()
@@ -154,7 +154,7 @@ def test_http2_request_leaves_no_trace_in_telemetry(name, mode, start_runner, li
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
 def test_websocket_upgrade_leaves_no_trace_in_telemetry(name, listen, places):
-    """A WebSocket with secrets in its key, its protocols and its messages."""
+    """The secrets are in the WebSocket's key, its protocols and its messages."""
     server = listen(RawServer)
     server.lingers = True
     answer = places.plant("the protocol of an answer to an upgrade")

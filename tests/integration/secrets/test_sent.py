@@ -28,7 +28,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 def off_and_on(send: Callable[[], Any]) -> tuple[Any, Any]:
-    """What is sent without the instrumentation, and with all of it, in a trace with baggage."""
+    """Return what is sent without and with the instrumentation, in a trace with baggage."""
     telemetry = Telemetry()
     with secrets_in_context(Canaries()):
         without = send()
@@ -38,14 +38,14 @@ def off_and_on(send: Callable[[], Any]) -> tuple[Any, Any]:
     return without, within
 
 
-CELLS = [cell for cell in EVERY_CELL if cell[0] != "grpc"]  # which has a test of its own
+CELLS = [cell for cell in EVERY_CELL if cell[0] != "grpc"]  # which has its own test
 
 
 @pytest.mark.parametrize(("name", "mode"), CELLS)
 def test_http_requests_are_the_same_bytes_with_the_instrumentation(
     name, mode, start_runner, listen
 ):
-    """Two requests on a kept connection, one with a body and one refused: head, order, chunks."""
+    """Two requests use one connection, one with a body and one refused."""
     server = listen(HTTP1Server)
     server.reply("/v1/x", Reply(), Reply(status=401), Reply(), Reply(status=401))
     recorder = listen(Recorder, behind=server.port)
@@ -73,7 +73,7 @@ def test_http_requests_are_the_same_bytes_with_the_instrumentation(
 
 
 def frames_of(sent: bytes) -> list[tuple[str, bytes]]:
-    """Name and content of each frame of HTTP/2 but those that answer the peer's, in order."""
+    """Return name and content of the HTTP/2 frames, except for those that answer the peer's."""
     assert sent.startswith(PREFACE)
     rest, found = sent[len(PREFACE) :], []
     while rest:
@@ -90,7 +90,7 @@ def frames_of(sent: bytes) -> list[tuple[str, bytes]]:
 def test_http2_requests_are_the_same_frames_with_the_instrumentation(
     name, mode, start_runner, listen
 ):
-    """Settings, headers or a call's metadata as they are compressed, and data, in order."""
+    """Settings, compressed headers or metadata, and data are the same, in the same order."""
     server = listen(GrpcServer if name == "grpc" else HTTP2Server)
     server.reply("/a/b", Reply())
     recorder = listen(Recorder, behind=server.port)

@@ -1,4 +1,4 @@
-"""Nothing around a request is reported: proxies, sockets, hosts, names, variables."""
+"""No private data around a request is reported: proxies, sockets, hosts, names, variables."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ CLIENTS = ["httpx", "httpx2"]
 def test_proxy_credentials_leave_no_trace_in_telemetry(
     name, refuses, start_runner, listen, certificates, places
 ):
-    """In the proxy's URL, for requests that it forwards and for tunnels, refused ones too."""
+    """They are in the proxy's URL. It forwards requests and opens tunnels, or refuses both."""
     proxy = listen(HTTPProxy)
     proxy.refuses = refuses
     user, password = places.plant("the user of a proxy"), places.plant("a proxy's password")
@@ -55,7 +55,7 @@ def test_proxy_credentials_leave_no_trace_in_telemetry(
 
 
 def test_unix_socket_path_leaves_no_trace_in_telemetry(listen, tmp_path, places):
-    """With every library that connects to Unix sockets."""
+    """The test covers all libraries that connect to Unix sockets."""
     directory = tmp_path / places.plant("the path of a socket")
     directory.mkdir()
     socket = directory / "s"
@@ -95,11 +95,11 @@ HOSTS = {
     "a header as a host": "x\r\nkey: {}",
     "a scheme as a host": "vault:{}:443",
 }
-"""Mistakes by what stands where only a host can."""
+"""Values that are passed as a host by mistake."""
 
 
 def test_key_or_url_passed_as_host_leaves_no_trace_in_telemetry(places):
-    """It is reported as ``_OTHER`` in every library."""
+    """All libraries' hosts of this kind are reported as ``_OTHER``."""
     for place, form in HOSTS.items():
         host = form.format(places.plant(place))
         for name in CLIENTS:
@@ -127,7 +127,7 @@ def test_key_or_url_passed_as_host_leaves_no_trace_in_telemetry(places):
 
 
 def test_tls_server_name_and_certificate_leave_no_trace_in_telemetry(listen, places):
-    """The name that is asked for in the handshake, and those in a certificate that doesn't fit."""
+    """These are the name in the handshake, and those in a certificate that doesn't match."""
     authority = trustme.CA(organization_name=places.plant("the issuer of a certificate"))
     other = Certificates(authority)
     issued = authority.issue_cert(
@@ -159,9 +159,9 @@ def test_tls_server_name_and_certificate_leave_no_trace_in_telemetry(listen, pla
 
 
 def test_thread_and_task_names_and_variables_leave_no_trace_in_telemetry(server, places):
-    """Those that send requests, and those whose event loop is blocked."""
+    """The threads send requests, and their event loop is blocked."""
     library = Library.load("httpx2")
-    held, told = threading.Event(), threading.Event()
+    held, finish = threading.Event(), threading.Event()
     secret = places.plant("the value of a variable")
 
     async def main() -> None:
@@ -170,7 +170,7 @@ def test_thread_and_task_names_and_variables_leave_no_trace_in_telemetry(server,
             request = client.get(server.url("/"), headers={"key": key})
             await asyncio.create_task(request, name=places.plant("the name of a task"))
             held.set()
-            told.wait(60)
+            finish.wait(60)
 
     def run() -> None:
         asyncio.run(main())
@@ -179,7 +179,7 @@ def test_thread_and_task_names_and_variables_leave_no_trace_in_telemetry(server,
     thread.start()
     assert held.wait(60)
     busy = [line for stack in busy_loops() for line in stack]
-    told.set()
+    finish.set()
     thread.join()
     assert any("in test_thread_and_task_names" in line for line in busy), busy
     places.add("where blocked loops are", "\n".join(busy))
@@ -187,7 +187,7 @@ def test_thread_and_task_names_and_variables_leave_no_trace_in_telemetry(server,
 
 
 def test_application_exceptions_leave_no_trace_in_telemetry(server, places, caplog):
-    """Raised by its hooks, by its transport, and during a request."""
+    """They are raised by event hooks, by a body, and during a request."""
     secret = places.plant("an exception of the application")
 
     def fail(*_: Any) -> None:
