@@ -1,4 +1,4 @@
-"""The instrumentation in this process, and programs of their own process, for the host's sake."""
+"""Run programs that would affect the test process in their own processes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,5 +15,5 @@ Run = Callable[..., Finished]
 
 @pytest.fixture
 def run() -> Run:
-    """Run one of the programs in a process of its own. A hang is a failure."""
+    """Run one of the programs in its own process. A hang is a failure."""
     return lambda name, *arguments, **further: run_program(PROGRAMS / name, *arguments, **further)

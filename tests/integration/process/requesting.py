@@ -1,4 +1,4 @@
-"""Plain sync requests of each library in the main thread, and what a library holds of them."""
+"""Synchronous requests with each library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LIBRARIES = ("httpx2", "urllib3")
 
 @dataclass
 class Requesting:
-    """One pool, and a way to send a request through it."""
+    """A pool that can send requests."""
 
     library: str
     url: str
@@ -20,7 +20,7 @@ class Requesting:
 
     @classmethod
     def of(cls, library: str, url: str, **limits: Any) -> Requesting:
-        """A new pool of this library."""
+        """Create a pool of this library."""
         made = cls(library, url)
         if library == "urllib3":
             urllib3 = importlib.import_module("urllib3")
@@ -31,14 +31,14 @@ class Requesting:
         return made
 
     def send(self) -> None:
-        """A whole request, read at once."""
+        """Make a request, and read the response at once."""
         if self.library == "urllib3":
             _ = self.raw.request("GET", self.url).data
         else:
             self.raw.request("GET", self.url)
 
     def stream(self) -> None:
-        """A whole request, read chunk by chunk and closed."""
+        """Make a request, read the response chunk by chunk, and close it."""
         if self.library == "urllib3":
             response = self.raw.request("GET", self.url, preload_content=False)
             with contextlib.closing(response):
@@ -50,7 +50,7 @@ class Requesting:
                     pass
 
     def held(self) -> int:
-        """Requests that the library itself keeps a connection for."""
+        """Return the number of requests for which the library holds a connection."""
         return 0 if self.library == "urllib3" else len(self.raw._requests)
 
     def close(self) -> None:

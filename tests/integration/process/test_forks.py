@@ -1,4 +1,4 @@
-"""Forks under load: from the main thread, another one, a signal handler, and within a child."""
+"""Forks under load: from the main thread, another thread, a signal handler, and a child."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import os
 import pytest
 
 CHILDREN = 6
-"""Each third one has a child itself."""
+"""Number of children. Each third one forks a child itself."""
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
@@ -19,9 +19,9 @@ def test_forked_processes_under_load_count_their_own_requests(library, server, r
     """
     finished = run("forking.py", library, server.url(), str(CHILDREN))
     assert finished.status == 0, finished.err
-    told = [json.loads(line) for line in finished.out.splitlines()]
-    children = [process for process in told if process["depth"]]
-    (parent,) = (process for process in told if not process["depth"])
+    processes = [json.loads(line) for line in finished.out.splitlines()]
+    children = [process for process in processes if process["depth"]]
+    (parent,) = (process for process in processes if not process["depth"])
     assert len(children) == CHILDREN + CHILDREN // 3
     for child in children:
         assert child["at first"] == 0

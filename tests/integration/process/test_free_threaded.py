@@ -37,7 +37,7 @@ def busy() -> Iterator[None]:
 
 
 def at_once(work: Callable[[int], None], *besides: Callable[[], None]) -> None:
-    """Run the work in all threads, and what is besides in one each, again and again until then."""
+    """Run ``work`` in all threads, and repeat each of ``besides`` in its own thread meanwhile."""
     errors: list[BaseException] = []
     over = threading.Event()
     together = threading.Barrier(THREADS + len(besides))
@@ -94,7 +94,8 @@ def test_sums_over_threads_are_exact(library, server, telemetry):
     assert totals.connections_opened == server.timeline.count("accept")
     for ledger in installed().registry.ledgers.pools.values():
         assert ledger.active.value == ledger.queued.value == 0
-    # One that the library dropped without closing it goes with its pool, which the watch may read.
+    # The library may drop a connection without closing it. It is collected with its pool, to which
+    # the watch may hold a reference for a moment.
     while pools:
         pools.pop().close()
     wait_until_collected(
@@ -103,7 +104,7 @@ def test_sums_over_threads_are_exact(library, server, telemetry):
 
 
 def test_released_connection_is_not_reported_as_closed(server, telemetry):
-    """Collections run between its release and its return to the queue."""
+    """Collections of metrics run between its release and its return to the queue."""
 
     class WaitedFor(queue.LifoQueue[Any]):
         def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
@@ -126,7 +127,7 @@ def test_released_connection_is_not_reported_as_closed(server, telemetry):
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_requests_succeed_while_instrument_and_uninstrument_repeat(library, server, providers):
-    """The last uninstrument() removes everything."""
+    """The last uninstrument() removes all hooks."""
     pool = Requesting.of(library, server.url())
 
     def come_and_go() -> None:

@@ -1,4 +1,4 @@
-"""Statements of docs/maintainers/compatibility.md on gevent and eventlet.
+"""gevent and eventlet work as docs/maintainers/compatibility.md states.
 
 The contract tests run on asyncio, trio and uvloop.
 """
@@ -15,8 +15,8 @@ from support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
 
-# eventlet takes dnspython's resolver where that is installed. dnspython 2.9 imports httpcore2, and
-# with it trio, which doesn't import under eventlet 0.41.
+# eventlet uses dnspython's resolver if it is installed. dnspython 2.9 imports httpcore2, which
+# imports trio, which fails under eventlet 0.41.
 ENVIRONMENT = {"OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL": "SIGUSR2", "EVENTLET_NO_GREENDNS": "yes"}
 
 
@@ -24,9 +24,9 @@ ENVIRONMENT = {"OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL": "SIGUSR2", "EVENTLET_NO_GR
     ("runtime", "library"), [("gevent", "urllib3"), ("gevent", "httpx"), ("eventlet", "urllib3")]
 )
 def test_requests_count_and_a_signal_is_answered(run, server, runtime, library):
-    """The program goes on while the signal is waited for, and the report has the queue.
+    """The program continues after the signal, and the report has the queued requests.
 
-    A greenlet that computes makes the hub late, which counts as a late event loop.
+    A greenlet that blocks makes the hub late, which counts as a late event loop.
     """
     if importlib.util.find_spec(runtime) is None:
         pytest.skip(f"{runtime} is not installed")

@@ -51,20 +51,20 @@ _ADDRESSES = re.compile(r"0x[0-9a-f]+|(line |fd=)\d+|\d{2,}")
 
 
 def normalized(text: str) -> str:
-    """Without numbers that are others each time, and without our frames in the host's stacks."""
+    """Remove numbers that differ between runs, and this package's frames in stacks."""
     return _ADDRESSES.sub("#", _OURS.sub("", text))
 
 
 @pytest.fixture(scope="module")
 def program(servers: ServerLoop) -> Iterator[subprocess.Popen[str]]:
-    """Ends as often as it is asked to, with every warning an error."""
+    """A program that forks children, which end in the requested way with warnings as errors."""
     server = HTTP1Server(servers)
-    # No part of a body: one that came just as a loop is left would have the task end elsewhere.
+    # No part of the body is sent: if it arrived while a loop ends, the task would end elsewhere.
     never = server.reply("/never", Reply(chunks=(), end_after=server.gate()))
     url = server.reply("/", Reply(chunks=((0, b"o"), (0, b"k"))))
     with subprocess.Popen(
         [sys.executable, "-X", "dev", "-W", "error", str(PROGRAMS / "ending.py"), url, never],
-        # Without the allocator that -X dev brings, which takes most of the time.
+        # The allocator of -X dev would take most of the time.
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONMALLOC": "pymalloc"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -76,9 +76,9 @@ def program(servers: ServerLoop) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize(("way", "library"), WAYS)
 def test_program_ends_as_without_the_instrumentation(way, library, program):
-    """The same status and the same last words.
+    """It has the same status and output.
 
-    The lines are compared in any order: the interpreter closes forgotten sockets in none.
+    Lines are compared in any order, since the interpreter closes forgotten sockets in any order.
     """
     assert program.stdin is not None
     assert program.stdout is not None

@@ -1,4 +1,4 @@
-"""A signal handler that sends requests. ``tests/studies/interruptions`` interrupts every place."""
+"""A signal handler that sends requests. ``tests/studies/interruptions`` interrupts every line."""
 
 import signal
 from collections.abc import Callable
@@ -26,10 +26,10 @@ SIGNAL = signal.SIGUSR1
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_signal_handler_can_send_while_the_sdk_holds_its_locks(library, server):
-    """Its request records nothing in the SDK, since it would wait for itself.
+    """Its requests record nothing in the SDK, which would deadlock.
 
-    The reservoir of exemplars is a part of the SDK that an application may replace. It is called
-    under the lock of the histogram that the request's records need.
+    Here, an exemplar reservoir of the application raises the signal. The SDK calls it with the lock
+    of the histogram in which the requests would be recorded.
     """
     handled = 0
 
@@ -47,11 +47,11 @@ def test_signal_handler_can_send_while_the_sdk_holds_its_locks(library, server):
     def made_of(_aggregation: object) -> Callable[..., Interrupted]:
         return Interrupted
 
-    told = (semconv.ACQUIRE_DURATION, semconv.LEASE_DURATION)
+    metrics = (semconv.ACQUIRE_DURATION, semconv.LEASE_DURATION)
     reader = InMemoryMetricReader()
     provider = MeterProvider(
         metric_readers=[reader],
-        views=[View(instrument_name=m.name, exemplar_reservoir_factory=made_of) for m in told],
+        views=[View(instrument_name=m.name, exemplar_reservoir_factory=made_of) for m in metrics],
         shutdown_on_exit=False,
     )
     GlueLLMInstrumentor().instrument(meter_provider=provider, scope="all")
@@ -62,11 +62,11 @@ def test_signal_handler_can_send_while_the_sdk_holds_its_locks(library, server):
     try:
         pool.send()
         reader.get_metrics_data()
-        assert handled == 3 * len(told)
+        assert handled == 3 * len(metrics)
     finally:
         signal.signal(SIGNAL, before)
         GlueLLMInstrumentor().uninstrument()
         pool.close()
         provider.shutdown()
-    # Nothing was lost: it was told when the instrumentation was taken off.
+    # Nothing was lost: uninstrument() recorded the rest.
     assert installation.registry.outbox.dropped == len(installation.registry.outbox.items) == 0

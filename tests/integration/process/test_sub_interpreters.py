@@ -1,4 +1,4 @@
-"""Sub-interpreters of one process: each has its own instrumentation, and ends without harm."""
+"""Sub-interpreters: each has its own instrumentation, and does not affect others when it ends."""
 
 import json
 import sys
@@ -12,10 +12,10 @@ from .requesting import LIBRARIES
 
 WITH_SDK = pytest.mark.skipif(
     sys.version_info < (3, 13),
-    reason="OpenTelemetry's SDK starts threads and imports ctypes, which have to wait for 3.13",
+    reason="OpenTelemetry's SDK starts threads and imports ctypes, which needs 3.13",
 )
 CONFIGURATIONS = ("legacy", pytest.param("isolated", marks=WITH_SDK))
-"""As Python calls them: mod_wsgi's, and those that concurrent.interpreters gives."""
+"""Python's configurations: mod_wsgi uses "legacy", concurrent.interpreters uses "isolated"."""
 WARNING = "The instrumentation failed in watch.start with RuntimeError; counted in"
 
 SENT = {
@@ -26,24 +26,24 @@ SENT = {
     "second after main has uninstrumented": 5,
     "main at the end": 24,
 }
-"""Requests of each library that have ended at each step of the program."""
+"""Number of ended requests of each library at each step of the program."""
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_each_interpreter_counts_its_own_requests(configuration, run, server):
-    """Counts are exact beside other interpreters that start, are uninstrumented and end.
+    """Counts are exact while other interpreters start, uninstrument and end.
 
-    An interpreter that ends with daemon threads aborts the process, and an isolated one cannot have
-    any. So none has a watch, which is logged and counted once.
+    A sub-interpreter that ends with daemon threads aborts the process, and an isolated one cannot
+    have any. Sub-interpreters therefore have no watch, which is logged and counted once.
     """
     never = server.reply("/never", Reply(chunks=((0, b"o"),), end_after=server.gate()))
     finished = run("interpreting.py", configuration, server.url(), never)
     assert finished.status == 0, finished.err
-    told: dict[str, dict[str, Any]] = {
+    steps: dict[str, dict[str, Any]] = {
         one.pop("what"): one for one in map(json.loads, finished.out.splitlines())
     }
-    assert told.keys() == SENT.keys()
-    for what, one in told.items():
+    assert steps.keys() == SENT.keys()
+    for what, one in steps.items():
         main = what.startswith("main")
         on = what != "other after uninstrument"
         assert one["requests"] == (dict.fromkeys(LIBRARIES, SENT[what]) if on else {})

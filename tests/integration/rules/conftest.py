@@ -1,4 +1,4 @@
-"""Providers in memory, and the instrumentation on and off, for the rules that were learned."""
+"""Fixtures: libraries, runners, and scripts in their own processes."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,25 +12,25 @@ from support.programs import run_program
 SCRIPTS = Path(__file__).with_name("scripts")
 
 BOTH = pytest.mark.parametrize("library", ["httpx", "httpx2"], indirect=True)
-"""For what rests on the insides of httpcore, which differ from httpcore2's."""
+"""For tests of details in which httpcore and httpcore2 differ."""
 
 
 @pytest.fixture(params=["httpx2"])
 def library(request: pytest.FixtureRequest) -> Library:
-    """The one of openai's SDK, unless a test is for others."""
+    """The library of openai's SDK, unless a test chooses others."""
     return Library.load(request.param)
 
 
 @pytest.fixture(params=["sync", "asyncio"])
 def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
-    """Threads for the sync pools, or an event loop for the async ones."""
+    """Threads for sync pools, or an event loop for async ones."""
     with Runner.start(request.param) as runner:
         yield runner
 
 
 @pytest.fixture
 def threads() -> Iterator[Runner]:
-    """Threads only, where sync and async are the same to the rule."""
+    """Threads, for tests in which sync and async make no difference."""
     with Runner.start("sync") as runner:
         yield runner
 
@@ -40,7 +40,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def run() -> Run:
-    """Run one of the scripts in a process of its own, and return what it printed."""
+    """Run one of the scripts in its own process, and return its output."""
 
     def run_script(name: str, *arguments: str, **environment: str) -> str:
         finished = run_program(SCRIPTS / name, *arguments, **environment)

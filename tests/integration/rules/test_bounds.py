@@ -1,4 +1,4 @@
-"""Series: within the budget of a provider."""
+"""The number of series of a provider stays within its budget."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ HEALTHY, AFTER_FAILURES = 140, 290
 
 @pytest.fixture
 def scraped() -> Iterator[CollectorRegistry]:
-    """The instrumentation on, with Prometheus' reader."""
+    """Registry of a Prometheus reader for the active instrumentation."""
     reader, registry = PrometheusMetricReader(), CollectorRegistry()
     registry.register(reader._collector)
     provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
@@ -27,14 +27,14 @@ def scraped() -> Iterator[CollectorRegistry]:
 
 
 def series(registry: CollectorRegistry) -> list[str]:
-    """The series of pools towards the one origin in a scrape."""
+    """Return the series of pools for the tested origin."""
     lines = generate_latest(registry).decode().splitlines()
     of_pools = [line for line in lines if "gluellm_pool_name=" in line and line[0] != "#"]
     return [line for line in of_pools if ANOTHER_HOST not in line]
 
 
-def test_provider_is_within_its_series_after_every_failure(scraped):
-    """At most 140 series while it is healthy, and at most 290 after every type of error."""
+def test_provider_stays_within_its_series_after_every_failure(scraped):
+    """It has at most 140 series while it is healthy, and 290 after every type of error."""
     pool = healthy()
     assert len(series(scraped)) <= HEALTHY
     everything()
@@ -46,7 +46,7 @@ def test_provider_is_within_its_series_after_every_failure(scraped):
         and f'error_type="{error}"' in line
         and not line.endswith(" 0.0")
     }
-    # HTTP/1.1 connections swallow write errors, to read what the server has to say.
+    # HTTP/1.1 connections ignore write errors, to read the server's response.
     assert failed == set(semconv.ERROR_TYPES) - {semconv.ErrorType.WRITE_ERROR}
     assert len(series(scraped)) <= AFTER_FAILURES
     pool.close()

@@ -18,7 +18,7 @@ pytestmark = BOTH
 
 @pytest.mark.parametrize("snapshot_of", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_request_in_flight_can_be_copied(library, server, telemetry, snapshot_of):
-    """The package's note on it does not prevent a copy and is not copied."""
+    """The attribute that the package adds to it does not prevent a copy, and is not copied."""
     pool = library.core.ConnectionPool()
     request = library.core.Request("GET", server.url(), headers={"Host": "h"})
     response = pool.handle_request(request)
@@ -29,7 +29,7 @@ def test_request_in_flight_can_be_copied(library, server, telemetry, snapshot_of
 
 
 def test_hooked_coroutine_functions_are_still_coroutine_functions(library, telemetry):
-    """This covers the public methods of an async pool."""
+    """The test covers the public methods of an async pool."""
     pool = library.core.AsyncConnectionPool
     assert inspect.iscoroutinefunction(pool.handle_async_request)
     assert inspect.iscoroutinefunction(pool.aclose)
@@ -38,7 +38,7 @@ def test_hooked_coroutine_functions_are_still_coroutine_functions(library, telem
 def test_time_of_a_request_that_ends_during_a_collection_counts_once(
     threads, library, server, telemetry, monkeypatch
 ):
-    """It is running in the first half of the collection, and over in the second."""
+    """It is in flight in the first half of the collection, and has ended in the second."""
     gate = server.gate()
     pool = threads.pool(library)
     exchange = pool.send(server.reply("/held", Reply(head_after=gate)))

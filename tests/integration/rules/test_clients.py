@@ -1,4 +1,4 @@
-"""Single clients, and clients that were there before the instrumentation."""
+"""Clients that are instrumented alone, and clients that exist before the instrumentation."""
 
 import gc
 from typing import Any
@@ -21,7 +21,7 @@ from .conftest import BOTH
 
 @pytest.fixture
 def only_clients(providers: Telemetry) -> Any:
-    """instrument_client() alone, told to these providers."""
+    """Call instrument_client(), with in-memory providers, without instrument()."""
 
     def turn_on(client: Any, pool_name: str | None = None) -> Telemetry:
         GlueLLMInstrumentor.instrument_client(
@@ -37,10 +37,10 @@ def only_clients(providers: Telemetry) -> Any:
     if installation is not None:
         GlueLLMInstrumentor._installation = None
         installation.uninstall()
-    gc.collect()  # or the next test's client would not be the last one
+    gc.collect()  # else the next test's client would not be the last one
 
 
-# One client
+# Clients that are instrumented alone
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def only_clients(providers: Telemetry) -> Any:
     ],
 )
 def test_sdk_client_is_accepted(client, only_clients):
-    """What people have in hand is the SDK's client, which holds one of httpx."""
+    """Users have the SDK's client, which contains one of httpx."""
     made = client()
     only_clients(made, "sdk")
     GlueLLMInstrumentor.uninstrument_client(made)
@@ -61,8 +61,8 @@ def test_sdk_client_is_accepted(client, only_clients):
 
 
 @BOTH
-def test_pools_of_proxies_are_the_clients_too(library, server, only_clients):
-    """With a proxy the client uses the pool of a mount, not of its transport."""
+def test_pools_for_proxies_belong_to_their_client(library, server, only_clients):
+    """With a proxy, the client uses the pool of a mount, not that of its transport."""
     with library.client.Client(trust_env=False, proxy=server.origin) as client:
         telemetry = only_clients(client, "proxied")
         assert client.get("http://api.test/").status_code == 200
@@ -86,7 +86,10 @@ def test_client_in_use_is_observed_from_its_next_request_on(threads, library, se
 
 
 def test_uninstrumented_client_is_no_longer_observed(runner, library, server, only_clients):
-    """The others are; with the last one the whole instrumentation is off. Twice is harmless."""
+    """Other clients still are. With the last client, all hooks are removed.
+
+    A second uninstrument_client() has no effect.
+    """
     first, second = runner.client(library), runner.client(library)
     telemetry = only_clients(first.raw, "first")
     only_clients(second.raw, "second")
@@ -106,7 +109,7 @@ def test_uninstrumented_client_is_no_longer_observed(runner, library, server, on
 
 
 def test_client_can_be_instrumented_again(threads, library, server, only_clients):
-    """Its new name applies; counts under the first name stay."""
+    """Its new name applies. Counts under the first name are kept."""
     client = threads.client(library)
     telemetry = only_clients(client.raw, "first")
     client.get(server.url())
@@ -119,7 +122,7 @@ def test_client_can_be_instrumented_again(threads, library, server, only_clients
 def test_uninstrumented_client_is_not_observed_within_instrument(
     threads, library, server, instrument
 ):
-    """uninstrument_client() beside instrument(): not even inside an any-llm call."""
+    """uninstrument_client() also applies in any-llm calls."""
     telemetry = instrument()
     client = threads.client(library)
     client.get(server.url())
@@ -146,7 +149,7 @@ def test_instrumented_clients_keep_their_names_after_instrument(
     assert telemetry.count(semconv.LEASE_DURATION, name="mine") == 2
 
 
-# Clients that exist already
+# Clients that exist before the instrumentation
 
 
 @BOTH

@@ -1,4 +1,4 @@
-"""Requests of a pool after its close."""
+"""Requests of a pool after it was closed."""
 
 import gc
 
@@ -8,7 +8,7 @@ from support.waiting import wait_until
 
 
 def leases() -> list[Lease]:
-    """All leases in memory."""
+    """Return all leases in memory."""
     gc.collect()
     return [found for found in gc.get_objects() if type(found) is Lease]
 
@@ -16,9 +16,9 @@ def leases() -> list[Lease]:
 def test_pool_that_serves_again_keeps_nothing_of_requests_before_its_close(
     library, runner, server, telemetry
 ):
-    """A request that was queued at the close is served by a connection of the pool's next use.
+    """A request that is queued at the close gets a connection when the pool is used again.
 
-    With no idle connection allowed, that connection is closed before the response's own hook runs.
+    Since no idle connection is allowed, it is closed before the hook of its response runs.
     """
     before = leases()
     never, gate = server.gate(), server.gate()

@@ -1,4 +1,4 @@
-"""A collection reads numbers only: no socket, no pool lock, no new instrument."""
+"""A collection uses no socket and no pool's lock, and creates no instrument."""
 
 import threading
 from typing import Any
@@ -14,8 +14,8 @@ from .conftest import BOTH
 
 
 @BOTH
-def test_collection_touches_no_socket(runner, library, server, telemetry, monkeypatch):
-    """has_expired() and is_readable poll one, for each of a thousand idle connections."""
+def test_collection_uses_no_socket(runner, library, server, telemetry, monkeypatch):
+    """has_expired() and is_readable would poll the socket of each idle connection."""
     pool = runner.pool(library)
     pool.get(server.url())
     touched: list[str] = []
@@ -38,7 +38,7 @@ def test_collection_touches_no_socket(runner, library, server, telemetry, monkey
 
 @BOTH
 def test_response_closes_without_waiting_for_a_collection(library, server, telemetry, monkeypatch):
-    """Requests continue during a collection, even if it hangs."""
+    """Requests continue during a collection that hangs."""
     installation = installed()
     inside, go_on = threading.Event(), threading.Event()
     state = installation.registry.state
@@ -61,7 +61,7 @@ def test_response_closes_without_waiting_for_a_collection(library, server, telem
 
 
 def test_collection_creates_no_instrument(threads, library, server, telemetry, monkeypatch):
-    """The SDK holds its locks there. All are made by instrument()."""
+    """The SDK holds its locks then. instrument() creates all instruments."""
     created: list[str] = []
     for method in vars(Meter):
         if method.startswith("create_"):

@@ -1,4 +1,4 @@
-"""A response that another task or thread closes while it is read."""
+"""Requests that end, or release their connection, concurrently with others."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ from .conftest import BOTH
 
 
 def assert_answered(telemetry: Telemetry) -> None:
-    """The request ended at the close. The later failure of its read is not its outcome."""
+    """Assert that the request ended at the close, not with the later failure of its read."""
     assert telemetry.by(semconv.REQUESTS, "status", "error") == {(200, None): 1}
 
 
@@ -67,7 +67,7 @@ def test_close_by_another_thread_during_a_read_is_no_error(library, listen, tele
 
 
 @BOTH
-def test_request_cancelled_before_it_connects_gives_its_place_up(library, listen, telemetry):
+def test_request_cancelled_before_it_connects_frees_its_place(library, listen, telemetry):
     """The pool assigns the place to the next request before the first one ends."""
     server = listen(HTTP1Server)
 
@@ -77,7 +77,7 @@ def test_request_cancelled_before_it_connects_gives_its_place_up(library, listen
             asyncio.create_task(pool.handle_async_request(library.request(server.url())))
             for _ in range(2)
         ]
-        # The first is in the lock of its new connection, the second in the queue.
+        # The first request holds the lock of its new connection, the second one is queued.
         await asyncio.sleep(0)
         tasks[0].cancel()
         response = await tasks[1]
@@ -95,8 +95,8 @@ def test_request_cancelled_before_it_connects_gives_its_place_up(library, listen
 
 
 @BOTH
-def test_connection_that_is_not_kept_gives_its_place_up(library, listen, telemetry):
-    """The pool drops it and makes the next one before the hook of its response records the end."""
+def test_connection_that_is_not_kept_frees_its_place(library, listen, telemetry):
+    """The pool drops it and creates the next one before its response's hook records the end."""
     server = listen(HTTP1Server)
 
     async def ask() -> None:

@@ -1,4 +1,4 @@
-"""Counters that alerts use are born at 0, and a gone pool reports 0 before its series vanish."""
+"""Counters for alerts start at 0, and a closed or collected pool reports 0 for some time."""
 
 import gc
 
@@ -9,13 +9,13 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument
 from support.installation import installed
 
 
-def test_dropped_records_are_born_at_zero(telemetry):
-    """Blindness of our own must be seen from its first record on, before any pool exists."""
+def test_dropped_records_are_reported_as_zero_at_the_start(telemetry):
+    """An alert needs the 0 to see the first dropped record. No pool exists yet."""
     assert [p.value for p in telemetry.points(semconv.INSTRUMENTATION_DROPPED)] == [0]
 
 
 class Ahead:
-    """The installation's clock, put forward."""
+    """The installation's clock, which tests advance."""
 
     def __init__(self) -> None:
         self._registry = installed().registry
@@ -25,8 +25,8 @@ class Ahead:
 
 
 @pytest.mark.parametrize("end", ["closed", "garbage_collected"])
-def test_gone_pool_reports_zero_and_then_vanishes(threads, library, server, telemetry, end):
-    """For ten minutes every gauge says 0, so that no dashboard keeps the last value."""
+def test_removed_pool_reports_zero_and_then_nothing(threads, library, server, telemetry, end):
+    """Its gauges are 0 for ten minutes, so that no dashboard keeps showing the last value."""
     ahead = Ahead()
     pool = threads.pool(library, max_connections=2)
     pool.get(server.url())
@@ -55,7 +55,7 @@ def test_gone_pool_reports_zero_and_then_vanishes(threads, library, server, tele
         assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {end: 1}
     ahead.seconds = 610.0
     points = telemetry.collect()
-    # What is left are the histograms, which the SDK keeps itself.
+    # Only histograms are left, which the SDK keeps.
     left = {
         metric.name
         for metric in semconv.METRICS
@@ -65,8 +65,8 @@ def test_gone_pool_reports_zero_and_then_vanishes(threads, library, server, tele
     assert left == set()
 
 
-def test_peak_is_kept_when_its_pool_is_gone(threads, library, server, telemetry):
-    """A pool per call is over before anybody collects, and was busy all the same."""
+def test_peak_is_kept_when_its_pool_is_removed(threads, library, server, telemetry):
+    """With a pool per call, pools are closed before a collection, but were busy."""
     ahead = Ahead()
     pool = threads.pool(library)
     pool.get(server.url())

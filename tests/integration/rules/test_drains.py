@@ -1,4 +1,4 @@
-"""Streams of which an SDK has all items before the server ends them."""
+"""Streams whose last item arrives before the server ends the response."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ ITEMS = [(0.6, f"data: {json.dumps(ITEM)}\n\n".encode()), (0.0, b"data: [DONE]\n
 
 @pytest.mark.parametrize("client", ["DefaultAsyncHttpxClient", "DefaultAioHttpClient"])
 def test_complete_stream_is_served_although_its_rest_is_cancelled(client, server, telemetry):
-    """openai's SDK waits 0.1 s for the last chunk of the body, and cancels that wait itself."""
+    """openai's SDK waits 0.1 s for the end of the body, and then cancels its own wait."""
     server.reply("/chat/completions", Reply(chunks=tuple(ITEMS), end_after=0.3))
 
     async def read_all() -> None:

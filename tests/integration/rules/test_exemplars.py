@@ -1,4 +1,4 @@
-"""Exemplars point to the request that waited, whichever task assigned its connection."""
+"""Exemplars point to the request that waited, whichever thread assigned its connection."""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from support.waiting import wait_until
 
 
 def in_span(tracer: Any, name: str, work: Callable[[], Any]) -> tuple[threading.Thread, list[int]]:
-    """Do something in a thread, in a root span of its own; the list gets the trace id."""
+    """Run work in a thread, in its own root span. The returned list gets the trace id."""
     trace_ids: list[int] = []
 
     def run() -> None:
@@ -24,12 +24,12 @@ def in_span(tracer: Any, name: str, work: Callable[[], Any]) -> tuple[threading.
 
 
 def exemplars(points: list[Any]) -> set[tuple[int, bool]]:
-    """Trace id and whether the value is more than nothing, of each exemplar."""
+    """Return trace id and whether the value exceeds 10 ms, for each exemplar."""
     return {(e.trace_id, e.value > 0.01) for point in points for e in point.exemplars}
 
 
 def test_exemplar_of_a_wait_is_the_span_of_the_waiting_request(library, server, telemetry):
-    """The holder's release assigns the connection, and another span collects."""
+    """The holder's release assigns the connection. The collection runs in another span."""
     tracer = telemetry.tracer_provider.get_tracer("test")
     gate = server.gate()
     server.reply("/slow", Reply(end_after=gate))

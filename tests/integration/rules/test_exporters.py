@@ -1,4 +1,4 @@
-"""OpenTelemetry's exporters are never observed, whatever the scope."""
+"""OpenTelemetry's exporters are never observed, with any scope."""
 
 import contextlib
 import logging
@@ -43,14 +43,14 @@ def stack() -> Iterator[contextlib.ExitStack]:
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """The exporters log that they fail, at length."""
+    """Disable the log, since the exporters log long errors."""
     logging.disable(logging.ERROR)
     yield
     logging.disable(logging.NOTSET)
 
 
 def exporter_of(kind: str, signal: str, collector: str) -> Any:
-    """An exporter of OpenTelemetry's own."""
+    """Create an exporter of OpenTelemetry."""
     if kind == "grpc":
         made = GrpcMetricExporter if signal == "metrics" else GrpcExporter
         return made(endpoint=collector, insecure=True, timeout=1)
@@ -60,7 +60,7 @@ def exporter_of(kind: str, signal: str, collector: str) -> Any:
 
 
 def tried(exporter: Any) -> Callable[[], bool]:
-    """Whether an exporter has exported, and has failed."""
+    """Return a function that returns whether the exporter has tried to export and failed."""
     export, results = exporter.export, []
 
     def recorded(*args: Any, **kwargs: Any) -> Any:
@@ -71,7 +71,7 @@ def tried(exporter: Any) -> Callable[[], bool]:
     return lambda: bool(results) and results[0].name == "FAILURE"
 
 
-def assert_nothing_is_seen(telemetry: Telemetry) -> None:
+def assert_nothing_is_observed(telemetry: Telemetry) -> None:
     points = telemetry.collect()
     assert not [name for name in points if name.startswith(("gluellm.pool", "http.client"))]
     now = snapshot()
@@ -83,7 +83,7 @@ def assert_nothing_is_seen(telemetry: Telemetry) -> None:
 def begin_exporting(
     kind: str, signal: str, collector: str, stack: contextlib.ExitStack
 ) -> Callable[[], bool]:
-    """Export one span or one metric in vain, and return what tells whether that was tried."""
+    """Export a span or a metric. Return a function that returns whether that has failed."""
     exporter = exporter_of(kind, signal, collector)
     has_tried = tried(exporter)
     if signal == "metrics":
@@ -112,9 +112,9 @@ def test_failing_exporter_leaves_no_series_finding_or_log_line(
 ):
     telemetry = instrument(scope="all", leak_threshold=2)
     wait_until(begin_exporting(kind, signal, dead_collector, stack))
-    assert_nothing_is_seen(telemetry)
+    assert_nothing_is_observed(telemetry)
     stack.close()
-    assert_nothing_is_seen(telemetry)
+    assert_nothing_is_observed(telemetry)
     assert not [r for r in caplog.records if r.name == "opentelemetry.instrumentation.gluellm"]
 
 
@@ -123,19 +123,19 @@ def test_failing_exporter_leaves_no_series_finding_or_log_line(
 def test_exporter_inside_an_any_llm_call_is_not_observed(
     kind, scope, dead_collector, instrument, stack
 ):
-    """A simple processor exports where the span ends, and pools built there are any-llm's else."""
+    """A simple processor exports in the call, where other pools would count as any-llm's."""
     telemetry = instrument(scope=scope)
     token = current_call.set(Call("openai"))
     has_tried = begin_exporting(kind, "spans at once", dead_collector, stack)
     current_call.reset(token)
     assert has_tried()
-    assert_nothing_is_seen(telemetry)
+    assert_nothing_is_observed(telemetry)
 
 
 def test_exporter_is_not_observed_beside_the_applications_requests(
     server, dead_collector, instrument, stack
 ):
-    """The application's requests by the same library count, suppressed or not."""
+    """The application's requests with the same library count, suppressed or not."""
     requests = pytest.importorskip("requests")
     telemetry = instrument(scope="all")
     has_tried = begin_exporting("http", "spans", dead_collector, stack)

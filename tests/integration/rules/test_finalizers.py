@@ -1,11 +1,11 @@
-"""Finalizers cannot deadlock, even inside the SDK's own locks."""
+"""Finalizers cannot deadlock, even while the SDK's locks are held."""
 
 from support.grpc_server import GrpcServer
 from support.script import Reply
 
 
 def test_finalizer_inside_the_sdks_locks_does_not_hang(server, listen, run):
-    """It ends responses, requests, pools and channels of each library."""
+    """The finalizers end responses, requests, pools and channels of each library."""
     gate = server.gate()
     silent = server.reply("/silent", Reply(head_after=gate))
     streamed = server.reply("/streamed", Reply(end_after=gate))
@@ -16,5 +16,5 @@ def test_finalizer_inside_the_sdks_locks_does_not_hang(server, listen, run):
 
 
 def test_finalizer_that_logs_and_a_log_handler_that_sends_do_not_wait_for_each_other(server, run):
-    """Both run while a pool begins to be tracked."""
+    """Both run while the package begins to track a pool."""
     assert run("lock_order.py", server.url()).strip() == "done"

@@ -1,4 +1,4 @@
-"""The rules that were learned with httpcore, for gRPC; and xai, which any-llm calls over it."""
+"""Rules for gRPC, and for xai, which any-llm calls over gRPC."""
 
 import asyncio
 import functools
@@ -28,13 +28,13 @@ MESSAGES: Any = [{"role": "user", "content": "hello"}]
 
 @pytest.mark.all_sdks
 def test_call_of_xai_has_provider_library_model_and_operation(listen, instrument):
-    """The default scope reports no other channel."""
-    gate_word = listen(FakeXai, word_after=0.02)
+    """The default scope does not report other channels."""
+    server = listen(FakeXai, word_after=0.02)
     telemetry = instrument(scope="any_llm", model_attributes=True)
     phases: set[str] = set()
 
     async def main() -> None:
-        llm = AnyLLM.create("xai", **gate_word.arguments)
+        llm = AnyLLM.create("xai", **server.arguments)
         answer: Any = await llm.acompletion(model="grok-4", messages=MESSAGES)
         assert answer.choices[0].message.content == "hello there"
         stream: Any = await llm.acompletion(model="grok-4", messages=MESSAGES, stream=True)
@@ -46,7 +46,7 @@ def test_call_of_xai_has_provider_library_model_and_operation(listen, instrument
                 assert (request.model, request.operation) == ("grok-4", "chat")
         assert pool.channel_state == "ready"
         assert "test_grpc.py" in (pool.built_at or "")
-        async with grpc.aio.insecure_channel(gate_word.target) as own:
+        async with grpc.aio.insecure_channel(server.target) as own:
             await own.unary_unary("/xai_api.Chat/GetCompletion")(b"")
 
     asyncio.run(main())
@@ -62,7 +62,7 @@ def test_call_of_xai_has_provider_library_model_and_operation(listen, instrument
 
 @pytest.mark.all_sdks
 def test_single_client_of_xai_has_its_name(listen, instrument):
-    """An SDK's client is taken for the channels that it holds."""
+    """instrument_client() finds the channels in an SDK's client."""
     server = listen(FakeXai)
     telemetry = instrument(scope="any_llm")
 
@@ -79,12 +79,12 @@ def test_single_client_of_xai_has_its_name(listen, instrument):
     assert telemetry.by(semconv.REQUESTS, "name") == {"assistant": 1}
 
 
-# Beside others
+# With OpenTelemetry's instrumentation
 
 
 @pytest.fixture
 def spans_of_grpc(providers: Telemetry) -> Iterator[None]:
-    """OpenTelemetry's own instrumentation of grpc.aio is on."""
+    """Enable OpenTelemetry's instrumentation of grpc.aio."""
     instrumentor = GrpcAioInstrumentorClient()
     instrumentor.instrument(tracer_provider=providers.tracer_provider)
     yield
@@ -104,7 +104,7 @@ def test_wait_is_below_the_calls_own_span(listen, instrument, spans_of_grpc, kin
                 pass
 
     def sync_calls() -> None:
-        # As its instrumentor does it, which takes the global tracer provider whatever it is given.
+        # The instrumentor always uses the global tracer provider, so this does the same as it.
         spans = client_interceptor(tracer_provider=telemetry.tracer_provider)
         with grpc.insecure_channel(server.target) as bare:
             channel = intercept_channel(bare, spans)
@@ -125,11 +125,11 @@ def test_wait_is_below_the_calls_own_span(listen, instrument, spans_of_grpc, kin
     examples = {example.span_id for point in leased for example in point.exemplars}
     assert examples <= {span.context.span_id for span in clients}
     assert examples
-    # A thread of gRPC reports the end of a stream.
+    # gRPC reports the end of a stream in another thread.
     wait_until(lambda: telemetry.by(semconv.REQUESTS, "rpc") == {"OK": 2})
 
 
-# The host first
+# Failures do not reach the application
 
 
 def test_own_failure_does_not_affect_grpc_calls(listen, instrument, monkeypatch):
@@ -169,7 +169,7 @@ def test_own_failure_does_not_affect_grpc_calls(listen, instrument, monkeypatch)
 
 
 def test_interrupt_in_the_instrumentation_leaves_no_call_behind(listen, instrument, monkeypatch):
-    """Ctrl-C may come anywhere: after gRPC is done with a call, and before we are with its end."""
+    """Ctrl-C can interrupt after gRPC has ended a call, before its end is recorded."""
     from opentelemetry.instrumentation.gluellm.adapters.grpc import sync
 
     server = listen(GrpcServer)
@@ -192,8 +192,8 @@ def test_interrupt_in_the_instrumentation_leaves_no_call_behind(listen, instrume
     assert telemetry.by(semconv.REQUESTS, "error") == {"cancelled": 2, None: 1}
 
 
-def test_a_library_that_gives_something_else_breaks_no_call(listen, instrument, monkeypatch):
-    """What the private method hands back is used by the library alone: the request goes on."""
+def test_changed_result_of_a_private_method_does_not_affect_calls(listen, instrument, monkeypatch):
+    """Only the library uses the result, so the request succeeds."""
     from grpc import _channel
 
     original = _channel._UnaryUnaryMultiCallable._blocking
@@ -215,7 +215,7 @@ def test_a_library_that_gives_something_else_breaks_no_call(listen, instrument, 
         assert channel.unary_unary("/")(b"") == b"ok"
     assert telemetry.value(semconv.ACTIVE_REQUESTS) == 0
     assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 1
-    GlueLLMInstrumentor().uninstrument()  # before the library's own is put back
+    GlueLLMInstrumentor().uninstrument()  # before the monkeypatch restores the method
 
 
 def test_collection_does_not_make_an_idle_channel_connect(listen, instrument):

@@ -1,4 +1,4 @@
-"""http_spans: OpenTelemetry's own instrumentations beside us, and only those off again."""
+"""http_spans turns on OpenTelemetry's instrumentations, and turns off only what it turned on."""
 
 import contextlib
 import logging
@@ -32,7 +32,7 @@ LOADER = "opentelemetry.instrumentation.auto_instrumentation._load"
 
 @pytest.fixture(autouse=True)
 def off() -> Iterator[None]:
-    """None of them is on after a test."""
+    """Turn off all instrumentations after a test."""
     yield
     if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
         GlueLLMInstrumentor().uninstrument()
@@ -42,12 +42,12 @@ def off() -> Iterator[None]:
 
 
 def turned_on() -> set[str]:
-    """Those that are on, by the names that turn them off."""
+    """Return the active instrumentations, by the names with which users disable them."""
     return {name for name, i in INSTRUMENTORS.items() if i().is_instrumented_by_opentelemetry}
 
 
 @pytest.mark.parametrize("client", [httpx, httpx2])
-def test_requests_get_a_span_each(client, server, instrument):
+def test_each_request_gets_a_span(client, server, instrument):
     """The span has the attributes of the acquired connection."""
     telemetry = instrument(http_spans=True)
     with client.Client(trust_env=False) as session:
@@ -62,7 +62,7 @@ def test_requests_get_a_span_each(client, server, instrument):
 
 
 def test_uninstrument_turns_off_what_http_spans_turned_on(instrument):
-    """And on again with the next instrument()."""
+    """The next instrument() turns it on again."""
     for _ in range(2):
         instrument(http_spans=True)
         assert turned_on() == ALL
@@ -71,11 +71,11 @@ def test_uninstrument_turns_off_what_http_spans_turned_on(instrument):
 
 
 def test_two_threads_that_turn_it_on_at_once_leave_nothing_on(instrument, monkeypatch):
-    """The second one must not overwrite the note of what the first turned on."""
+    """The second thread must not overwrite the list of what the first one turned on."""
     both = threading.Barrier(2)
 
     def meet(_: Any) -> tuple[()]:
-        # Where the two can't be in here at once, waiting in vain is what is wished for.
+        # If only one thread at a time can be here, as it should, this wait times out.
         with contextlib.suppress(threading.BrokenBarrierError):
             both.wait(timeout=0.5)
         return ()
@@ -96,10 +96,10 @@ def test_two_threads_that_turn_it_on_at_once_leave_nothing_on(instrument, monkey
 
 @pytest.mark.parametrize("second", [True, False])
 def test_instance_of_a_subclass_leaves_nothing_on(instrument, second):
-    """It is a second instrumentor, and the last one that was turned on counts."""
+    """It is a second instrumentor. The settings of the last one that was turned on apply."""
 
     class Mine(GlueLLMInstrumentor):
-        """What an application makes of ours."""
+        """A subclass in an application."""
 
         _instance = None
 
@@ -113,8 +113,8 @@ def test_instance_of_a_subclass_leaves_nothing_on(instrument, second):
     assert turned_on() == set()
 
 
-def test_what_was_on_before_stays_on(instrument):
-    """The user turned it on, and the user turns it off."""
+def test_instrumentation_turned_on_by_the_user_stays_on(instrument):
+    """http_spans did not turn it on."""
     HTTPXClientInstrumentor().instrument()
     instrument(http_spans=True)
     assert turned_on() == ALL
@@ -123,7 +123,7 @@ def test_what_was_on_before_stays_on(instrument):
 
 
 def test_instrumentation_turned_off_by_the_program_stays_off_without_a_warning(instrument, caplog):
-    """We don't turn it off a second time, which would log a warning."""
+    """Turning it off twice would log a warning."""
     instrument(http_spans=True)
     HTTPXClientInstrumentor().uninstrument()
     with caplog.at_level(logging.WARNING):
@@ -142,21 +142,21 @@ def test_instrumentation_turned_off_by_the_program_stays_off_without_a_warning(i
     ],
 )
 def test_disabled_names_are_skipped(instrument, monkeypatch, disabled, skipped):
-    """OTEL_PYTHON_DISABLED_INSTRUMENTATIONS applies here as it does for the loader."""
+    """OTEL_PYTHON_DISABLED_INSTRUMENTATIONS applies as it does for the loader."""
     monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", disabled)
     instrument(http_spans=True)
     assert turned_on() == ALL - skipped
 
 
-def test_under_auto_instrumentation_it_is_left_to_the_loader(instrument, monkeypatch):
-    """Which turns on what is installed; twice would be a warning."""
+def test_auto_instrumentation_leaves_http_spans_to_the_loader(instrument, monkeypatch):
+    """The loader turns on what is installed. Turning it on twice would log a warning."""
     monkeypatch.setitem(sys.modules, LOADER, sys)
     instrument(http_spans=True)
     assert turned_on() == set()
 
 
 def test_only_a_missing_package_for_httpx_is_a_warning(server, instrument, monkeypatch, caplog):
-    """It says what to install; all else works. Few use all of the libraries."""
+    """It names the package to install. Few programs use all of the other libraries."""
     for name in ("httpx", "aiohttp_client", "urllib3", "grpc"):
         monkeypatch.setitem(sys.modules, f"opentelemetry.instrumentation.{name}", None)
     with caplog.at_level(logging.WARNING):
@@ -169,8 +169,8 @@ def test_only_a_missing_package_for_httpx_is_a_warning(server, instrument, monke
     assert telemetry.value(semconv.REQUESTS) == 1
 
 
-def test_older_version_that_does_not_know_httpx2_is_one_warning(instrument, monkeypatch, caplog):
-    """What it knows is turned on."""
+def test_older_version_that_does_not_support_httpx2_is_one_warning(instrument, monkeypatch, caplog):
+    """The others are turned on."""
     module = sys.modules["opentelemetry.instrumentation.httpx"]
     monkeypatch.delattr(module, "HTTPX2ClientInstrumentor")
     with caplog.at_level(logging.WARNING):

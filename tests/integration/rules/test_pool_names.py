@@ -1,4 +1,4 @@
-"""The names of pools with ``scope="all"``: who built a pool, or who sent its first request."""
+"""Names of pools with ``scope="all"``: the SDK that built the pool or sent its first request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ def _openai(url: str, sdk: str = "openai.OpenAI") -> Callable[[], Any]:
 
 @pytest.mark.parametrize("sdk", ["openai.OpenAI", "anthropic.Anthropic"])
 def test_pool_has_the_name_of_the_sdk_that_built_it(sdk, server, instrument):
-    """Not the library's, which an application's LLM, MCP and vector store clients share."""
+    """The library's name would be the same for LLM, MCP and vector store clients."""
     telemetry = instrument()
     _openai(server.url("").rstrip("/"), sdk)()
     assert set(names(telemetry)) == {sdk.partition(".")[0]}
@@ -50,7 +50,7 @@ def send(url):
     ],
 )
 def test_name_of_an_sdk_follows_from_its_module(module, send, name, server, instrument):
-    """Of each library, and of a package within a namespace."""
+    """The test covers each library, and a package within a namespace."""
     telemetry = instrument()
     frame: dict[str, Any] = {"__name__": module}
     exec(compile(SDK.format(send=send), "/site-packages/sdk.py", "exec"), frame)
@@ -59,7 +59,7 @@ def test_name_of_an_sdk_follows_from_its_module(module, send, name, server, inst
 
 
 def test_pool_of_the_application_has_the_name_of_its_first_caller(server, instrument):
-    """The application built the client, and the SDK that it gave it to sends."""
+    """The application builds the client, and an SDK sends with it."""
     openai = pytest.importorskip("openai")
     httpx2 = pytest.importorskip("httpx2")
     telemetry = instrument()
@@ -71,7 +71,7 @@ def test_pool_of_the_application_has_the_name_of_its_first_caller(server, instru
 
 
 def test_any_llms_name_wins_over_the_sdks(server, instrument):
-    """A pool that an SDK built and an any-llm call uses first."""
+    """An SDK builds the pool, and an any-llm call uses it first."""
     telemetry = instrument()
     send = _openai(server.url("").rstrip("/"))
     token = current_call.set(Call("groq"))
@@ -81,7 +81,7 @@ def test_any_llms_name_wins_over_the_sdks(server, instrument):
 
 
 def test_given_name_wins_over_all_others(server, providers):
-    """And without a name, a client that was handed in has the one of ``scope="all"``."""
+    """A client that is instrumented without a name has the name of ``scope="all"``."""
     openai = pytest.importorskip("openai")
     named, unnamed = (
         openai.OpenAI(api_key="-", base_url=server.url(""), max_retries=0) for _ in range(2)
@@ -95,7 +95,7 @@ def test_given_name_wins_over_all_others(server, providers):
 
 
 def test_application_frame_ends_the_search_for_an_sdk(server, instrument):
-    """A server's module that calls the application did not build the application's client."""
+    """A server package that calls the application did not build the application's client."""
     telemetry = instrument()
     httpx = pytest.importorskip("httpx")
 
@@ -109,7 +109,7 @@ def test_application_frame_ends_the_search_for_an_sdk(server, instrument):
 
 
 def test_stack_is_inspected_once_per_pool(server, instrument, monkeypatch):
-    """When the pool is built; at its first request if that found no SDK; never for later ones."""
+    """It is inspected when the pool is built, or at its first request if that found no SDK."""
     looked = []
     frames = callers._frames
     monkeypatch.setattr(callers, "_frames", lambda: looked.append(1) or frames())

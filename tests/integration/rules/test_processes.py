@@ -1,4 +1,4 @@
-"""Programs of their own: a fork, an end with idle connections, libraries that others replaced."""
+"""Programs in their own processes: forks, exits, missing and aliased libraries."""
 
 import json
 import os
@@ -16,7 +16,7 @@ DURATIONS = [semconv.LEASE_DURATION, semconv.ACQUIRE_DURATION, semconv.CONNECTIO
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_forked_child_starts_empty_and_counts_inherited_pools_again(server, listen, run):
-    """No record, pool or request until its own first one; the parent goes on without a child's."""
+    """The child reports nothing before its first request. The parent does not count the child's."""
     target = listen(GrpcServer).target
     printed = run("fork.py", server.url(), target, GRPC_ENABLE_FORK_SUPPORT="1").splitlines()
     child, parent = (json.loads(line) for line in printed if line.startswith("{"))
@@ -31,7 +31,7 @@ def test_forked_child_starts_empty_and_counts_inherited_pools_again(server, list
             semconv.LEASE_DURATION: 1,
             semconv.POOL_OPENED: 1,
             semconv.ACTIVE_REQUESTS: 0,
-            semconv.POOL_LIVE: int(library not in ("aiohttp", "grpc")),  # which it has closed
+            semconv.POOL_LIVE: int(library not in ("aiohttp", "grpc")),  # the child closed these
         }
         assert {metric: after[metric.name] for metric in expected} == expected, library
         before, after = parent["before"][library], parent["after"][library]
@@ -45,18 +45,18 @@ def test_forked_child_starts_empty_and_counts_inherited_pools_again(server, list
 
 
 def test_connections_closed_at_exit_are_not_server_disconnects(server, run):
-    """urllib3 closes what is idle in pools that are still there: that is not the peer's doing."""
+    """urllib3, not the server, closes idle connections of live pools at exit."""
     assert run("urllib3_exit.py", server.url()) == "{'pool_closed': 1}\n"
 
 
 def test_without_h2_no_hook_is_missing(run, server):
-    """Most programs lack it: there is no HTTP/2 to be blind to, and nothing to warn of."""
+    """Most programs don't install h2, so they have no HTTP/2 to observe and need no warning."""
     assert run("without_h2.py", server.url()) == "{'httpx': 1, 'httpx2': 1} {0} ()\n"
 
 
 @pytest.mark.parametrize("loop_lag", [True, False])
 def test_missing_hooks_are_reported_before_a_library_is_imported(loop_lag):
-    """Boards and alerts recognize a process that reports by this metric."""
+    """Boards and alerts use this metric to recognize instrumented processes."""
     program = f"""
         import sys
         from opentelemetry.instrumentation.gluellm.telemetry import semconv
@@ -73,6 +73,6 @@ def test_missing_hooks_are_reported_before_a_library_is_imported(loop_lag):
     assert done.stdout == "[({'gluellm.hook.library': 'any_llm'}, 0)]\n"
 
 
-def test_aliased_httpx_is_turned_on_once(server, run):
-    """After httpx2.alias_httpx() both names mean one library: one span, one lease a request."""
+def test_aliased_httpx_is_instrumented_once(server, run):
+    """After httpx2.alias_httpx(), both names are one library: one span, one lease per request."""
     assert run("alias.py", server.url()) == "spans=1 leases=1 pools={'httpx2': 1}\n"

@@ -1,4 +1,4 @@
-"""Providers of series, for pools that several providers share."""
+"""The provider attribute of series, for pools that several providers share."""
 
 import asyncio
 import socket
@@ -26,7 +26,7 @@ ORIGIN_LEVEL = (
 
 @pytest.fixture
 def hosts_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lead the names of the hosts to the loopback address."""
+    """Resolve the hosts to the loopback address."""
     resolve = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
@@ -50,7 +50,7 @@ def provider_server() -> Iterator[FakeProvider]:
 def test_origins_of_a_shared_client_have_their_own_providers(
     library_name, mode, server, instrument
 ):
-    """The pool has no provider, since it has all of them."""
+    """The pool has no provider, since it is used for all of them."""
     telemetry = instrument()
     with Runner.start(mode) as runner:
         client = runner.client(Library.load(library_name))
@@ -72,7 +72,7 @@ def test_origins_of_a_shared_client_have_their_own_providers(
 
 @pytest.mark.parametrize("scope", ["any_llm", "all"])
 def test_client_shared_by_two_providers_has_a_series_for_each(scope, provider_server, instrument):
-    """At one origin too; connections are the latest request's, and the pool counts once."""
+    """This also holds for one origin. Connections have the latest request's provider."""
     telemetry = instrument(scope=scope)
 
     async def ask() -> None:
@@ -105,7 +105,7 @@ def test_client_shared_by_two_providers_has_a_series_for_each(scope, provider_se
 def test_connections_from_before_instrument_have_the_later_requests_provider(
     provider_server, instrument
 ):
-    """A pool that is used before ``instrument()`` has connections that no request is known of."""
+    """Requests before ``instrument()`` are unknown, but their connections exist."""
 
     async def ask() -> None:
         async with HTTP_OF_OPENAI.AsyncClient() as client:

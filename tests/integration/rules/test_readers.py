@@ -33,7 +33,7 @@ Observe = Callable[..., None]
 
 @pytest.fixture
 def observe() -> Iterator[Observe]:
-    """Turn the instrumentation on with readers and views of a test's own."""
+    """Turn on the instrumentation with the test's readers and views."""
     made: list[MeterProvider] = []
 
     def turn_on(*readers: MetricReader, views: tuple[View, ...] = ()) -> None:
@@ -48,17 +48,17 @@ def observe() -> Iterator[Observe]:
 
 
 def leases(found: dict[str, list[Any]]) -> int:
-    """How many leases have a duration."""
+    """Return the number of recorded leases."""
     return sum(point.count for point in found.get(semconv.LEASE_DURATION.name, ()))
 
 
 def requests(found: dict[str, list[Any]]) -> int:
-    """How many requests have left a pool."""
+    """Return the number of ended requests."""
     return sum(point.value for point in found.get(semconv.REQUESTS.name, ()))
 
 
 def test_cumulative_and_delta_readers_each_see_everything_once(library, server, observe):
-    """Whichever comes first drains the buffer; both have the values in that collection."""
+    """The first reader drains the buffer. Both get the values in the same collection."""
     cumulative = InMemoryMetricReader()
     delta = InMemoryMetricReader(preferred_temporality=DELTA)
     observe(cumulative, delta)
@@ -78,8 +78,8 @@ def test_cumulative_and_delta_readers_each_see_everything_once(library, server, 
     pool.close()
 
 
-def test_up_and_down_counters_stay_whole_with_delta(library, server, observe):
-    """They are exported as totals: a difference of 0 would look like an empty pool."""
+def test_up_down_counters_stay_totals_with_delta(library, server, observe):
+    """A difference of 0 would look like an empty pool."""
     delta = InMemoryMetricReader(preferred_temporality={**DELTA, UpDownCounter: DELTA[Counter]})
     observe(delta)
     pool = library.core.ConnectionPool()
@@ -92,7 +92,7 @@ def test_up_and_down_counters_stay_whole_with_delta(library, server, observe):
 
 
 def test_views_of_the_application_apply(library, server, observe):
-    """Renamed, other buckets, exponential, fewer attributes, dropped: as the user wants it."""
+    """Views rename, change buckets and aggregations, remove attributes, and drop metrics."""
     reader = InMemoryMetricReader()
     observe(
         reader,
@@ -120,7 +120,7 @@ def test_views_of_the_application_apply(library, server, observe):
     assert dict(held.attributes) == {semconv.POOL_NAME: library.name}
     (acquired,) = found[semconv.ACQUIRE_DURATION.name]
     assert (acquired.count, acquired.zero_count) == (2, 2)
-    # The first instrument's callback takes the snapshot; dropping it must not cost the others.
+    # The first instrument's callback takes the snapshot. Dropping it must not affect the others.
     assert semconv.OPEN_CONNECTIONS.name not in found
     assert [p.value for p in found[semconv.REQUEST_CURRENT.name]] == [0]
     assert requests(found) == 2

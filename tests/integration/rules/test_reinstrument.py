@@ -1,4 +1,4 @@
-"""uninstrument() restores the libraries' own objects; the wrappers of third parties stay."""
+"""uninstrument() restores the libraries' objects, but keeps wrappers of third parties."""
 
 import functools
 import importlib
@@ -22,7 +22,7 @@ PACKAGES = ("httpcore", "httpcore2", "aiohttp", "urllib3", "grpc")
     "packages", [PACKAGES, pytest.param(("botocore",), marks=pytest.mark.all_sdks)]
 )
 def test_uninstrument_restores_the_identical_objects(packages, instrument):
-    """This covers the libraries' classes and botocore's subclasses of them."""
+    """The test covers the libraries' classes and botocore's subclasses of them."""
     for module in (*packages, "grpc._channel", "grpc.aio"):
         importlib.import_module("botocore.awsrequest" if module == "botocore" else module)
 
@@ -56,7 +56,7 @@ def test_uninstrument_restores_the_identical_objects(packages, instrument):
 
 @pytest.fixture
 def untouched_pools(library: Library) -> Iterator[None]:
-    """The pools' methods are the library's own again, whoever wrapped them."""
+    """Restore the pools' method after the test, even if another wrapper replaced it."""
     pools = library.core.ConnectionPool
     original = pools.handle_request
     yield
@@ -66,7 +66,7 @@ def untouched_pools(library: Library) -> Iterator[None]:
 @BOTH
 @pytest.mark.usefixtures("untouched_pools")
 def test_third_party_wrapper_of_a_hook_stays(threads, library, server, instrument):
-    """The hook below it stays, passes requests through, and never counts twice."""
+    """The hook below it stays as well. It passes requests through, and never counts twice."""
     telemetry = instrument()
     pools = library.core.ConnectionPool
     ours = pools.handle_request

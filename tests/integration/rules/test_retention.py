@@ -1,4 +1,4 @@
-"""Nothing is kept alive: contexts, pools, connections, responses, tasks, loops."""
+"""The instrumentation keeps no context, pool, connection, response, task or loop alive."""
 
 import asyncio
 import contextlib
@@ -79,7 +79,7 @@ async def with_httpx(name: str, how: str, url: str, keep: Keep) -> None:
 
 async def with_aiohttp(name: str, how: str, url: str, keep: Keep) -> None:
     session = aiohttp.ClientSession()
-    if how != "closed":  # which asyncio keeps longer than it keeps the connector
+    if how != "closed":  # then asyncio keeps the session longer than the connector
         keep(session, asyncio.current_task(), asyncio.get_running_loop())
     keep(session.connector)
     if how == "cancelled":
@@ -135,14 +135,14 @@ WITHOUT_CYCLES = {
     with_aiohttp: ("closed",),
     with_urllib3: ("whole", "unread", "closed"),
 }
-"""Ways after which the library needs no garbage collector."""
+"""Ways after which the library's objects are freed without the garbage collector."""
 
 
 @pytest.mark.parametrize(("way", "name", "how"), WAYS)
 def test_nothing_is_kept_after_its_last_reference(way, name, how, server, listen, telemetry):
-    """Read, unread, cancelled or closed, in a loop for each call; without the collector if it can.
+    """Objects that are freed without the garbage collector still are. No metric counts them later.
 
-    What the instrumentation counts of it goes as well.
+    Each way runs on its own loop. Its response is read, unread, cancelled or closed.
     """
     gate = server.gate()
     server.reply("/silent", Reply(head_after=gate))
@@ -171,12 +171,12 @@ def test_nothing_is_kept_after_its_last_reference(way, name, how, server, listen
 
 
 class Big:
-    """What an application keeps in its context: a conversation, a document."""
+    """A large object in an application's context, such as a conversation."""
 
 
 @contextlib.contextmanager
 def big_context(telemetry: Telemetry) -> Iterator[weakref.ref[Big]]:
-    """A context with something big in it, and a span of the application."""
+    """Attach a context with a large object, and start a span of the application."""
     big = Big()
     token = context.attach(context.set_value("conversation", big))
     with telemetry.tracer_provider.get_tracer("test").start_as_current_span("caller"):
@@ -185,7 +185,7 @@ def big_context(telemetry: Telemetry) -> Iterator[weakref.ref[Big]]:
 
 
 def test_contexts_are_not_kept_by_open_leases_and_buffered_records(library, server, telemetry):
-    """A response may stay open for minutes; 2 000 full contexts of records held 147 MB."""
+    """A response may stay open for minutes. The contexts of 2 000 records held 147 MB."""
     pool = library.core.ConnectionPool()
     manager = urllib3.PoolManager()
     references = []
@@ -207,7 +207,7 @@ def test_contexts_are_not_kept_by_open_leases_and_buffered_records(library, serv
 
 
 def test_context_is_not_kept_by_requests_of_aiohttp(server, telemetry):
-    """This covers an open lease and records that wait for a collection."""
+    """The test covers an open lease and records that wait for a collection."""
     server.reply("/streamed", Reply(end_after=server.gate()))
     references: list[weakref.ref[Any]] = []
 
@@ -224,7 +224,7 @@ def test_context_is_not_kept_by_requests_of_aiohttp(server, telemetry):
     async def main() -> None:
         without_timers = aiohttp.ClientTimeout(total=None)
         async with aiohttp.ClientSession(timeout=without_timers) as session:
-            # asyncio keeps the context in which a connection is made.
+            # asyncio keeps the context in which a connection is created.
             await get(session)
             response = await asyncio.create_task(ask(session))
             await until(lambda: gone(*references))
@@ -235,7 +235,7 @@ def test_context_is_not_kept_by_requests_of_aiohttp(server, telemetry):
 
 
 def test_spans_are_not_kept_by_open_leases(library, server, telemetry):
-    """A recording span has attributes and events: only its identity is noted."""
+    """A recording span has attributes and events, so only its ids are kept."""
     pool = library.core.ConnectionPool()
     with telemetry.tracer_provider.get_tracer("test").start_as_current_span("caller") as span:
         response = pool.handle_request(library.request(server.url()))
@@ -251,9 +251,9 @@ def test_spans_are_not_kept_by_open_leases(library, server, telemetry):
     ("way", "name"),
     [(with_httpcore_sync, "httpcore2"), (with_aiohttp, "aiohttp"), (with_urllib3, "urllib3")],
 )
-def test_many_pools_leave_nothing(way, name, server, telemetry, monkeypatch):
-    """A client per call: what is kept of them does not grow with their number."""
-    monkeypatch.setattr(ledger, "MOST_ANSWERED", 10)  # which the first pools have filled
+def test_memory_does_not_grow_with_the_number_of_pools(way, name, server, telemetry, monkeypatch):
+    """A program may build a client per call."""
+    monkeypatch.setattr(ledger, "MOST_ANSWERED", 10)  # so that the first pools reach it
 
     async def make(number: int) -> None:
         for _ in range(number):
@@ -272,7 +272,7 @@ def test_many_pools_leave_nothing(way, name, server, telemetry, monkeypatch):
 
 
 def test_requests_leave_no_garbage_for_the_collector(server, telemetry):
-    """Objects of the instrumentation are freed with their last reference."""
+    """The instrumentation's objects are freed with their last reference."""
     with urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool:
         pool.request("GET", "/")
         gc.collect()

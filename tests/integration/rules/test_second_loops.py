@@ -1,4 +1,4 @@
-"""A client that is used on a second event loop, which its connections do not belong to."""
+"""A client that is used on a second event loop, with connections of the first one."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ WRONG = "wrong_event_loop"
 
 
 class Client:
-    """A client of a library, whose requests are made in whichever loop runs them."""
+    """A client of a library, which sends its requests on the loop that runs them."""
 
     def __init__(self, library: str, **settings: Any) -> None:
         self._library = importlib.import_module(library)
@@ -40,7 +40,7 @@ class Client:
             await self._client.get(url)
 
     async def second(self, url: str) -> None:
-        """The same at other lines."""
+        """Do the same as `first`, at another call site."""
         if self._library.__name__ == "aiohttp":
             async with self._client.get(url) as response:
                 await response.read()
@@ -50,7 +50,7 @@ class Client:
 
 @contextlib.contextmanager
 def first_loop(kind: str) -> Iterator[tuple[RunInLoop, Callable[[], None]]]:
-    """A loop for the first request, and what is done before the second: closing it, or nothing."""
+    """Yield a loop's run function for the first request, and a function that closes it or not."""
     loop = asyncio.new_event_loop()
     if kind == "closed":
         yield loop.run_until_complete, loop.close
@@ -74,12 +74,12 @@ def first_loop(kind: str) -> Iterator[tuple[RunInLoop, Callable[[], None]]]:
 def test_client_on_a_second_loop_is_reported_once_with_both_call_sites(
     library: str, untimed: bool, kind: str, server: Any, telemetry: Any, caplog: Any
 ) -> None:
-    """aiohttp fails at its timer before the pool, or without a total timeout in the pool."""
+    """aiohttp fails before the pool, in its timer, or without a total timeout in the pool."""
     settings = {}
     if untimed:
         settings["timeout"] = importlib.import_module("aiohttp").ClientTimeout(total=None)
     client = Client(library, **settings)
-    # An answer that is there at once is read without waiting in either loop, if both run.
+    # If both loops run, an immediate response is read without waiting, and nothing fails.
     gate = server.gate()
     slow = server.reply("/slow", Reply(head_after=gate))
     with first_loop(kind) as (run, done), caplog.at_level(logging.WARNING):
@@ -111,8 +111,8 @@ def test_client_on_a_second_loop_is_reported_once_with_both_call_sites(
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2", "aiohttp"])
-def test_other_failures_are_no_second_loop(library: str, server: Any, telemetry: Any) -> None:
-    """A RuntimeError in the loop of the connection, here from the application's body."""
+def test_other_failures_are_not_a_second_loop(library: str, server: Any, telemetry: Any) -> None:
+    """The application's request body raises a RuntimeError, in the connection's loop."""
 
     async def program() -> None:
         client = Client(library)
@@ -135,7 +135,7 @@ def test_other_failures_are_no_second_loop(library: str, server: Any, telemetry:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_abandoned_request_of_a_closed_loop_is_no_second_loop(
+def test_abandoned_request_of_a_closed_loop_is_not_a_second_loop(
     library: str, server: Any, telemetry: Any
 ) -> None:
     """The garbage collector closes its coroutine while another loop runs."""

@@ -1,4 +1,4 @@
-"""suppress_instrumentation suppresses this package's spans, and nothing else."""
+"""suppress_instrumentation suppresses only this package's spans."""
 
 import threading
 
@@ -9,7 +9,7 @@ from support.waiting import wait_until
 
 
 def test_wait_for_a_suppressed_request_has_a_span(library, server, instrument):
-    """Only the spans of the suppressed request itself are left out."""
+    """Only the suppressed request itself has no spans."""
     telemetry = instrument(span_min_duration=0)
     pool = library.core.ConnectionPool(max_connections=1)
     with suppress_instrumentation():

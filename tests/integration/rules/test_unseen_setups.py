@@ -16,7 +16,7 @@ HEAD_AFTER = 0.1
 
 
 class _Slotted:
-    """A network stream that takes no notes of ours."""
+    """A network stream that does not allow new attributes."""
 
     __slots__ = ("_stream",)
 
@@ -45,11 +45,11 @@ class _Backend:
         return _Slotted(self._inner.connect_tcp(*args, **kwargs))
 
 
-def test_times_are_right_for_a_stream_that_takes_no_attributes(library, server, instrument, caplog):
-    """A network backend of the application's own: set-up and response wait don't run together.
+def test_times_are_right_for_a_stream_without_new_attributes(library, server, instrument, caplog):
+    """Set-up and response wait are separate for the application's own network backend.
 
-    The connection was taken as set up once its first answer was there, which made the wait for that
-    negative: the SDK refused it, in a warning into the application's log.
+    The set-up once ended with the first response, which made the response wait negative. The SDK
+    rejected it with a warning in the application's log.
     """
     telemetry = instrument(metrics="full")
     backend = _Backend(library.core.SyncBackend())
@@ -66,7 +66,7 @@ def test_times_are_right_for_a_stream_that_takes_no_attributes(library, server, 
 
 
 def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the SDK complains of."""
+    """Return the SDK's warnings."""
     return [
         record.getMessage()
         for record in caplog.records

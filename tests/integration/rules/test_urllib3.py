@@ -1,4 +1,4 @@
-"""The rules that hold for every library, with urllib3: its objects, its finalizers, its clients."""
+"""Rules for urllib3: its objects, its finalizers, its clients."""
 
 import gc
 import queue
@@ -12,7 +12,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 
 def test_equal_connections_without_a_hash_are_counted_separately(server, telemetry, capsys):
-    """Their class is the application's, so none of its methods are called."""
+    """Their class is the application's, whose methods the package does not call."""
 
     class Connection(urllib3.connection.HTTPConnection):
         def __eq__(self, other: object) -> bool:
@@ -38,7 +38,7 @@ def test_equal_connections_without_a_hash_are_counted_separately(server, telemet
 
 
 def test_without_threads_only_the_executor_hook_is_off(server, instrument, monkeypatch):
-    """A container bounds its threads too, and the last one may be gone when we come."""
+    """A container may limit threads, and none may be left for the package."""
     start = threading.Thread.start
 
     def refused(thread: threading.Thread) -> None:
@@ -56,8 +56,8 @@ def test_without_threads_only_the_executor_hook_is_off(server, instrument, monke
     assert telemetry.count(semconv.LEASE_DURATION) == 1
 
 
-def test_uninstrument_while_a_pool_for_a_proxy_is_built(instrument):
-    """The hook that was to follow this pool is not missing: nothing is hooked any more."""
+def test_uninstrument_while_a_pool_for_a_proxy_is_built_is_no_failure(instrument):
+    """The pool's hook is then removed, not missing."""
 
     class Queue(queue.LifoQueue):
         def __init__(self, size: int) -> None:
@@ -74,7 +74,7 @@ def test_uninstrument_while_a_pool_for_a_proxy_is_built(instrument):
 
 
 def test_requests_sessions_are_observed(server, instrument):
-    """Their pools are urllib3's: with scope "all", or with instrument_client()."""
+    """Their pools are urllib3's, so scope "all" or instrument_client() observes them."""
     telemetry = instrument(scope="any_llm")
     with requests.Session() as session:
         session.trust_env = False

@@ -1,8 +1,8 @@
-"""Ends in one of many ways while requests are under way, with or without the instrumentation.
+"""End in one of many ways while requests are in flight, with and without the instrumentation.
 
-Arguments: a URL that answers at once, one that begins to answer and never ends. Reads a way and a
-library from each line of stdin. Forks two children for it, which find everything imported: one
-without the instrumentation, and one with it. Writes how each has ended as JSON.
+Arguments: a URL that answers at once, and one that begins to answer but never ends. Each line of
+stdin is a way and a library. For each, it forks two children, one without the instrumentation and
+one with it, and prints their statuses and output as JSON. Children need not import anything.
 """
 
 import asyncio
@@ -29,22 +29,22 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 url, never = sys.argv[1:]
 switch = way = library = ""
 kept: list[Any] = []
-"""What a program keeps in a module."""
+"""Objects that the program keeps in a module."""
 begun = threading.Event()
-# A machine that has much to do makes callbacks slow, and asyncio's debug mode tells of that.
+# On a busy machine, asyncio's debug mode logs slow callbacks.
 logging.getLogger("asyncio").setLevel(logging.ERROR)
 for module in ("httpx", "httpx2", "aiohttp", "urllib3", "trio"):
     importlib.import_module(module)
 
 
 def uninstrument() -> None:
-    """Once, where it is on."""
+    """Uninstrument if it is instrumented."""
     if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
         GlueLLMInstrumentor().uninstrument()
 
 
 def sync_client() -> tuple[Any, Callable[[str], Any]]:
-    """A client, and a function that makes a request with it."""
+    """Return a client, and a function that sends a request with it."""
     module = importlib.import_module(library)
     if library == "urllib3":
         manager = module.PoolManager(retries=False)
@@ -54,7 +54,7 @@ def sync_client() -> tuple[Any, Callable[[str], Any]]:
 
 
 def get(target: str) -> None:
-    """One whole request with a client that stays in the module."""
+    """Make a complete request with a client that the module keeps."""
     client, send = sync_client()
     kept.append(client)
     response = send(target)
@@ -64,7 +64,7 @@ def get(target: str) -> None:
 
 
 async def aget(target: str) -> None:
-    """The same on an event loop."""
+    """Make a complete request on an event loop."""
     module = importlib.import_module(library)
     if library == "aiohttp":
         async with module.ClientSession() as session, session.get(target) as answer:
@@ -79,8 +79,8 @@ async def aget(target: str) -> None:
             await answer.aread()
 
 
-def reads(ident: int) -> None:
-    """Wait until a thread reads an answer from its socket, or has ended."""
+def wait_for_read(ident: int) -> None:
+    """Wait until a thread is reading a response from its socket, or has ended."""
     begun.wait()
     before, looks = None, 0
     while (frame := sys._current_frames().get(ident)) is not None and looks < _LOOKS:
@@ -92,21 +92,21 @@ def reads(ident: int) -> None:
 
 
 _LOOKS = 10
-"""At the same place: who is not in a system call there would have gone on meanwhile."""
+"""Number of looks at the same instruction that show that the thread is blocked in a system call."""
 _READERS = ("socket.py", "sync.py")
-"""The standard library's and httpcore's: nothing of theirs is beneath them."""
+"""Innermost files of the standard library and of httpcore."""
 
 
 def in_thread(target: str, *, daemon: bool) -> None:
-    """A request under way in a thread."""
+    """Start a request in a thread, and wait until it wait_for_read the response."""
     thread = threading.Thread(target=get, args=(target,), daemon=daemon)
     thread.start()
     assert thread.ident is not None
-    reads(thread.ident)
+    wait_for_read(thread.ident)
 
 
 async def has_begun() -> None:
-    # Whoever sets it runs on until it waits for more of the answer, before anybody else has a turn.
+    # The task that sets it continues until it waits for more data; only then, this one runs.
     while not begun.is_set():
         await asyncio.sleep(0.01)
 
@@ -160,11 +160,11 @@ def ctrl_c() -> None:
     interrupted = threading.Event()
 
     def interrupt() -> None:
-        reads(main)
+        wait_for_read(main)
         signal.pthread_kill(main, signal.SIGINT)
-        # One that came right before the system call does not end that.
+        # A signal that arrives right before the system call does not interrupt it.
         while not interrupted.wait(2.0):
-            reads(main)
+            wait_for_read(main)
             signal.pthread_kill(main, signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
@@ -266,19 +266,19 @@ def channel_never_closed() -> None:
     channel = grpc.insecure_channel(url.removeprefix("http://").rstrip("/"))
     connects = threading.Event()
 
-    def told(state: Any) -> None:
+    def on_change(state: Any) -> None:
         if state is not grpc.ChannelConnectivity.IDLE:
             connects.set()
 
-    channel.subscribe(told)
+    channel.subscribe(on_change)
     call = channel.unary_unary("/").future(b"", wait_for_ready=True)
     connects.wait()
-    channel.unsubscribe(told)
+    channel.unsubscribe(on_change)
     kept.extend((channel, call))
 
 
 def fork() -> tuple[int, list[int]]:
-    """A child, 0 within it, and what its output and its errors are read from."""
+    """Fork. Return the child's id (0 in the child), and descriptors to read stdout and stderr."""
     pipes = [os.pipe() for _ in range(2)]
     process = os.fork()
     for number, (reader, writer) in enumerate(pipes, start=1):
@@ -290,7 +290,7 @@ def fork() -> tuple[int, list[int]]:
 
 
 def read(reader: int) -> str:
-    """All that was written, until the other end is closed."""
+    """Read until the other end is closed."""
     text = b""
     while part := os.read(reader, 65536):
         text += part
@@ -299,7 +299,7 @@ def read(reader: int) -> str:
 
 
 gc.collect()
-gc.freeze()  # or the end of each child passes over all that was imported
+gc.freeze()  # else the end of each child traverses all imported modules
 for line in sys.stdin:
     way, library = line.split()
     children = []
@@ -317,18 +317,18 @@ for line in sys.stdin:
     break
 else:
     sys.exit()
-# In a child, whose end is the interpreter's.
+# This is a child. It ends with the interpreter's normal exit.
 children.clear()
 faulthandler.dump_traceback_later(60, exit=True)
 importlib.import_module(library)
 if way == "traced":
     tracemalloc.start()
 if way == "uninstrument_in_atexit":
-    # Both orders: what is registered last runs first, and the SDK's own shutdown is one of them.
+    # This one runs after the SDK's shutdown, and the one that the way registers runs before it.
     atexit.register(uninstrument)
 provider = MeterProvider(metric_readers=[InMemoryMetricReader()])
 if switch == "on":
     GlueLLMInstrumentor().instrument(scope="all", meter_provider=provider)
 globals()[way]()
 if way == "client_in_a_cycle":
-    gc.freeze()  # nobody collects it before the interpreter ends
+    gc.freeze()  # prevent its collection before the interpreter ends

@@ -1,6 +1,6 @@
-"""Forks again and again while it sends, collects and exports, and takes part in each child.
+"""Fork repeatedly while threads send requests and collect metrics. Children send requests as well.
 
-Arguments: the library, a URL, how many children. Prints a line of JSON for each process.
+Arguments: the library, a URL, the number of children. Prints a line of JSON for each process.
 """
 
 import json
@@ -30,28 +30,28 @@ lock = threading.Lock()
 
 
 def entered() -> int:
-    """Requests that this process has counted."""
+    """Return the number of requests that this process has counted."""
     return sum(origin.requests_entered for totals in snapshot().totals for origin in totals.origins)
 
 
 def failures() -> dict[str, int]:
-    """What the instrumentation has caught."""
+    """Return the failures that the instrumentation has caught."""
     return dict(installed().registry.failures.counts)
 
 
 def watched() -> bool:
-    """Whether a thread of ours runs that belongs to this process."""
+    """Return whether this process has a watch thread."""
     return any(thread.name == "gluellm-pool-watch" for thread in threading.enumerate())
 
 
 def child(depth: int, forked_at: float) -> None:
-    """Two requests of its own, told as two, and a child of its own."""
+    """Make two requests, print what was counted, and fork another child."""
     at_first, uptime = entered(), snapshot().uptime
     pool = Requesting.of(library, url)
     pool.send()
     pool.send()
     diagnose(snapshot())
-    told: dict[str, Any] = {
+    report: dict[str, Any] = {
         "depth": depth,
         "at first": at_first,
         "uptime is its own": 0 <= uptime <= time.monotonic() - forked_at,
@@ -59,19 +59,19 @@ def child(depth: int, forked_at: float) -> None:
         "watched": watched(),
         "failures": failures(),
     }
-    os.write(1, (json.dumps(told) + "\n").encode())
+    os.write(1, (json.dumps(report) + "\n").encode())
     if depth < 2:
         fork(depth + 1)
 
 
 def fork(depth: int) -> None:
-    """A child, waited for; it must end by itself."""
+    """Fork a child and wait for it. It must end by itself."""
     forked_at = time.monotonic()
     process = os.fork()
     if process == 0:
         status = 1
         try:
-            # Of the system's own: the parent's handler would fork again instead of ending this.
+            # The default handler ends a hanging child. The parent's handler would fork again.
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(30)
             child(depth, forked_at)
@@ -84,7 +84,7 @@ def fork(depth: int) -> None:
 
 
 def send() -> None:
-    """Requests without end, of a pool of this thread's own."""
+    """Send requests with this thread's own pool until the end."""
     global made
     pool = Requesting.of(library, url)
     while not over.is_set():
@@ -95,7 +95,7 @@ def send() -> None:
 
 
 def collect() -> None:
-    """Looks and drains, as an exporter's thread does."""
+    """Collect repeatedly, as an exporter's thread does."""
     installation = installed()
     while not over.is_set():
         installation._source.collect()
@@ -106,7 +106,7 @@ def on_timer(_number: int, _frame: FrameType | None) -> None:
     fork(2)
 
 
-Requesting.of(library, url).send()  # a fork amid an import would leave its lock held in the child
+Requesting.of(library, url).send()  # a fork during an import would leave its lock held in children
 made = 1
 threads = [threading.Thread(target=send) for _ in range(2)] + [threading.Thread(target=collect)]
 for thread in threads:
@@ -126,5 +126,5 @@ finally:
     over.set()
 for thread in threads:
     thread.join()
-told = {"depth": 0, "made": made, "entered": entered(), "failures": failures()}
-print(json.dumps(told), flush=True)
+report = {"depth": 0, "made": made, "entered": entered(), "failures": failures()}
+print(json.dumps(report), flush=True)

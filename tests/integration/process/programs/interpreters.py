@@ -1,4 +1,4 @@
-"""Sub-interpreters by the private module that each version of Python has for them."""
+"""Sub-interpreters, created with the private module of each Python version."""
 
 import importlib
 import sys
@@ -19,11 +19,11 @@ class Interpreter:
             self._number = _interpreters.create(isolated=configuration == "isolated")
 
     def run(self, code: str) -> None:
-        """Run code in it, in this thread. Raises RuntimeError where that raises."""
+        """Run code in it, in this thread. Raises RuntimeError if the code raises."""
         failure = _interpreters.run_string(self._number, code)  # 3.12 raises by itself
         if failure is not None:
             raise RuntimeError(failure.errdisplay)
 
     def end(self) -> None:
-        """End it, with all that it has."""
+        """End the sub-interpreter."""
         _interpreters.destroy(self._number)

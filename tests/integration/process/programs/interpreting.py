@@ -1,7 +1,7 @@
-"""Requests in the main interpreter of a process and in a sub-interpreter, step by step.
+"""Send requests in the main interpreter of a process and in a sub-interpreter, step by step.
 
 Arguments: the sub-interpreter's configuration ("legacy", "isolated"), a URL that answers at once,
-one that begins to answer and never ends. Prints one JSON object for each thing that was read.
+and one that begins to answer but never ends. Prints one JSON object for each step.
 """
 
 import json
@@ -29,14 +29,14 @@ class Living:
         self._pools = [Requesting.of(library, url) for library in LIBRARIES]
 
     def send(self, requests: int) -> None:
-        """So many with each library."""
+        """Send this number of requests with each library."""
         for pool in self._pools:
             for _ in range(requests):
                 pool.send()
 
-    def tell(self, what: str) -> None:
-        """Print what was counted here, and which threads of ours there are."""
-        told = {
+    def show(self, what: str) -> None:
+        """Print what this interpreter has counted, and its number of own threads."""
+        state = {
             "what": what,
             "requests": self.telemetry.by(semconv.REQUESTS, "library"),
             "acquires": self.telemetry.count(semconv.ACQUIRE_DURATION),
@@ -48,40 +48,40 @@ class Living:
             },
             "threads": sum(thread.name.startswith("gluellm") for thread in threading.enumerate()),
         }
-        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.write(json.dumps(state) + "\n")
         sys.stdout.flush()
 
     def uninstrument(self) -> None:
-        """Here, and nowhere else."""
+        """Uninstrument this interpreter only."""
         GlueLLMInstrumentor().uninstrument()
 
 
 def main(configuration: str, url: str, never: str) -> None:
-    """The steps, in both interpreters by turns."""
+    """Run the steps, alternating between both interpreters."""
     own = Living(url)
     own.send(3)
     kept: list[Any] = [Requesting.of("httpx2", never), Requesting.of("urllib3", never)]
     with kept[0].raw.stream("GET", never), kept[1].raw.request("GET", never, preload_content=False):
         begin = "from integration.process.programs.interpreting import Living\n"
         other = Interpreter(configuration)
-        other.run(f"{begin}living = Living({url!r}); living.send(2); living.tell('other')")
-        own.tell("main beside the other")
-        other.run("living.uninstrument(); living.send(1); living.tell('other after uninstrument')")
+        other.run(f"{begin}living = Living({url!r}); living.send(2); living.show('other')")
+        own.show("main beside the other")
+        other.run("living.uninstrument(); living.send(1); living.show('other after uninstrument')")
         own.send(1)
-        own.tell("main after the other's uninstrument")
+        own.show("main after the other's uninstrument")
         other.end()
 
-        # Another one, that ends with the instrumentation on, and while main's requests go on.
+        # Another one ends while it is instrumented, and while main sends requests.
         second = Interpreter(configuration)
         second.run(f"{begin}living = Living({url!r}); living.send(1)")
         own.uninstrument()
-        second.run("living.send(4); living.tell('second after main has uninstrumented')")
+        second.run("living.send(4); living.show('second after main has uninstrumented')")
         instrument(own.telemetry)
         sending = threading.Thread(target=own.send, args=(20,))
         sending.start()
         second.end()
         sending.join()
-    own.tell("main at the end")
+    own.show("main at the end")
 
 
 if __name__ == "__main__":

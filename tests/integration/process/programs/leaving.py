@@ -1,6 +1,6 @@
-"""Ends while a sub-interpreter is there in which the instrumentation is on.
+"""End while an instrumented sub-interpreter exists.
 
-Arguments: the sub-interpreter's configuration, a URL that answers at once.
+Arguments: the sub-interpreter's configuration, and a URL that answers at once.
 """
 
 import sys

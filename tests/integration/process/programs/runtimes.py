@@ -1,11 +1,11 @@
-"""Six requests over two connections, and a report on a signal while four of them are queued.
+"""Send six requests over two connections, and report on a signal while four of them are queued.
 
-Before the signal, the main greenlet computes for a moment. Arguments: gevent or eventlet; the
-library; a URL that is not answered before ``reported`` beneath it is asked for. The environment
-sets ``snapshot_signal``. Prints what was counted as JSON.
+Before the signal, the main greenlet blocks the hub. Arguments: gevent or eventlet; the library; a
+URL that is answered only after a request to ``reported`` below it. The environment sets
+``snapshot_signal``. Prints what was counted as JSON.
 """
 
-# ruff: noqa: E402  gevent and eventlet replace modules before they are used
+# ruff: noqa: E402  gevent and eventlet must patch modules before other imports
 
 import importlib
 import sys
@@ -38,7 +38,7 @@ reports: list[str] = []
 
 
 class Reports(logging.Handler):
-    """Keeps the reports."""
+    """Keep the reports, and print other records."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -49,14 +49,14 @@ class Reports(logging.Handler):
 
 
 def saturated() -> bool:
-    """Whether each connection waits for an answer, and the other requests for a connection."""
+    """Return whether all connections await a response, and all other requests are queued."""
     phases = [request.phase for pool in snapshot().pools for request in pool.requests]
     waiting = REQUESTS - CONNECTIONS
     return sorted(phases) == ["awaiting_response"] * CONNECTIONS + ["queued"] * waiting
 
 
 def in_threads() -> None:
-    """With threads, which are greenlets here."""
+    """Send the requests in threads, which are greenlets here."""
     module = importlib.import_module(library)
     if library == "urllib3":
         manager = module.PoolManager(maxsize=CONNECTIONS, block=True)

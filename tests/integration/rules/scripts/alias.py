@@ -1,4 +1,4 @@
-"""One request after httpx2.alias_httpx(), by the name httpx. Argument: a server's URL."""
+"""Make a request with httpx2 under the name httpx. Argument: a server's URL."""
 
 import sys
 

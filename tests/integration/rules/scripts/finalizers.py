@@ -1,9 +1,9 @@
-"""Ends responses, requests, pools and channels in finalizers that run inside the SDK's locks.
+"""End responses, requests, pools and channels in finalizers, while the SDK's locks are held.
 
-The garbage collector can run at any line, also at one inside the SDK's locks, which are not
-reentrant: a finalizer that calls the SDK there waits for its own thread. Arguments: URLs that are
-answered at once, never, and not to their end; the target of a gRPC server that never ends
-``/held``. Prints the name of each library before it begins with it, and "done".
+The garbage collector can run at any line, even while its thread holds locks of the SDK, which are
+not reentrant: a finalizer that calls the SDK then deadlocks. Arguments: URLs that are answered at
+once, never, and not to their end; the target of a gRPC server that never ends ``/held``. Prints the
+name of each library before it tests it, and "done".
 """
 
 import asyncio
@@ -34,7 +34,7 @@ NOT_REENTRANT = type(threading.Lock())
 
 
 class Handler(logging.Handler):
-    """Delays what is logged in a finalizer, as a handler does that is in use."""
+    """A handler with a lock, which hangs if a finalizer logs while the lock is held."""
 
     work = threading.Lock()
 
@@ -44,7 +44,7 @@ class Handler(logging.Handler):
 
 
 def locks() -> Iterator[Any]:
-    """Every lock that an object of the SDK, the API or this package has for its own."""
+    """Yield all locks of objects of the SDK, the API and this package."""
     for candidate in gc.get_objects():
         if str(getattr(type(candidate), "__module__", "")).startswith("opentelemetry."):
             for value in (getattr(candidate, "__dict__", None) or {}).values():
@@ -54,7 +54,7 @@ def locks() -> Iterator[Any]:
 
 @contextlib.contextmanager
 def inside() -> Iterator[None]:
-    """Hold all locks in this thread, as in the middle of a record or a collection."""
+    """Hold all locks in this thread, as in the middle of a recording or a collection."""
     held = [lock for lock in [*early, *locks(), Handler.work] if lock.acquire(blocking=False)]
     assert len(held) > 10, len(held)
     try:
@@ -65,14 +65,14 @@ def inside() -> Iterator[None]:
 
 
 def drop(left: list[Any]) -> None:
-    """Drop the last references to these, and what was in cycles with them."""
+    """Drop the last references to objects while the locks are held, and collect their cycles."""
     with inside():
         left.clear()
         gc.collect()
 
 
 def drop_while_collecting(name: str, left: list[Any]) -> None:
-    """Drop these in a user's own callback, during a collection."""
+    """Drop objects in a user's callback during a collection of metrics."""
 
     def callback(_options: Any) -> Any:
         if left:
@@ -86,30 +86,30 @@ def drop_while_collecting(name: str, left: list[Any]) -> None:
 
 
 class WhenDropped:
-    """Does something when it is dropped, as SDKs' clients and streams do."""
+    """Call a function in the finalizer, as SDKs' clients and streams do."""
 
     def __init__(self, does: Callable[[], Any]) -> None:
         self.does = does
-        self.itself = self  # the garbage collector's, not the last reference's
+        self.itself = self  # a cycle, so that only the garbage collector finalizes it
 
     def __del__(self) -> None:
         self.does()
 
 
 def cycle(*things: Any) -> list[Any]:
-    """Keep these until the garbage collector comes."""
+    """Put objects into a cycle, which keeps them until a garbage collection."""
     made = list(things)
     made.append(made)
     return made
 
 
 def phases() -> list[str]:
-    """What the requests in flight are doing."""
+    """Return the phases of the requests in flight."""
     return [request.phase for pool in snapshot().pools for request in pool.requests]
 
 
 async def drop_requests(coroutines: list[Any]) -> None:
-    """Drop a request that awaits its head and one that is queued behind it."""
+    """Drop a request that awaits its response, and one that is queued."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     while sorted(phases()) != ["awaiting_response", "queued"]:
         await asyncio.sleep(0.01)
@@ -276,19 +276,19 @@ GlueLLMInstrumentor().instrument(
 )
 logging.getLogger("opentelemetry").addHandler(Handler(level=1))
 logging.getLogger("opentelemetry").setLevel(1)
-# aiohttp's own finalizers tell the loop's exception handler, which logs.
+# aiohttp's own finalizers call the loop's exception handler, which logs.
 logging.getLogger("asyncio").disabled = True
 early = list(locks())
-gc.freeze()  # or each collection would pass over all that was imported
-UNDER_WAY = (semconv.ACTIVE_REQUESTS, semconv.REQUEST_CURRENT)
+gc.freeze()  # else each collection would traverse all imported modules
+IN_FLIGHT = (semconv.ACTIVE_REQUESTS, semconv.REQUEST_CURRENT)
 for name, case in CASES.items():
     print(name, flush=True)
     case()
     gc.collect()
     until = time.monotonic() + 60
-    while sum(map(telemetry.value, UNDER_WAY)) and time.monotonic() < until:
+    while sum(map(telemetry.value, IN_FLIGHT)) and time.monotonic() < until:
         time.sleep(0.01)
-    assert sum(map(telemetry.value, UNDER_WAY)) == 0
+    assert sum(map(telemetry.value, IN_FLIGHT)) == 0
     if name == "urllib3":
         assert telemetry.value(semconv.OPEN_CONNECTIONS, library="urllib3") == 0
 assert telemetry.value(semconv.INSTRUMENTATION_ERRORS) == 0

@@ -1,8 +1,8 @@
-"""Forks with records in the buffer, and with a live pool and a request in flight of each library.
+"""Fork with records in the buffer, and with a live pool and a request in flight of each library.
 
-Arguments: a server's URL, a gRPC server's target. Prints two lines of JSON, the child's first: what
-was counted by library, right after the fork and in the end. The child goes on with the pools that
-it has inherited, but for sessions of aiohttp and channels of gRPC, which don't outlive a fork.
+Arguments: a server's URL, a gRPC server's target. Prints two lines of JSON, the child's first: the
+counts by library, right after the fork and at the end. The child uses the pools that it inherits,
+except for sessions of aiohttp and channels of gRPC, which don't survive a fork.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ Counted = dict[str, dict[str, float]]
 
 
 def collect() -> Counted:
-    """Values by library and metric, and counts by histogram; summed over attributes."""
+    """Return values, or counts of histograms, by library and metric, summed over attributes."""
     found: Counted = {}
     for name, points in telemetry.collect().items():
         for point in points:
@@ -48,7 +48,7 @@ def collect() -> Counted:
 
 
 def phases() -> list[str]:
-    """What the requests in flight are doing."""
+    """Return the phases of the requests in flight."""
     return [request.phase for pool in snapshot().pools for request in pool.requests]
 
 
@@ -57,7 +57,7 @@ def call(channel: Any) -> None:
 
 
 def forked() -> list[str]:
-    """The libraries whose pools have sent requests on connections of a parent process."""
+    """Return the libraries whose pools have sent requests on connections of a parent process."""
     findings = (one for one in diagnose(snapshot()) if one.kind == "forked_client")
     return sorted((one.pool or "").partition("/")[2] for one in findings)
 
@@ -68,12 +68,12 @@ async def get(session: aiohttp.ClientSession, target_url: str) -> None:
 
 
 def child(sends: list[Callable[[], Any]]) -> None:
-    """What a child does with the pools that it inherits."""
+    """Send requests with inherited and new pools in the child."""
     asyncio.events._set_running_loop(None)
     before, at_first = collect(), forked()
     for send in sends:
         send()
-    told = {"at first": at_first, "forked": forked()}
+    forks = {"at first": at_first, "forked": forked()}
 
     async def fresh() -> None:
         async with aiohttp.ClientSession() as session:
@@ -82,7 +82,7 @@ def child(sends: list[Callable[[], Any]]) -> None:
     asyncio.run(fresh())
     with grpc.insecure_channel(target) as channel:
         call(channel)
-    print(json.dumps({"before": before, "after": collect(), **told}), flush=True)
+    print(json.dumps({"before": before, "after": collect(), **forks}), flush=True)
 
 
 async def main() -> None:
@@ -103,7 +103,7 @@ async def main() -> None:
         for thread in running:
             thread.start()
         waiting = asyncio.ensure_future(get(session, late_url))
-        # A collection would record what is to wait in the buffer.
+        # A collection would empty the buffer, which should have records at the fork.
         await until(lambda: phases().count("awaiting_response") == 4)
         process = os.fork()
         if process == 0:
@@ -123,8 +123,8 @@ async def main() -> None:
             thread.join(60)
         await waiting
         call(channel)
-        told = {"before": before, "after": collect(), "forked": forked()}
-        print(json.dumps(told), flush=True)
+        counted = {"before": before, "after": collect(), "forked": forked()}
+        print(json.dumps(counted), flush=True)
 
 
 asyncio.run(main())

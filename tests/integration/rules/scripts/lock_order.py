@@ -1,8 +1,8 @@
-"""Two threads, a log handler that sends over HTTP, and a finalizer that logs: nobody hangs.
+"""Check that a finalizer that logs and a log handler that sends over HTTP do not deadlock.
 
-The garbage collector can run a finalizer while a pool begins to be tracked. That finalizer waits
-for the handler, and the handler, in its own thread, begins to track a pool. Argument: a server's
-URL.
+The garbage collector can run a finalizer while the package begins to track a pool. The finalizer
+waits for the handler's lock. The handler, in another thread, also begins to track a pool. Argument:
+a server's URL.
 """
 
 import gc
@@ -22,7 +22,7 @@ _TIMEOUT = 60.0
 
 
 class Exporter(logging.Handler):
-    """Sends each record somewhere."""
+    """Send each record over HTTP."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Exporter(logging.Handler):
 
 
 class Dropped:
-    """Garbage that complains, as a task does that was never awaited."""
+    """An object whose finalizer logs, as that of a task that was never awaited."""
 
     def __init__(self) -> None:
         self.itself = self
@@ -47,7 +47,7 @@ class Dropped:
 
 
 class Connections(list[Any]):
-    """Lets the garbage collector come at one place: where a pool's connections are got to know."""
+    """A pool's connections. The garbage collector runs when the package first reads them."""
 
     def __iter__(self) -> Any:
         if sys._getframe(1).f_code.co_name == "adopt" and not INSIDE.is_set():
@@ -61,7 +61,7 @@ LOGGER = logging.getLogger("app")
 
 
 def main() -> None:
-    """Play it and print whether both threads came to their end."""
+    """Run both threads and print whether they have ended."""
     url = sys.argv[1]
     LOGGER.addHandler(Exporter(url))
     LOGGER.propagate = False
@@ -82,7 +82,7 @@ def main() -> None:
         thread.start()
     for thread in threads:
         thread.join(_TIMEOUT)
-    assert INSIDE.is_set(), "the collector did not come where it should"
+    assert INSIDE.is_set(), "the collector did not run where it should"
     print("hung" if any(thread.is_alive() for thread in threads) else "done", flush=True)
 
 

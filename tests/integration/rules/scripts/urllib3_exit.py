@@ -1,6 +1,6 @@
-"""Ends with an idle connection in a pool that is still there. Argument: a server's URL.
+"""End with an idle connection in a live pool. Argument: a server's URL.
 
-Prints the reasons to close connections, and how many were closed for each.
+Prints the number of closed connections by reason.
 """
 
 import atexit
@@ -13,7 +13,7 @@ from support.installation import instrument
 from support.telemetry import Telemetry
 
 telemetry = Telemetry()
-# Before there is a pool: what is registered last runs first, and urllib3's finalizers with it.
+# Register this before there is a pool, so that it runs after urllib3's finalizers.
 atexit.register(lambda: print(telemetry.by(semconv.CONNECTION_CLOSED, "reason")))
 instrument(telemetry)
 manager = urllib3.PoolManager()

@@ -1,4 +1,4 @@
-"""Makes requests where h2 is not installed, as in most programs. Argument: a server's URL."""
+"""Make requests without h2, which most programs don't install. Argument: a server's URL."""
 
 import importlib
 import logging
@@ -10,7 +10,7 @@ from support.installation import instrument
 from support.telemetry import Telemetry
 
 logging.basicConfig(stream=sys.stdout)
-sys.modules["h2"] = None  # type: ignore[assignment]  # to imports, as if it were not there
+sys.modules["h2"] = None  # type: ignore[assignment]  # makes its import fail
 clients = [importlib.import_module(name) for name in ("httpx", "httpx2")]
 importlib.import_module("httpcore")
 importlib.import_module("httpcore2")
