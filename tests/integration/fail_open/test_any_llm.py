@@ -31,7 +31,7 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 
 @pytest.fixture
 def provider(listen: Listen) -> str:
-    """The address of a provider."""
+    """Base URL of a provider."""
     return listen(FakeLLMs).url("/v1")
 
 
@@ -40,7 +40,7 @@ def _off(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificates: Certificates
 ) -> Iterator[None]:
     monkeypatch.setattr(failures, "_warned", set())
-    # Each client reads whom to trust, for a twentieth of a second where that is everybody.
+    # Each client reads the CA certificates, which takes 50 ms for the default ones.
     certificates.authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     yield
@@ -49,7 +49,7 @@ def _off(
 
 
 def results(base: str) -> list[str]:
-    """What comes of calls of several kinds."""
+    """Return the result types of several kinds of calls."""
     found = []
 
     def note(call: Callable[[], Any]) -> None:
@@ -120,10 +120,10 @@ def _check(base: str, caplog: pytest.LogCaptureFixture, *, limits: bool) -> None
         found, off, errors = _observed(base, limits=limits)
     reset_pools()
     assert found == expected
-    told = [r for r in caplog.records if "gluellm" in r.name]
-    texts = [record.getMessage() for record in told]
+    logged = [r for r in caplog.records if "gluellm" in r.name]
+    texts = [record.getMessage() for record in logged]
     assert len(texts) == len(set(texts))
-    assert [record for record in told if record.exc_info] == []
+    assert [record for record in logged if record.exc_info] == []
     assert off <= set(LOST)
     assert len(texts) <= len(off) + errors + (2 if limits else 0)
     assert results(base) == expected
@@ -131,7 +131,7 @@ def _check(base: str, caplog: pytest.LogCaptureFixture, *, limits: bool) -> None
 
 @pytest.mark.parametrize(
     ("name", "how", "limits"),
-    # Each name in two ways, once with limits for pools: all of them take minutes.
+    # Each name with two changes, once with limits for pools: all combinations take minutes.
     [
         (name, list(KINDS)[(at + more) % len(KINDS)], (at + more // 2) % 2 == 0)
         for at, name in enumerate(METHODS)
@@ -141,7 +141,7 @@ def _check(base: str, caplog: pytest.LogCaptureFixture, *, limits: bool) -> None
 def test_calls_succeed_with_a_changed_name_of_any_llm(
     name, how, limits, provider, monkeypatch, caplog
 ):
-    """Results are those without the instrumentation, and each loss is logged once."""
+    """Results are the same as without the instrumentation. Each missing hook is logged once."""
     base = any_llm.AnyLLM
     value = KINDS[how](getattr(base, name, None))
     if name == "__init_subclass__" and callable(value):
@@ -152,7 +152,7 @@ def test_calls_succeed_with_a_changed_name_of_any_llm(
 
 @pytest.mark.parametrize("value", [None, Odd(), lambda *_, **__: None, type("Anew", (), {})])
 def test_each_missing_hook_of_any_llm_is_logged_once(value, provider, monkeypatch, caplog):
-    """``any_llm.AnyLLM`` is no class, or another one: nothing is raised or logged twice."""
+    """``any_llm.AnyLLM`` is not a class, or another one. Nothing is raised or logged twice."""
     monkeypatch.setattr(any_llm, "AnyLLM", value)
     with caplog.at_level(logging.WARNING):
         found, off, _ = _observed(provider, limits=False)
@@ -180,8 +180,8 @@ def _without(parameter: str) -> Callable[[Any], Any]:
     return make
 
 
-def test_a_limit_that_a_library_no_longer_has_is_left_out(provider, monkeypatch, caplog):
-    """The pool is built with the client's own limits, and one warning says so."""
+def test_a_limit_that_a_library_no_longer_supports_is_ignored(provider, monkeypatch, caplog):
+    """The pool is built with the client's own limits, and one warning is logged."""
     newer = int(openai.__version__.partition(".")[0]) >= 3
     library = importlib.import_module("httpcore2" if newer else "httpcore")
     for name in ("AsyncConnectionPool", "ConnectionPool"):
@@ -191,6 +191,6 @@ def test_a_limit_that_a_library_no_longer_has_is_left_out(provider, monkeypatch,
     with caplog.at_level(logging.WARNING):
         configure_pools(keepalive_expiry=3)
         assert results(provider) == expected
-    told = [record for record in caplog.records if "gluellm" in record.name]
-    assert [record.getMessage() for record in told if "limits.constructor" in record.getMessage()]
-    assert len(told) == 1
+    logged = [record for record in caplog.records if "gluellm" in record.name]
+    assert [record.getMessage() for record in logged if "limits.constructor" in record.getMessage()]
+    assert len(logged) == 1

@@ -1,7 +1,7 @@
-"""Libraries with other names and other behaviour: requests end as without the instrumentation.
+"""Libraries with changed names and behaviour: requests end as without the instrumentation.
 
-Each case is a release of a library that is made while it is imported, in a process of its own. All
-of them, some thousands, are tried by ``make -C tests/studies fail-open``.
+Each case changes a library while it is imported, in its own process. ``make -C tests/studies
+fail-open`` runs all cases, which are thousands.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,11 +26,11 @@ WITH_A_HOOK_LESS = [
     for name in list(names)[:: 4 if library == "httpcore2" else 1]
 ]
 UNCOUNTED = {"aiohttp": "request", "grpc": "sync_request", "urllib3": "acquire"}
-"""Hooks without which requests are not counted; ``request`` for the other libraries."""
+"""Hooks without which requests are not counted. For other libraries, it is ``request``."""
 
 
 def all_at_once(names: Mapping[str, list[str]]) -> list[Any]:
-    """One case for each library, with all of these names renamed."""
+    """Return one case for each library, with all of its names renamed."""
     return [
         pytest.param(Break(library, "method", " ".join(several), HOW), id=f"{library}: several")
         for library, several in names.items()
@@ -38,7 +38,7 @@ def all_at_once(names: Mapping[str, list[str]]) -> list[Any]:
 
 
 class Trials:
-    """The outcome of each case, which come in their own order."""
+    """Outcomes of the cases, which finish in any order."""
 
     def __init__(self, trials: Iterator[tuple[Break, Outcome]]) -> None:
         self._trials = trials
@@ -54,7 +54,7 @@ class Trials:
 
 @pytest.fixture(scope="module")
 def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
-    """The trials of the cases that were selected; they go on while others are judged."""
+    """Trials of the selected cases. They continue while tests check others."""
     wanted = dict.fromkeys(WHOLE.values())
     for item in request.session.items:
         if isinstance(item, pytest.Function) and item.path == request.path:
@@ -74,13 +74,13 @@ def test_unchanged_library_has_every_hook(case, trials):
 
 @pytest.mark.parametrize("case", WITH_A_HOOK_LESS, ids=str)
 def test_missing_name_disables_only_the_hooks_that_need_it(case, trials):
-    """One warning each names the hook and the version; requests are counted."""
+    """For each hook, one warning has its name and the version. Requests are counted."""
     outcome = trials.of(case)
     assert outcome.applicable
     assert list(complaints(case, outcome)) == []
     off = RENAMED[case.library][case.name]
     assert set(outcome.off) == off
-    # A cancelled request of aiohttp is released by what its response holds.
+    # A cancelled request of aiohttp is released through its response's payload.
     assert outcome.errors == ({"aiohttp.release": 1} if case.name == "_payload" else {})
     installed = version("grpcio" if case.library == "grpc" else case.library)
     for hook in off:
@@ -104,5 +104,5 @@ def test_missing_names_that_no_hook_needs_disable_nothing(case, trials):
 
 @pytest.mark.parametrize("case", [*all_at_once(SMALLER), *some()], ids=str)
 def test_changed_library_does_not_affect_requests(case, trials):
-    """Each loss is logged once, and nothing is left behind."""
+    """Each missing hook is logged once, and all changes are undone."""
     assert list(complaints(case, trials.of(case))) == []

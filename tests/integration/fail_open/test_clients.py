@@ -16,7 +16,7 @@ from studies.fail_open.seen import Odd
 
 
 def _read() -> Iterator[str]:
-    """Every name that is looked for inside clients, public ones too."""
+    """Yield each name, private or public, that the package reads from clients."""
     for path in Path(adapters.__file__).parent.glob("*/clients.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute):
@@ -75,7 +75,7 @@ def test_client_with_only_unexpected_attributes_raises_type_error(value):
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_unknown_session_of_boto3_is_not_the_default_one(value, monkeypatch):
-    """boto3's default session may be, or have, anything."""
+    """boto3's default session may have any type and attributes."""
     boto3 = type("Boto3", (), {"DEFAULT_SESSION": type("Session", (), {"_session": value})()})
     monkeypatch.setitem(sys.modules, "boto3", boto3)  # type: ignore[arg-type]
     assert not pools.is_shared(object())
@@ -85,7 +85,7 @@ def test_unknown_session_of_boto3_is_not_the_default_one(value, monkeypatch):
 def test_unexpected_options_of_a_provider_are_the_users(value, monkeypatch):
     """Options of a botocore Config and of huggingface_hub are passed on."""
     config = type("Config", (), {"_user_provided_options": value})()
-    with contextlib.suppress(TypeError, RuntimeError):  # counted by who calls it
+    with contextlib.suppress(TypeError, RuntimeError):  # callers catch and count these
         assert isinstance(scope.limits_given({"config": config}), frozenset)
     module = type("Http", (), {"_GLOBAL_ASYNC_CLIENT_FACTORY": value})
     monkeypatch.setitem(sys.modules, "huggingface_hub.utils._http", module)  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ def test_unexpected_options_of_a_provider_are_the_users(value, monkeypatch):
 
 @pytest.mark.all_sdks
 def test_botocore_without_a_name_loses_one_hook(monkeypatch, caplog):
-    """Its sessions and clients are built as before."""
+    """Sessions and clients are built as usual."""
     sessions_of = pytest.importorskip("botocore.session", reason="bedrock's SDK is an extra")
     http = pytest.importorskip("botocore.httpsession", reason="bedrock's SDK is an extra")
     monkeypatch.delattr(http.URLLib3Session, "_get_proxy_manager")
@@ -108,5 +108,5 @@ def test_botocore_without_a_name_loses_one_hook(monkeypatch, caplog):
         aws_secret_access_key="none",
     )
     assert client is not None
-    told = [record.getMessage() for record in caplog.records if "pool_owner" in record.getMessage()]
-    assert len(told) == 1
+    logs = [record.getMessage() for record in caplog.records if "pool_owner" in record.getMessage()]
+    assert len(logs) == 1

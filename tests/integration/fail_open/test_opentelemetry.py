@@ -82,14 +82,14 @@ CHANGES = {
     "no versions of what is installed": _VERSIONS.format(version="refuse"),
     "nonsense for a version": _VERSIONS.format(version="lambda name: None"),
 }
-"""What is changed before the package is imported."""
+"""Code that runs before the package is imported."""
 FAILURES = {"an odd _SPAN_KEY": 1, "a runtime context whose variable refuses": 1}
-"""How many kinds of failures of ours that is; none for the other changes."""
+"""Number of kinds of own failures. The other changes cause none."""
 WARNED = ("an import hook that raises", "no import hook")
-"""Changes that a warning reports instead."""
+"""Changes that cause a warning instead."""
 
 
-# One process imports what all of them need, and forks for each: that is three times as fast.
+# One process imports the modules and forks for each program, which is three times as fast.
 FORKING = """
 import json, os, sys, tempfile, traceback
 import urllib3, wrapt, studies.fail_open.seen
@@ -128,17 +128,17 @@ def _all(changes: dict[str, str], url: str, *, http_spans: bool) -> dict[str, Fo
         check=True,
         timeout=120,
     )
-    told = [json.loads(line) for line in finished.stdout.splitlines()]
-    for name, text in zip(changes, told, strict=True):
+    printed = [json.loads(line) for line in finished.stdout.splitlines()]
+    for name, text in zip(changes, printed, strict=True):
         assert "Traceback" not in text, f"{name}: {text}"
     return {
-        name: json.loads(text.splitlines()[-1]) for name, text in zip(changes, told, strict=True)
+        name: json.loads(text.splitlines()[-1]) for name, text in zip(changes, printed, strict=True)
     }
 
 
 @pytest.fixture(scope="module")
 def url(servers: ServerLoop) -> Iterator[str]:
-    """A server for all of them."""
+    """URL of a server for all programs."""
     server = HTTP1Server(servers)
     yield server.url()
     server.close()
@@ -146,24 +146,24 @@ def url(servers: ServerLoop) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def changed(url: str) -> dict[str, Found]:
-    """What came of each change of OpenTelemetry."""
+    """Results for each change of OpenTelemetry."""
     return _all(CHANGES, url, http_spans=False)
 
 
 @pytest.fixture(scope="module")
 def beside(url: str) -> dict[str, Found]:
-    """What came of each change of an instrumentation beside us."""
+    """Results for each change of another instrumentation."""
     return _all(HTTP_SPANS, url, http_spans=True)
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_requests_succeed_with_a_changed_opentelemetry(change, changed):
-    """Each loss is logged once; ``instrument()`` raises nothing."""
+    """Each loss is logged once. ``instrument()`` does not raise."""
     results, found, kept = changed[change]
     assert results == [[200, 200]] * 3
     assert [warning for warning in kept if "Traceback" in warning] == []
     if change in WARNED:
-        # httpcore and httpcore2 both wait for anyio's and trio's resolvers.
+        # httpcore and httpcore2 both register import hooks for anyio's and trio's resolvers.
         assert 1 <= len(kept) <= len(set(kept)) + 2
     else:
         assert found["gluellm.pool.requests"] == 2
@@ -196,7 +196,7 @@ HTTP_SPANS = {
 
 @pytest.mark.parametrize("change", HTTP_SPANS)
 def test_changed_http_instrumentation_is_a_warning(change, beside):
-    """``http_spans`` logs one warning; everything else works."""
+    """``http_spans`` logs warnings. Everything else works."""
     results, found, kept = beside[change]
     assert results == [[200, 200]] * 3
     assert found["gluellm.pool.requests"] == 2

@@ -1,4 +1,4 @@
-"""Own failures: requests continue, and each kind is logged once."""
+"""Failures of the instrumentation: requests continue, and each kind is logged once."""
 
 import asyncio
 import logging
@@ -56,12 +56,12 @@ PARTS: list[tuple[type, str]] = [
     )
     for name in (names or [event for event in _EVENTS if event in vars(owner)])
 ]
-"""Every event of every observer, and whatever else runs beside a request or in a collection."""
+"""All events of all observers, and all other code that runs in requests, exports or the watch."""
 
 
 RARE = {
     "leak_suspected": "a response that is left unread for the leak threshold",
-    "leak_over": "the end of such a one",
+    "leak_over": "the end of such a response",
     "requests_stuck": "requests of a call that wait for each other",
     "clients_churned": "a client for each of many requests",
     "call_began": "an any-llm call",
@@ -69,11 +69,11 @@ RARE = {
     "fired": "timers of an event loop",
     "second_loop_used": "a client on a second event loop",
 }
-"""Those that requests like these do not reach, and what does. They are called by the same guard."""
+"""Parts that the requests of `_Traffic` do not reach, and what does. The same guard calls them."""
 
 
 def _raising(error: type[BaseException]) -> tuple[Callable[..., Any], Callable[[], int]]:
-    """What raises, and what tells how often it has."""
+    """Return a function that raises, and one that returns how often it has raised."""
     count = 0
 
     def fails(*_: Any, **__: Any) -> Any:
@@ -85,7 +85,7 @@ def _raising(error: type[BaseException]) -> tuple[Callable[..., Any], Callable[[
 
 
 class _Traffic:
-    """Requests of two libraries, with and without a wait, a set-up and a failure."""
+    """Requests of two libraries: with and without a wait, with and without a failure."""
 
     def __init__(self, url: str, nobody: str) -> None:
         self._url, self._nobody = url, nobody
@@ -98,7 +98,7 @@ class _Traffic:
 
     def _results(self) -> list[str]:
         found = []
-        # A pool that is open when somebody collects.
+        # This pool stays open, so that collections find one.
         self._open.request("GET", self._url)
 
         def note(send: Callable[[], Any]) -> None:
@@ -125,19 +125,19 @@ class _Traffic:
 
 @pytest.fixture
 def traffic(server: HTTP1Server) -> _Traffic:
-    """Requests to a server and to nobody."""
+    """Requests to a server, and to a port without one."""
     return _Traffic(server.url(), "http://127.0.0.1:9/")
 
 
 EVERYTHING = {"metrics": "full", "time_in_queue": True, "span_min_duration": 0}
-"""The settings that record most."""
+"""Settings that record as much as possible."""
 
 
 @pytest.mark.parametrize(("owner", "name"), PARTS, ids=lambda part: getattr(part, "__name__", part))
 def test_own_failure_does_not_reach_a_request(
     owner, name, traffic, instrument, monkeypatch, caplog
 ):
-    """Results stay the same, and each kind is counted and logged once."""
+    """Results stay the same. Each kind of failure is counted and logged once."""
     expected = traffic.results()
     error = ERRORS[PARTS.index((owner, name)) % len(ERRORS)]
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
@@ -146,22 +146,22 @@ def test_own_failure_does_not_reach_a_request(
         patch.setattr(Outbox.__init__, "__defaults__", (4,))  # soon half full
         patch.setattr(owner, name, fails)
         telemetry = instrument(**EVERYTHING)
-        # Not read from the metric, which is a part of those that fail.
+        # The metric may be the part that fails.
         caught = installed().registry.failures.counts
         for _ in range(2):
             assert traffic.results() == expected
         telemetry.collect()
         if name not in RARE:
-            # The watch looks from time to time, and at some things only while a request is there.
+            # The watch runs periodically, and checks some things only during a request.
             wait_until(lambda: caught or traffic.results() != expected)
         kinds = len(telemetry.points(semconv.INSTRUMENTATION_ERRORS))
         assert bool(caught) is (name not in RARE)
         assert bool(count()) is (name not in RARE)
         GlueLLMInstrumentor().uninstrument()
-    told = [record for record in caplog.records if "gluellm" in record.name]
-    failed = [record.getMessage() for record in told if "failed in" in record.getMessage()]
+    logged = [record for record in caplog.records if "gluellm" in record.name]
+    failed = [record.getMessage() for record in logged if "failed in" in record.getMessage()]
     assert len(failed) == len(set(failed)) <= kinds + 1
-    assert [record for record in told if record.exc_info] == []
+    assert [record for record in logged if record.exc_info] == []
     assert traffic.results() == expected
 
 
@@ -199,7 +199,7 @@ def test_failure_without_a_name_is_reported_as_other(
 
 
 def test_requests_succeed_without_an_sdk_and_nothing_is_logged(traffic, caplog):
-    """With the API alone every provider is a no-op."""
+    """With the API alone, all providers are no-ops."""
     expected = traffic.results()
     GlueLLMInstrumentor().instrument(scope="all", span_min_duration=0)
     assert traffic.results() == expected
@@ -207,8 +207,8 @@ def test_requests_succeed_without_an_sdk_and_nothing_is_logged(traffic, caplog):
     assert [record for record in caplog.records if record.name.startswith("opentelemetry")] == []
 
 
-class _Deaf:
-    """An SDK that raises from every call of the API."""
+class _Failing:
+    """An SDK in which one function of the API raises."""
 
     def __init__(self, name: str, good: Any, fails: Callable[..., Any]) -> None:
         self._name = name
@@ -224,7 +224,7 @@ class _Deaf:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             made = value(*args, **kwargs)
-            return _Deaf(self._name, made, self._fails) if made is not None else None
+            return _Failing(self._name, made, self._fails) if made is not None else None
 
         return call
 
@@ -245,7 +245,7 @@ API = (
 
 @pytest.mark.parametrize("name", API)
 def test_failing_sdk_does_not_reach_a_request(name, traffic, caplog):
-    """The program starts and ends as well."""
+    """``instrument()`` and ``uninstrument()`` don't raise either."""
     expected = traffic.results()
     telemetry = Telemetry()
     fails, count = _raising(RuntimeError)
@@ -254,8 +254,8 @@ def test_failing_sdk_does_not_reach_a_request(name, traffic, caplog):
             scope="all",
             metrics="full",
             span_min_duration=0,
-            meter_provider=_Deaf(name, telemetry.meter_provider, fails),
-            tracer_provider=_Deaf(name, telemetry.tracer_provider, fails),
+            meter_provider=_Failing(name, telemetry.meter_provider, fails),
+            tracer_provider=_Failing(name, telemetry.tracer_provider, fails),
         )
         try:
             for _ in range(2):
@@ -264,6 +264,6 @@ def test_failing_sdk_does_not_reach_a_request(name, traffic, caplog):
         finally:
             GlueLLMInstrumentor().uninstrument()
     assert count()
-    told = [r.getMessage() for r in caplog.records if "gluellm" in r.name]
-    assert len(told) == len(set(told)) <= 3
+    logged = [r.getMessage() for r in caplog.records if "gluellm" in r.name]
+    assert len(logged) == len(set(logged)) <= 3
     assert traffic.results() == expected

@@ -10,16 +10,16 @@ from support import providers
 from support.providers import OPENAI_IS_ON_HTTPX2
 
 LIBRARY = {"openai": "httpx2" if OPENAI_IS_ON_HTTPX2 else "httpx", "anthropic": "httpx"}
-"""What the providers' SDKs run on."""
+"""HTTP library of each provider's SDK."""
 
 
 def library(provider: str) -> ModuleType:
-    """The client library that a provider's SDK is on."""
+    """Import the HTTP library of a provider's SDK."""
     return importlib.import_module(LIBRARY[provider])
 
 
 def create(provider: str, server: FakeProvider, connections: int = 0, **more: Any) -> Any:
-    """A provider's instance, with a pool of its own, of so many connections if given."""
+    """Create a provider's instance with its own pool, limited to ``connections`` if given."""
     if connections:
         module: Any = library(provider)
         limits = module.Limits(max_connections=connections)
@@ -28,6 +28,6 @@ def create(provider: str, server: FakeProvider, connections: int = 0, **more: An
 
 
 def phases(model: str) -> list[str]:
-    """The phases of the requests for a model that are under way."""
+    """Return the phases of a model's requests in flight."""
     requests = (request for pool in snapshot().pools for request in pool.requests)
     return [request.phase for request in requests if request.model == model]

@@ -1,4 +1,4 @@
-"""A fake provider, the instrumentation on a clock that tests put forward, and ears for the log."""
+"""Fixtures: a fake provider, the instrumentation with a clock that tests advance, and its log."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -22,27 +22,27 @@ PROVIDERS = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 
 @pytest.fixture
 def server() -> Iterator[FakeProvider]:
-    """The fake provider, in a thread of its own."""
+    """A fake provider in its own thread."""
     with FakeProviderThread() as provider:
         yield provider
 
 
 @pytest.fixture
 def reports() -> Iterator[Reports]:
-    """What is logged during the test."""
+    """Log records of the test."""
     with Reports.listen() as reports:
         yield reports
 
 
 @pytest.fixture
 def telemetry() -> Telemetry:
-    """What is told to OpenTelemetry once the instrumentation is on."""
+    """In-memory telemetry for the instrumentation."""
     return Telemetry()
 
 
 @pytest.fixture
 def instrument(telemetry: Telemetry) -> Iterator[Instrument]:
-    """Turn the instrumentation on. A busy machine holds no response unread for 20 s."""
+    """Turn on the instrumentation. Its leak threshold, 20 s, exceeds delays of a busy machine."""
     with contextlib.ExitStack() as stack:
 
         def turn_on(**settings: Any) -> Clock:
@@ -54,5 +54,5 @@ def instrument(telemetry: Telemetry) -> Iterator[Instrument]:
 
 @pytest.fixture
 def clock(instrument: Instrument) -> Clock:
-    """The instrumentation on, for what any-llm does."""
+    """The clock of the instrumentation, with its default scope."""
     return instrument()

@@ -1,4 +1,4 @@
-"""What the instrumentation's log says, record by record, taken apart."""
+"""Collect and parse the instrumentation's log records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OVER = re.compile(
 
 
 class Reports(logging.Handler):
-    """Keeps the records of the instrumentation's logger."""
+    """Keep the records of the instrumentation's logger."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -43,7 +43,7 @@ class Reports(logging.Handler):
     @classmethod
     @contextmanager
     def listen(cls) -> Iterator[Reports]:
-        """Listen to the logger while the block runs."""
+        """Collect records while the block runs."""
         reports = cls()
         logger = logging.getLogger(SCOPE_NAME)
         level = logger.level
@@ -56,11 +56,11 @@ class Reports(logging.Handler):
             logger.removeHandler(reports)
 
     def warnings(self, pattern: str = "") -> list[re.Match[str]]:
-        """The WARNINGs with a pattern."""
+        """Return the WARNINGs that match a pattern."""
         texts = [record.getMessage() for record in self.kept if record.levelno == logging.WARNING]
         return [found for text in texts if (found := re.match(pattern, text))]
 
-    def _told(
+    def _matching(
         self, pattern: re.Pattern[str], level: int, model: str | None
     ) -> list[SimpleNamespace]:
         found = []
@@ -72,21 +72,24 @@ class Reports(logging.Handler):
         return found
 
     def leaks(self, model: str | None = None) -> list[SimpleNamespace]:
-        """The leaks that were told, of one model if given."""
-        return self._told(_LEAK, logging.WARNING, model)
+        """Return the logged leaks, of one model if given."""
+        return self._matching(_LEAK, logging.WARNING, model)
 
     def over(self, model: str | None = None) -> list[SimpleNamespace]:
-        """The leaks that were told to be over, of one model if given."""
-        return self._told(_OVER, logging.INFO, model)
+        """Return the leaks whose end was logged, of one model if given."""
+        return self._matching(_OVER, logging.INFO, model)
 
 
-TOLD_FOR_TASKS = sys.version_info >= (3, 12)
-"""Before, the place is found when the coroutine first runs: in a task, and on the loop of any-llm's
-sync API, there is no frame of the application then."""
+KNOWN_IN_TASKS = sys.version_info >= (3, 12)
+"""Whether calls in tasks, such as those of any-llm's sync API, have a call site.
+
+Before 3.12, the package finds the call site when the coroutine first runs, without a frame of the
+application.
+"""
 
 
 def call_site(file: str, mark: str, function: Callable[..., object] | str) -> str:
-    """How a line is told that has the comment ``# place: <mark>``."""
+    """Return the call site, as logged, of the line with the comment ``# place: <mark>``."""
     lines = Path(file).read_text(encoding="utf-8").splitlines()
     numbers = [number for number, line in enumerate(lines, 1) if line.endswith(f"# place: {mark}")]
     assert len(numbers) == 1, f"{len(numbers)} lines of {file} are marked {mark}"

@@ -1,4 +1,4 @@
-"""Readers that come back, the sync API, and GlueLLM."""
+"""Leaks of the SDKs' synchronous clients and of any-llm's sync API."""
 
 import threading
 from typing import Any
@@ -14,13 +14,13 @@ from support.waiting import wait_until
 
 from . import calls
 from .conftest import PROVIDERS
-from .reports import TOLD_FOR_TASKS, call_site
+from .reports import KNOWN_IN_TASKS, call_site
 
 pytestmark = pytest.mark.anyio
 
 
 def sync_client(provider: str, server: FakeProvider) -> Any:
-    """The SDK's own client for sync code."""
+    """Create the SDK's synchronous client."""
     if provider == "anthropic":
         return anthropic.Anthropic(base_url=server.anthropic_url, api_key="any", max_retries=0)
     return openai.OpenAI(base_url=server.openai_url, api_key="any", max_retries=0)
@@ -28,7 +28,7 @@ def sync_client(provider: str, server: FakeProvider) -> Any:
 
 @PROVIDERS
 def test_leak_of_a_sync_client_names_its_call_site(provider, server, instrument, reports):
-    """With scope="all" it is the line that sent the request."""
+    """With scope="all", it is the line that sent the request."""
     clock = instrument(scope="all")
     client = sync_client(provider, server)
     held = []
@@ -54,13 +54,13 @@ def test_leak_of_a_sync_client_names_its_call_site(provider, server, instrument,
 
 
 @PROVIDERS
-def test_of_any_llms_sync_api_streams_are_no_leaks_and_downloads_can_be(
+def test_streams_of_any_llms_sync_api_are_no_leaks_but_downloads_can_be(
     provider, server, clock, reports
 ):
-    """any-llm's own thread reads a stream into a queue, whether anybody takes it from there or not.
+    """any-llm's thread reads a stream into a queue, even if the application doesn't read the queue.
 
-    While the provider is silent that read is seen, with the line that made the call. A download is
-    read on demand, so it can be left, and it is over once it is closed.
+    While the provider is silent, the request is in the phase ``reading``, with its call site. A
+    download is read on demand, so it can leak until it is closed.
     """
     server.script(Behaviour(tokens=300), Behaviour(stall_after=1))
     llm = calls.create(provider, server)
@@ -72,14 +72,14 @@ def test_of_any_llms_sync_api_streams_are_no_leaks_and_downloads_can_be(
     next(iter(silent))
     wait_until(lambda: calls.phases("silent") == ["reading"], "a read")
     (request,) = [request for pool in snapshot().pools for request in pool.requests]
-    test = test_of_any_llms_sync_api_streams_are_no_leaks_and_downloads_can_be
-    assert request.call_site == (call_site(__file__, "silent", test) if TOLD_FOR_TASKS else None)
-    # Larger than any buffer on the way.
+    test = test_streams_of_any_llms_sync_api_are_no_leaks_but_downloads_can_be
+    assert request.call_site == (call_site(__file__, "silent", test) if KNOWN_IN_TASKS else None)
+    # Larger than all buffers.
     server.replies = {("GET", "/v1/files/f1/content"): b"0" * 1_000_000}
     download = llm.download_file("f1", chunk_size=10)
     next(iter(download.__enter__().chunks))
-    # Little by little: a leak's time begins where the watch first sees what the reader took.
-    (leak,) = wait_until(lambda: clock.advance(1) or reports.leaks(), "the leak that is one")
+    # In small steps, since a leak's time begins when the watch first notices the last read.
+    (leak,) = wait_until(lambda: clock.advance(1) or reports.leaks(), "the leaked download")
     assert (leak.model, leak.provider) == (None, provider)
     assert leak.pool == f"{provider}/{calls.LIBRARY[provider]}"
     silent.close()

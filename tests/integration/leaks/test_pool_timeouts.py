@@ -1,4 +1,4 @@
-"""The note on a PoolTimeout."""
+"""The note that is added to a PoolTimeout."""
 
 import logging
 import re
@@ -24,32 +24,32 @@ WAIT = 0.2
 
 
 def create(provider: str, server: FakeProvider, **more: Any) -> Any:
-    """A provider's instance on a pool of two connections, with a short pool timeout."""
+    """Create a provider's instance with a pool of two connections and a short pool timeout."""
     timeout = calls.library(provider).Timeout(30, pool=WAIT)
     more = {"max_retries": 0, "timeout": timeout, **more}
     return calls.create(provider, server, connections=2, **more)
 
 
 async def never_iterated(llm: Any) -> None:
-    """A stream that openai asks for at once; anthropic would not."""
+    """Start a stream without reading it. openai sends its request at once, anthropic doesn't."""
     await llm.acompletion(model="left", **STREAM)  # place: openai
 
 
 async def left(llm: Any) -> Any:
-    """A stream of which one token is read."""
+    """Start a stream and read one token."""
     stream = await llm.acompletion(model="left", **STREAM)  # place: anthropic
     await anext(aiter(stream))
     return stream
 
 
 async def fill(provider: str, llm: Any) -> list[Any]:
-    """Hold both connections, unread."""
+    """Hold both connections with unread streams."""
     leave = never_iterated if provider == "openai" else left
     return [await leave(llm) for _ in range(2)]
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and its causes."""
+    """Yield an exception and its causes."""
     found: BaseException | None = error
     while found is not None:
         yield found
@@ -57,12 +57,12 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def notes(error: BaseException) -> list[str]:
-    """The notes of an exception and its causes."""
+    """Return the notes of an exception and its causes."""
     return [note for link in chain(error) for note in getattr(link, "__notes__", ())]
 
 
 async def time_out(provider: str, llm: Any) -> Any:
-    """Call until the SDK's timeout error comes, log it, and return it."""
+    """Make a call that fails with the SDK's timeout error. Log and return the error."""
     try:
         await llm.acompletion(model="waiting", **CHAT)
     except SDK[provider].APITimeoutError as error:
@@ -72,7 +72,7 @@ async def time_out(provider: str, llm: Any) -> Any:
 
 
 @PROVIDERS
-async def test_note_survives_the_sdks_wrapping_and_comes_once(provider, server, clock, caplog):
+async def test_note_is_kept_by_the_sdks_error_and_printed_once(provider, server, clock, caplog):
     """Two unread streams on a pool of two make the next call time out."""
     llm = create(provider, server)
     held = await fill(provider, llm)

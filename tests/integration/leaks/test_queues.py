@@ -1,4 +1,4 @@
-"""Clients that are built per call."""
+"""Client churn: one client per call."""
 
 import gc
 
@@ -28,18 +28,18 @@ async def test_client_churn_is_logged_with_numbers_call_site_and_advice(server, 
     async def build() -> None:
         for _ in range(12):
             await any_llm.acompletion("anthropic:m", **chat)  # place: churn
-        # So few clients are churn once half of them are gone, and only the collector takes them:
-        # each is in a cycle. When it would come by itself depends on all that ran before.
+        # So few clients count as churn only if half of them are gone. Each is in a cycle, and the
+        # time of the next automatic collection depends on earlier tests.
         gc.collect()
 
     await build()
     await until(lambda: reports.warnings(CHURN), "the warning")
-    (told,) = reports.warnings(CHURN)
-    assert told["pool"] == "anthropic/httpx"
-    assert 10 <= int(told["pools"]) <= 12
-    assert float(told["requests"]) == 1.0
+    (warning,) = reports.warnings(CHURN)
+    assert warning["pool"] == "anthropic/httpx"
+    assert 10 <= int(warning["pools"]) <= 12
+    assert float(warning["requests"]) == 1.0
     name = test_client_churn_is_logged_with_numbers_call_site_and_advice.__name__
-    assert told["call_site"] == call_site(__file__, "churn", f"{name}.<locals>.build")
-    assert told["provider"] == "anthropic"
+    assert warning["call_site"] == call_site(__file__, "churn", f"{name}.<locals>.build")
+    assert warning["provider"] == "anthropic"
     assert len(reports.warnings()) == 1
     assert telemetry.value(semconv.POOL_OPENED) == 12

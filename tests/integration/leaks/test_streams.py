@@ -1,7 +1,7 @@
-"""Every way to treat a stream, with both SDKs, and whether that is told as a leak.
+"""All ways to use a stream, with both SDKs, and whether they are reported as leaks.
 
-All ways run on one event loop, each with a client of its own; then nothing happens any more but
-that time passes. The garbage collector runs only when the test says so.
+All of them run on one event loop, each with its own client. Then only time passes. The garbage
+collector runs only when the test calls it.
 """
 
 import asyncio
@@ -25,22 +25,22 @@ from .reports import Reports, call_site
 
 @dataclass
 class Stage:
-    """What the ways below need."""
+    """Parameters of the functions below."""
 
     server: FakeProvider
     hold: list[Any] = field(default_factory=list)
-    """What an application keeps a reference to."""
+    """Objects to which the application keeps references."""
 
 
 async def read_to_its_end(llm: Any, stage: Stage) -> None:
-    """All of the stream is read."""
+    """The application reads the whole stream."""
     stream = await llm.acompletion(model="read_to_its_end", **STREAM)
     async for _ in stream:
         pass
 
 
 async def kept(llm: Any, stage: Stage) -> None:
-    """The reader breaks off and keeps the stream."""
+    """The application breaks out of the stream and keeps it."""
     stream = await llm.acompletion(model="kept", **STREAM)  # place: kept
     stage.hold.append(stream)
     async for _ in stream:
@@ -48,14 +48,14 @@ async def kept(llm: Any, stage: Stage) -> None:
 
 
 async def dropped(llm: Any, stage: Stage) -> None:
-    """The reader breaks off and drops the stream."""
+    """The application breaks out of the stream and drops it."""
     stream = await llm.acompletion(model="dropped", **STREAM)  # place: dropped
     async for _ in stream:
         break
 
 
 async def closed(llm: Any, stage: Stage) -> None:
-    """The reader breaks off and closes the stream."""
+    """The application breaks out of the stream and closes it."""
     stream = await llm.acompletion(model="closed", **STREAM)
     async for _ in stream:
         break
@@ -63,7 +63,7 @@ async def closed(llm: Any, stage: Stage) -> None:
 
 
 async def never_iterated(llm: Any, stage: Stage) -> None:
-    """Nobody reads the stream, nor keeps it."""
+    """The application drops the stream without reading it."""
     await llm.acompletion(model="never_iterated", **STREAM)  # place: never_iterated
 
 
@@ -82,7 +82,7 @@ async def cancelled_in_a_read(llm: Any, stage: Stage) -> None:
 
 
 async def cancelled_between_reads(llm: Any, stage: Stage) -> None:
-    """The task is cancelled while it works on a token: the stream is dropped, and not closed."""
+    """The task is cancelled while it processes a token, which drops the stream unclosed."""
     working = asyncio.Event()
 
     async def work() -> None:
@@ -106,7 +106,7 @@ VERDICTS: dict[Way, dict[str, str]] = {
     never_iterated: {"openai": FOR_EVER, "anthropic": HARMLESS},
     cancelled_in_a_read: {"openai": HARMLESS, "anthropic": HARMLESS},
     cancelled_between_reads: {"openai": UNTIL_COLLECTED, "anthropic": HARMLESS},
-    # The last of them is a leak: what was not told before this one is never told.
+    # The last one is a leak: once it is logged, no other leak is logged any more.
     kept: {"openai": FOR_EVER, "anthropic": FOR_EVER},
 }
 PLACES: dict[Way, str] = {
@@ -121,7 +121,7 @@ PLACES: dict[Way, str] = {
 
 @dataclass
 class Outcome:
-    """What came of all ways with one provider."""
+    """Results of all ways with one provider."""
 
     provider: str
     reports: Reports
@@ -129,24 +129,24 @@ class Outcome:
     requested: set[str | None] = field(default_factory=set)
     """The models of the requests that reached the provider."""
     suspected: list[float] = field(default_factory=list)
-    """``gluellm.pool.leak.suspected`` before any collection of garbage, after it, in the end."""
+    """``gluellm.pool.leak.suspected`` before a garbage collection, after it, and at the end."""
     leaks: list[float] = field(default_factory=list)
-    """``gluellm.pool.leaks``, likewise."""
+    """``gluellm.pool.leaks`` at the same times."""
 
     def verdict(self, way: Way) -> str:
-        """What was told of one way."""
+        """Return what was logged about one way."""
         if not self.reports.leaks(way.__name__):
             return HARMLESS
         how = [over.how for over in self.reports.over(way.__name__)]
         return UNTIL_COLLECTED if how == ["its connection was released"] else FOR_EVER
 
     def expected(self, *verdicts: str) -> set[str]:
-        """The names of the ways with one of these verdicts."""
+        """Return the names of the ways that should have one of these verdicts."""
         return {way.__name__ for way, by in VERDICTS.items() if by[self.provider] in verdicts}
 
 
 async def run(outcome: Outcome, telemetry: Telemetry, clock: Clock, server: FakeProvider) -> None:
-    """Go all ways, let time pass, collect garbage, close the clients."""
+    """Run all ways, let time pass, collect garbage, close the clients."""
     reports, stage = outcome.reports, Stage(server)
     tracer = telemetry.tracer_provider.get_tracer("application")
     clients = []
@@ -164,7 +164,7 @@ async def run(outcome: Outcome, telemetry: Telemetry, clock: Clock, server: Fake
         with tracer.start_as_current_span("application") as span:
             outcome.traces[way.__name__] = f"{span.get_span_context().trace_id:032x}"
             await way(llm, stage)
-    # Little by little: a leak's time begins where the watch first sees what the reader took.
+    # In small steps, since a leak's time begins when the watch first notices the last read.
     await until(lambda: clock.advance(1) or reports.leaks("kept"), "a leak of kept")
     measure()
     for _ in range(3):
@@ -181,7 +181,7 @@ async def run(outcome: Outcome, telemetry: Telemetry, clock: Clock, server: Fake
 
 @pytest.fixture(scope="module", params=["openai", "anthropic"])
 def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
-    """What came of all ways."""
+    """Results of all ways."""
     telemetry = Telemetry()
     gc.collect()
     gc.disable()
@@ -201,9 +201,9 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
 
 @pytest.mark.parametrize("way", VERDICTS, ids=lambda way: way.__name__)
 def test_unread_stream_that_holds_its_connection_is_logged(way, outcome):
-    """It is logged once with all details, and only if the connection stays held.
+    """It is logged once with all details, and only if it still holds its connection.
 
-    A stream that openai holds until garbage collection is logged as released then.
+    openai's stream releases its connection at garbage collection, which is also logged.
     """
     name, provider = way.__name__, outcome.provider
     assert outcome.verdict(way) == VERDICTS[way][provider]
@@ -219,7 +219,7 @@ def test_unread_stream_that_holds_its_connection_is_logged(way, outcome):
 
 
 def test_stream_of_anthropic_that_is_never_iterated_sends_nothing(outcome):
-    """So it holds no connection. openai sends its request at once."""
+    """It therefore holds no connection. openai sends its request at once."""
     assert ("never_iterated" in outcome.requested) == (outcome.provider == "openai")
 
 

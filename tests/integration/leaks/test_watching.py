@@ -16,12 +16,12 @@ pytestmark = pytest.mark.anyio
 
 
 def watches() -> int:
-    """How many threads watch."""
+    """Return the number of watch threads."""
     return sum(thread.name == "gluellm-pool-watch" for thread in threading.enumerate())
 
 
 async def left(llm: Any) -> Any:
-    """A stream that nobody reads."""
+    """Start a stream that is never read."""
     return await llm.acompletion(model="left", **STREAM)  # place: left
 
 
@@ -40,7 +40,7 @@ async def test_no_thread_is_left_after_uninstrument(server, clock, reports):
 
 
 async def test_leak_stacks_logs_the_whole_stack(server, instrument, reports):
-    """Every frame, the innermost first; and though the event loop is blocked."""
+    """All frames are logged, the innermost first, even if the event loop is blocked."""
     clock = instrument(leak_stacks=True)
 
     llm = calls.create("openai", server)

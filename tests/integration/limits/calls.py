@@ -1,4 +1,4 @@
-"""Providers of each library, pointed at the fake one, and the limits that their pools go by."""
+"""Providers of each library that use the fake one, and the limits of their pools."""
 
 import asyncio
 import contextlib
@@ -22,11 +22,11 @@ from support.providers import arguments_at
 CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 
 _RETRIES = frozenset({"anthropic", "deepseek", "fireworks", "groq", "openai"})
-"""Providers whose SDK repeats a failed request by itself, unless told not to."""
+"""Providers whose SDK retries failed requests by default."""
 
 
 def create(provider: str, origin: str, **more: Any) -> Any:
-    """The provider's instance, with a key that opens nothing."""
+    """Create the provider's instance, with an invalid key."""
     arguments = {**arguments_at(provider, origin), **more}
     if provider in _RETRIES:
         arguments.setdefault("max_retries", 0)
@@ -34,12 +34,12 @@ def create(provider: str, origin: str, **more: Any) -> Any:
 
 
 async def call(llm: Any, **more: Any) -> Any:
-    """One chat."""
+    """Make one chat call."""
     return await llm.acompletion(**CHAT, **more)
 
 
 def call_at_once(llm: Any, times: int) -> list[Any]:
-    """So many calls at the same time, none of which may fail."""
+    """Make concurrent calls, none of which may fail."""
     with many_threads() as run:
         return run(gathered(llm, times))
 
@@ -50,7 +50,7 @@ async def gathered(llm: Any, times: int) -> list[Any]:
 
 @contextlib.contextmanager
 def many_threads() -> Iterator[Callable[[Any], Any]]:
-    """Runs coroutines on one loop, whose executor is no bound: botocore's calls run in it."""
+    """Yield a function that runs coroutines on a loop with enough threads for botocore's calls."""
     with asyncio.Runner() as runner, ThreadPoolExecutor(32) as executor:
         runner.get_loop().set_default_executor(executor)
         yield runner.run
@@ -67,7 +67,7 @@ KINDS = (
 
 @contextmanager
 def built() -> Iterator[list[Any]]:
-    """The pools that come into the world meanwhile, in no order."""
+    """Collect the pools that the block builds, in any order."""
     gc.collect()
     before = weakref.WeakSet(_alive())
     found: list[Any] = []
@@ -84,7 +84,7 @@ def _alive() -> list[Any]:
 
 
 def maximum(pool: Any) -> int | None:
-    """How many connections it may have; for urllib3 None where it doesn't block."""
+    """Return the pool's limit of connections. None for a pool of urllib3 that doesn't block."""
     if isinstance(pool, urllib3.PoolManager):
         keywords = pool.connection_pool_kw
         return keywords["maxsize"] if keywords.get("block") else None

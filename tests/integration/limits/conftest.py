@@ -1,4 +1,4 @@
-"""What the tests of limits need: a server that counts connections, and no limits left behind."""
+"""Fixtures for the tests of limits: a server that counts connections, and a reset of limits."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from support.providers import ENVIRONMENT
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the SDKs ask for, and nothing that sets limits."""
+    """Set the variables that SDKs need, and remove those that set limits."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     for name in (*LIMIT_VARIABLES.values(), *HTTPX_VARIABLES.values()):
         monkeypatch.delenv(name, raising=False)
-    # What huggingface_hub would ask its hub for, before the first call.
+    # huggingface_hub would request this from its hub before the first call.
     if importlib.util.find_spec("huggingface_hub"):
         detect = importlib.import_module("huggingface_hub.utils._detect_agent")
         monkeypatch.setattr(detect, "_registry", {"standardEnvVars": [], "harnesses": {}})
@@ -29,7 +29,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_limits_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Each test begins and ends with the libraries as they are, and no failure of ours goes by."""
+    """Reset limits before and after each test. Fail if the instrumentation logged a failure."""
     reset_pools()
     _warned.clear()
     yield
@@ -46,5 +46,5 @@ def no_limits_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.fixture
 def llms(listen: Listen) -> CountedLLMs:
-    """Every provider, in one server."""
+    """A server for all providers."""
     return listen(CountedLLMs)

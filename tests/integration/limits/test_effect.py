@@ -26,7 +26,7 @@ MANY = 10
 
 @pytest.mark.parametrize("provider", EVERY)
 def test_max_connections_bounds_the_peak(provider, llms):
-    """Without the limit there is a connection for each concurrent call."""
+    """Without the limit, each concurrent call has its own connection."""
     llms.answer_together(MANY)
     call_at_once(create(provider, llms.origin), MANY)
     assert llms.peak == MANY
@@ -48,7 +48,7 @@ def _closed(llms: CountedLLMs) -> bool:
     "provider", ["openai", "mistral", "anthropic", "groq", "ollama", "bedrock"]
 )
 def test_pool_timeout_bounds_the_wait_for_a_connection(provider, llms):
-    """The SDKs of openai and anthropic wait for ten minutes; urllib3 waits for ever."""
+    """By default, the SDKs of openai and anthropic wait for ten minutes, and urllib3 for ever."""
     configure_pools(max_connections=1, pool_timeout=0.2)
     gate = llms.gate()
     llms.answer_after(gate)
@@ -83,7 +83,7 @@ def _causes(error: BaseException | None) -> Any:
 
 
 def test_snapshot_has_each_limit_and_its_source(llms):
-    """Both as data and as text."""
+    """The data and the text have both."""
     configure_pools(max_connections=3, pool_timeout=7)
     configure_pools(provider="anthropic", max_connections=4)
     GlueLLMInstrumentor().instrument()

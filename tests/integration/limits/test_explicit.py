@@ -26,7 +26,7 @@ def _botocore() -> dict[str, Any]:
 
 
 def _lazy_aiohttp() -> dict[str, Any]:
-    """A client whose connector is built at its first request, inside our call."""
+    """Return a client whose connector is built during its first request."""
     from httpx_aiohttp import HttpxAiohttpClient
 
     return {"httpx_client": HttpxAiohttpClient(limits=httpx.Limits(max_connections=THEIRS))}
@@ -64,16 +64,16 @@ def test_limits_set_on_a_client_win_over_configured_ones(provider, given, llms):
 
     found = asyncio.run(main())
     assert OURS not in [number for number, _ in found]
-    # Of limits= the pool timeout is no part: there ours holds.
+    # limits= has no pool timeout, so the configured one applies.
     assert {origin for _, origin in found} <= {None, "configure_pools(pool_timeout=5)"}
-    if provider != "bedrock":  # whose pools make no request wait
+    if provider != "bedrock":  # whose pools don't block
         assert THEIRS in [pool[0] for pool in found]
     assert found
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "groq"])
-def test_a_timeout_of_the_client_is_its_pool_timeout(provider, llms):
-    """httpx uses one number for all four timeouts. The limit on connections still applies."""
+def test_a_timeout_of_the_client_is_also_its_pool_timeout(provider, llms):
+    """httpx uses one number for all four timeouts. The limit of connections still applies."""
     configure_pools(max_connections=OURS, pool_timeout=5)
     with built() as pools:
         llm = create(provider, llms.origin, timeout=60)
@@ -83,8 +83,8 @@ def test_a_timeout_of_the_client_is_its_pool_timeout(provider, llms):
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
-async def test_a_timeout_of_one_call_is_its_pool_timeout(provider, llms):
-    """It applies to no other call of the same pool."""
+async def test_a_timeout_of_one_call_is_also_its_pool_timeout(provider, llms):
+    """It does not apply to other calls of the same pool."""
     configure_pools(max_connections=OURS, pool_timeout=5)
     GlueLLMInstrumentor().instrument()
     asked: list[float | None] = []

@@ -16,7 +16,7 @@ pytest.importorskip("any_llm")
 
 
 def limits_of(provider: str, origin: str, **more: Any) -> tuple[int | None, str | None]:
-    """The limit of the pool that a new instance has, and what set it."""
+    """Return the limit of a new instance's pool, and its source."""
     with built() as pools:
         llm = create(provider, origin, **more)
     (pool,) = pools
@@ -26,7 +26,7 @@ def limits_of(provider: str, origin: str, **more: Any) -> tuple[int | None, str 
 
 @pytest.mark.all_sdks
 def test_limit_for_a_provider_wins_over_one_for_all(llms):
-    """This holds for each value and in either order of the calls."""
+    """This is true for each value and in either order of the calls."""
     configure_pools(provider="openai", max_connections=5)
     configure_pools(max_connections=9, keepalive_expiry=2)
     configure_pools(provider="groq", keepalive_expiry=3)
@@ -43,7 +43,7 @@ def test_limit_for_a_provider_wins_over_one_for_all(llms):
 
 
 def test_later_call_changes_only_pools_that_are_built_after_it(llms):
-    """A pool that exists keeps its limit, and what the later call leaves out holds on."""
+    """Existing pools keep their limits. Values that the later call omits still apply."""
     configure_pools(max_connections=5, keepalive_expiry=2)
     with built() as pools:
         first = create("openai", llms.origin)
@@ -74,7 +74,7 @@ def test_limits_do_not_apply_to_the_applications_own_pools(llms):
 
 
 def test_limits_apply_to_both_clients_of_a_provider(llms):
-    """deepseek has one of openai's clients and one of anthropic's."""
+    """deepseek has a client of openai's SDK and one of anthropic's."""
     configure_pools(provider="deepseek", max_connections=5)
     with built() as pools:
         llm = create("deepseek", llms.origin)
@@ -84,7 +84,7 @@ def test_limits_apply_to_both_clients_of_a_provider(llms):
 
 
 def test_limits_apply_to_any_llms_module_functions(llms):
-    """They build a client for each call, which has the limit; so has the sync interface."""
+    """They build a client with the limit for each call, in the sync API as well."""
     import any_llm
 
     configure_pools(max_connections=5)
@@ -105,7 +105,7 @@ def test_limits_apply_to_any_llms_module_functions(llms):
 
 
 def test_limits_come_from_environment_variables(monkeypatch, llms):
-    """``configure_pools()`` without an argument reads them; a limit from code wins."""
+    """``configure_pools()`` without an argument reads them. Limits from code win."""
     monkeypatch.setenv(LIMIT_VARIABLES["max_connections"], "4")
     monkeypatch.setenv(LIMIT_VARIABLES["pool_timeout"], "2.5")
     configure_pools()
@@ -155,7 +155,7 @@ def test_variable_with_a_provider_applies_only_to_it(monkeypatch, llms):
 def test_wrong_variable_is_logged_and_ignored(
     variables, warning, number, monkeypatch, caplog, llms
 ):
-    """It does not keep the program from starting; correct variables still apply."""
+    """The program starts, and correct variables still apply."""
     for name, text in variables.items():
         monkeypatch.setenv(LIMIT_VARIABLES[name], text)
     GlueLLMInstrumentor().instrument()
@@ -192,9 +192,11 @@ def test_apply_httpx_env_applies_the_httpx_variables(monkeypatch, llms, caplog):
 
 
 def test_limits_are_imported_when_configured_and_do_not_import_any_llm():
-    """An instrumentation must not change what a program does. A variable is asking, with
-    ``instrument()``, as ``opentelemetry-instrument`` calls it; its end undoes none. Limits wait for
-    the program's import, also with a known provider."""
+    """``instrument()`` imports the limits only if a variable configures them.
+
+    Limits are applied when the program imports any-llm, also with a known provider. They are kept
+    after ``uninstrument()``.
+    """
     program = """
         import os, sys
         import opentelemetry.instrumentation.gluellm as package
@@ -241,7 +243,7 @@ def test_limits_are_imported_when_configured_and_do_not_import_any_llm():
 
 
 def test_configure_pools_without_any_llm_raises_import_error():
-    """Limits from the environment are then ignored."""
+    """Limits from the environment are ignored then."""
     program = """
         import sys
         sys.modules["any_llm"] = None

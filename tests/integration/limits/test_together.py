@@ -46,7 +46,7 @@ OWNERS = (
 
 
 def functions() -> dict[tuple[type, str], Any]:
-    """Every function of the classes that are patched; notes' defaults are no functions."""
+    """Return all functions of the patched classes. Defaults of marks are not functions."""
     return {
         (owner, name): attribute
         for owner in OWNERS
@@ -56,7 +56,7 @@ def functions() -> dict[tuple[type, str], Any]:
 
 
 def steps() -> Iterator[tuple[str, ...]]:
-    """Every order in which each comes before it goes."""
+    """Yield all orders in which each is installed before it is removed."""
     for order in permutations(("instrument", "limit", "uninstrument", "unlimit")):
         if order.index("instrument") < order.index("uninstrument") and order.index(
             "limit"
@@ -77,7 +77,7 @@ def test_limits_and_instrumentation_restore_the_identical_functions(order, llms)
     """They are installed and removed in every order."""
     before = functions()
     on: set[str] = set()
-    for step in (*order, *order):  # a second time, over what the first may have left
+    for step in (*order, *order):  # the second time finds what the first one may have left
         ACTIONS[step]()
         on = {step, *on} if not step.startswith("un") else on - {step.removeprefix("un")}
         with built() as pools:
