@@ -14,14 +14,14 @@ Instrument = Callable[..., Telemetry]
 
 @pytest.fixture
 def providers() -> Iterator[Telemetry]:
-    """Providers in memory; the instrumentation is off before and after the test."""
+    """In-memory providers. The instrumentation is off before and after the test."""
     with in_memory() as made:
         yield made
 
 
 @pytest.fixture
 def instrument(providers: Telemetry) -> Instrument:
-    """Turn the instrumentation on, for every pool unless the settings say otherwise."""
+    """Turn on the instrumentation. Its scope is ``all`` unless the settings differ."""
 
     def instrument(**settings: Any) -> Telemetry:
         turn_on(providers, **settings)
@@ -32,5 +32,5 @@ def instrument(providers: Telemetry) -> Instrument:
 
 @pytest.fixture
 def telemetry(instrument: Instrument) -> Telemetry:
-    """The instrumentation on for every pool."""
+    """Telemetry of the instrumentation with the scope ``all``."""
     return instrument()

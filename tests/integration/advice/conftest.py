@@ -1,4 +1,4 @@
-"""A fake provider, and the instrumentation of every pool."""
+"""Fixtures: a fake provider, and the instrumentation of all pools."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,13 @@ from support.telemetry import Telemetry
 
 @pytest.fixture
 def provider() -> Iterator[FakeProvider]:
-    """The fake provider, in a thread of its own."""
+    """A fake provider in its own thread."""
     with FakeProviderThread() as provider:
         yield provider
 
 
 @pytest.fixture(autouse=True)
 def clock() -> Iterator[Clock]:
-    """The instrumentation with ``scope="all"``; event loops are not watched, since neighbours on
-    the machine would delay them."""
+    """The instrumentation with ``scope="all"``, without ``loop_lag``: busy machines delay loops."""
     with instrumented(Telemetry(), scope="all", loop_lag=False, leak_threshold=2) as clock:
         yield clock

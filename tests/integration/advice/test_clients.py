@@ -1,4 +1,4 @@
-"""Advice fits the client."""
+"""Advice matches the kind of client."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,19 +13,19 @@ BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
 def ask(http: Any, provider: FakeProvider) -> None:
-    """One call."""
+    """Make one call."""
     url = f"{provider.openai_url}/chat/completions"
     http.post(url, json=BODY, headers={"authorization": "Bearer any"}).raise_for_status()
 
 
 def advised(kind: str, now: Snapshot) -> str:
-    """What the one finding of a kind advises."""
+    """Return the advice of the only finding of this kind."""
     (finding,) = [finding for finding in diagnose(now) if finding.kind == kind]
     return finding.advice
 
 
 def test_synchronous_client_gets_advice_for_a_synchronous_client(provider):
-    """httpx2.Client in a program without an event loop."""
+    """The program uses httpx2.Client and has no event loop."""
     provider.behaviour = Behaviour(head_delay=0.1)
     limits = httpx2.Limits(max_connections=2)
     with httpx2.Client(limits=limits, trust_env=False) as http, ThreadPoolExecutor(8) as threads:

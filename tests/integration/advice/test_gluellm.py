@@ -1,5 +1,7 @@
-"""Findings about programs that use GlueLLM. Each runs in a process of its own: GlueLLM changes
-any-llm for good."""
+"""Findings about programs that use GlueLLM.
+
+Each runs in its own process, because GlueLLM changes any-llm permanently.
+"""
 
 import json
 import textwrap
@@ -29,7 +31,7 @@ BEGINNING = """
 
 
 def run(provider: FakeProvider, home: Path, program: str) -> dict[str, Any]:
-    """What a program reports."""
+    """Run a program and return its report."""
     program = textwrap.dedent(BEGINNING) + textwrap.dedent(program)
     done = run_with_gluellm(program, home=home, server=provider)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
@@ -60,8 +62,10 @@ LIMITED = """
 
 
 def test_calls_that_wait_in_the_limiter_are_not_blamed_on_the_pool(provider, tmp_path):
-    """80 calls at once: 60 pass, ten of which queue for a moment, and the rest wait before a pool
-    that is idle. One more passes each second."""
+    """Of 80 calls, the limiter starts 60 at once and one more each second.
+
+    Ten of the 60 queue for a moment. The other calls wait in the limiter while the pool is idle.
+    """
     provider.behaviour = Behaviour(head_delay=0.5)
     report = run(provider, tmp_path, LIMITED)
     assert "pool_too_small" not in report["found"]
@@ -92,8 +96,8 @@ LOOPS = """
 """
 
 
-def test_an_event_loop_for_each_call_is_advised_against(provider, tmp_path):
-    """GlueLLM keeps a client for each: any-llm's instances have nothing to do with it."""
+def test_advice_against_an_event_loop_for_each_call(provider, tmp_path):
+    """GlueLLM keeps a client for each loop: any-llm's instances are not the cause."""
     finding = run(provider, tmp_path, LOOPS)["found"]["client_churn"]
     assert "A client is built for each event loop" in finding["explanation"]
     assert finding["advice"] == (

@@ -1,6 +1,6 @@
-"""Incidents played with real clients: what ends their calls is named.
+"""Simulate incidents with real clients: findings name what ends their calls.
 
-All others are played by ``make -C tests/studies score``.
+``make -C tests/studies score`` simulates all other incidents.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 
 
 def serious() -> list[Finding]:
-    """The findings above INFO."""
+    """Return the findings above INFO."""
     return [one for one in diagnose(snapshot()) if one.severity != "info"]
 
 
@@ -54,8 +54,8 @@ def test_calls_that_the_application_cancels_after_a_second(provider: FakeProvide
 
 
 @pytest.mark.parametrize("cut", ["hang_up_after", "reset_after"])
-def test_answers_that_end_early(provider: FakeProvider, cut: str) -> None:
-    """The connection is closed, in order or by a reset, in the middle of a stream."""
+def test_answers_that_end_early_are_found(provider: FakeProvider, cut: str) -> None:
+    """The provider closes the connection, normally or by a reset, in the middle of a stream."""
 
     async def read(llm: Any) -> None:
         with contextlib.suppress(Exception):

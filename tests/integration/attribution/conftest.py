@@ -1,4 +1,4 @@
-"""A fake provider, the attribution and the probe."""
+"""Fixtures: a fake provider, the attribution and a probe."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from .providers import Probe
 
 @pytest.fixture(scope="session")
 def provider_server() -> Iterator[FakeProvider]:
-    """The fake provider, with a file to download."""
+    """A fake provider with a file to download."""
     batch = b'{"custom_id": "1", "response": {"body": {}}}\n'
     replies = {**REPLIES, ("GET", "/v1/files/f1/content"): batch}
     with FakeProviderThread(replies=replies) as provider:
@@ -26,7 +26,7 @@ def provider_server() -> Iterator[FakeProvider]:
 
 @pytest.fixture
 def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
-    """Sees every pool of httpcore and httpcore2."""
+    """A probe of all pools of httpcore and httpcore2."""
     probe = Probe()
     probe.attach(monkeypatch)
     return probe
@@ -34,13 +34,13 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
 
 @pytest.fixture
 def errors() -> list[str]:
-    """The failures that the attribution counted; a test that expects none says so."""
+    """Failures that the attribution reported. Tests that expect none assert this."""
     return []
 
 
 @pytest.fixture
 def attribution(errors: list[str]) -> Iterator[AnyLLMAttribution]:
-    """Not installed yet; uninstalled in the end."""
+    """An attribution that is not installed yet. It is uninstalled after the test."""
     attribution = AnyLLMAttribution(lambda kind, _: errors.append(kind))
     yield attribution
     attribution.uninstall()

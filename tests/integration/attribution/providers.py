@@ -1,4 +1,4 @@
-"""Real any-llm providers that talk to the fake one, and what their pools see of calls."""
+"""Real any-llm providers that use the fake one, and a probe of the calls that enter their pools."""
 
 import functools
 import importlib
@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.gluellm.attribution.context import current_ca
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from support.providers import OPENAI_IS_ON_HTTPX2, arguments
 
-# Serves what no provider on httpx2 that is installed with any-llm's openai extra serves.
+# A provider for `rerank`: no provider of any-llm's openai extra has it.
 RERANKER = registry.OpenAICompatibleProviderConfig(
     name="reranker",
     env_api_key_name="RERANKER_API_KEY",
@@ -25,20 +25,20 @@ RERANKER = registry.OpenAICompatibleProviderConfig(
 
 
 class RerankerProvider(registry._build_provider_class(RERANKER)):  # type: ignore[misc]
-    """Reranks through the OpenAI client's pool."""
+    """Rerank through the OpenAI client's pool."""
 
     async def _arerank(self, model: str, query: str, documents: list[str], **kwargs: Any) -> Any:
         return await self.client.post("/rerank", body={"query": query}, cast_to=dict[str, Any])
 
 
 def register_reranker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the key ``reranker`` known to any-llm."""
+    """Register the key ``reranker`` with any-llm."""
     monkeypatch.setitem(registry.PROVIDER_REGISTRY, "reranker", RERANKER)
     monkeypatch.setitem(registry._class_cache, "reranker", RerankerProvider)
 
 
 def http_client(provider: str) -> Any:
-    """A client of the user's own, of the library that the provider's SDK is on."""
+    """Return a user's own client, of the library that the provider's SDK uses."""
     if provider == "anthropic" or not OPENAI_IS_ON_HTTPX2:
         return httpx.AsyncClient()
     import httpx2
@@ -47,7 +47,7 @@ def http_client(provider: str) -> Any:
 
 
 def create_lazy(provider: str, server: FakeProvider) -> Any:
-    """An instance whose SDK client is built at the first call, as several providers do."""
+    """Create an instance that builds its SDK client at the first call, as several providers do."""
     eager = any_llm.AnyLLM.get_provider_class(provider)
 
     class Lazy(eager):  # type: ignore[misc, valid-type]
@@ -70,7 +70,7 @@ def create_lazy(provider: str, server: FakeProvider) -> Any:
 
 @dataclass(frozen=True)
 class Seen:
-    """One request at the pool: whose it was when it entered."""
+    """A request that entered a pool, with the call that was current then."""
 
     library: str
     host: str
@@ -86,16 +86,16 @@ class Seen:
 
 @dataclass
 class Probe:
-    """Records, for as long as the monkeypatch lasts, what enters a pool and who builds one."""
+    """Record requests that enter pools and calls that build pools, while the monkeypatch lasts."""
 
     requests: list[Seen] = field(default_factory=list)
     builders: list[Call | None] = field(default_factory=list)
-    """Who was there when a pool was built; None for a pool that nobody claimed."""
+    """For each pool, the call that built it, or None for a pool built outside of calls."""
     pools: list[Any] = field(default_factory=list)
-    """Every pool that was built, so that it can be closed on the loop that it was used on."""
+    """All pools that were built, so that they can be closed on the loop that used them."""
 
     async def close(self) -> None:
-        """Close the pools; to be awaited on the loop of the requests."""
+        """Close the pools. Await this on the loop that made the requests."""
         while self.pools:
             pool = self.pools.pop()
             await pool.aclose() if hasattr(pool, "aclose") else pool.close()

@@ -1,4 +1,4 @@
-"""Providers whose SDKs run on aiohttp: their pools, once each, and the clients to hand in."""
+"""Providers whose SDKs use aiohttp: each pool counts once, and clients are instrumented alone."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ QUESTION: Any = [{"role": "user", "content": "hi"}]
 
 @pytest.fixture
 def telemetry(instrument):
-    """The instrumentation as it is by default: any-llm's pools only."""
+    """The instrumentation with its default scope, any-llm's pools only."""
     return instrument(scope="any_llm")
 
 
 async def test_httpx_over_aiohttp_is_one_pool(telemetry):
-    """The connector is the pool; the httpx client above it has none."""
+    """aiohttp's connector is the pool. The httpx client above it has none."""
     openai = pytest.importorskip("openai")
     with FakeProviderThread() as provider:
         llm = AnyLLM.create(
@@ -45,7 +45,7 @@ async def test_httpx_over_aiohttp_is_one_pool(telemetry):
 
 
 def counted(telemetry: Telemetry) -> dict[Any, int]:
-    """Requests by library and name."""
+    """Return the requests by library and pool name."""
     return telemetry.by(semconv.REQUESTS, "library", "name")
 
 
@@ -63,7 +63,7 @@ class OwnConnector(aiohttp.TCPConnector):
     ids=["session", "its connector", "httpx's client over it"],
 )
 async def test_aiohttp_clients_can_be_instrumented_alone(handed_in, telemetry, server):
-    """The pool is the session's until uninstrument_client()."""
+    """The session's pool is observed until uninstrument_client()."""
     async with aiohttp.ClientSession(connector=OwnConnector()) as session:
         transport = httpx_aiohttp.AiohttpTransport(client=session)
         async with httpx.AsyncClient(transport=transport) as client:
@@ -76,7 +76,7 @@ async def test_aiohttp_clients_can_be_instrumented_alone(handed_in, telemetry, s
 
 
 async def test_httpx_client_over_aiohttp_has_no_pool_before_its_first_request(telemetry, server):
-    """The error says what to do."""
+    """The error message explains what to do."""
     async with httpx_aiohttp.HttpxAiohttpClient(trust_env=False) as client:
         with pytest.raises(TypeError, match="Make one request"):
             GlueLLMInstrumentor().instrument_client(client)
@@ -95,7 +95,7 @@ async def test_instrumenting_a_closed_session_raises(telemetry):
 
 @pytest.mark.all_sdks
 async def test_sdk_clients_on_aiohttp_can_be_instrumented_alone(telemetry, server):
-    """google-genai's, before and after its first request; azure's; cohere's."""
+    """The clients are those of google-genai (before and after its first request), azure, cohere."""
     genai = pytest.importorskip("google.genai")
     azure = pytest.importorskip("azure.ai.inference.aio")
     credentials = pytest.importorskip("azure.core.credentials")
@@ -106,7 +106,7 @@ async def test_sdk_clients_on_aiohttp_can_be_instrumented_alone(telemetry, serve
     with pytest.raises(TypeError, match="Make one request"):
         instrument_client(client)
     for name in ("unnamed", "google"):
-        with pytest.raises(ValueError):  # the answer is no JSON
+        with pytest.raises(ValueError):  # the response is not JSON
             await client.aio.models.generate_content(model="model", contents=name)
         instrument_client(client, pool_name="google")
     key = credentials.AzureKeyCredential("none")

@@ -1,4 +1,4 @@
-"""Providers whose SDK is botocore: it blocks, so any-llm calls it in threads of an executor."""
+"""Providers on botocore, a blocking SDK that any-llm calls in threads of an executor."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ QUESTION: Any = [{"role": "user", "content": "hi"}]
 
 @pytest.fixture(autouse=True)
 def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials that open nothing, and no look for others."""
+    """Set invalid credentials, and prevent the search for others."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -44,12 +44,12 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def telemetry(instrument):
-    """The instrumentation as it is by default: any-llm's pools only."""
+    """The instrumentation with its default scope, any-llm's pools only."""
     return instrument(scope="any_llm")
 
 
 def answers(server: HTTP1Server, head_after: Delay = 0.0) -> str:
-    """Let the server answer as Bedrock does, and give its origin."""
+    """Make the server answer as Bedrock does. Returns its origin."""
     body = json.dumps(ANSWERS["/converse"]).encode()
     headers = (("content-type", "application/json"),)
     reply = Reply(head_after=head_after, headers=headers, chunks=((0.0, body),))
@@ -60,7 +60,7 @@ def answers(server: HTTP1Server, head_after: Delay = 0.0) -> str:
 async def in_the_middle(
     server: HTTP1Server, telemetry: Telemetry, waiting: int, calls: int = 1, busy: int = 0
 ) -> Snapshot:
-    """Take a snapshot when so many calls wait for an answer, on an executor of four threads."""
+    """Take a snapshot when ``waiting`` calls await a response, on an executor with four threads."""
     asyncio.get_running_loop().set_default_executor(executor := ThreadPoolExecutor(4))
     gate = server.gate()
     llm = AnyLLM.create("bedrock", api_base=answers(server, gate))
@@ -81,7 +81,7 @@ async def in_the_middle(
 
 
 async def test_bedrock_pool_has_its_provider_and_its_calls(server, telemetry):
-    """It has the registered name, and its requests have provider, model and operation."""
+    """The pool has the registered name. Its requests have provider, model and operation."""
     taken = await in_the_middle(server, telemetry, 1)
     (pool,) = taken.pools
     assert (pool.name, pool.library, pool.provider) == ("bedrock", "urllib3", "bedrock")
@@ -89,7 +89,7 @@ async def test_bedrock_pool_has_its_provider_and_its_calls(server, telemetry):
     assert pool.read_timeout == 60
     (request,) = pool.requests
     assert (request.model, request.operation, request.provider) == (MODEL, "chat", "bedrock")
-    if sys.version_info >= (3, 12):  # before, a coroutine's maker is not found in its task
+    if sys.version_info >= (3, 12):  # older ones lack the call site of a task's coroutine
         assert request.call_site is not None
         assert "test_boto.py" in request.call_site
     assert telemetry.by(semconv.REQUESTS, "library", "name", "provider", "status") == {
@@ -99,7 +99,7 @@ async def test_bedrock_pool_has_its_provider_and_its_calls(server, telemetry):
 
 
 def test_client_built_by_a_session_is_attributed(server, listen, telemetry):
-    """Its thread has no context, and its first request makes a manager for the proxy."""
+    """The thread has no context, and the first request creates a manager for the proxy."""
     proxy = listen(HTTPProxy)
     config = Config(proxies={"http": proxy.origin})
     llm: Any = AnyLLM.create("bedrock", api_base=answers(server), config=config)
@@ -113,7 +113,7 @@ def test_client_built_by_a_session_is_attributed(server, listen, telemetry):
 
 
 def test_boto3_client_can_be_instrumented_before_it_has_a_pool(server, telemetry):
-    """A boto3 client of one's own has no pool yet when it is handed in."""
+    """A user's boto3 client has no pool before its first request."""
     client = boto3.client("bedrock-runtime", endpoint_url=answers(server))
     other = boto3.client("bedrock-runtime", endpoint_url=server.origin)
     GlueLLMInstrumentor().instrument_client(client, pool_name="mine")
@@ -126,8 +126,10 @@ def test_boto3_client_can_be_instrumented_before_it_has_a_pool(server, telemetry
 
 
 def test_default_session_of_boto3_is_not_attributed_to_any_llm(server, telemetry, monkeypatch):
-    """any-llm's sagemaker is the first to use boto3's default session: what the application makes
-    of it later is none of any-llm's, and keeps its own limits."""
+    """any-llm's sagemaker creates boto3's default session.
+
+    Clients that the application later creates from it are not any-llm's, and keep their limits.
+    """
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     configure_pools(max_connections=3)
     try:
@@ -142,7 +144,7 @@ def test_default_session_of_boto3_is_not_attributed_to_any_llm(server, telemetry
 
 @pytest.mark.parametrize("calls", [4, 5, 10])
 async def test_calls_beyond_the_executors_threads_are_reported(server, telemetry, calls):
-    """Four threads: the fifth call waits for one, and no pool is involved."""
+    """With four threads, the fifth call waits for a thread, not for a pool."""
     taken = await in_the_middle(server, telemetry, 4, calls)
     (executor,) = taken.process.executors
     assert (executor.threads, executor.requests, executor.waiting) == (4, 4, calls - 4)
@@ -156,14 +158,14 @@ async def test_calls_beyond_the_executors_threads_are_reported(server, telemetry
 
 
 async def test_threads_used_by_other_code_are_not_blamed_on_the_provider(server, telemetry):
-    """Calls wait for a thread, but not because of the provider: nothing is said of it."""
+    """Calls wait for a thread, but not because of the provider, so no finding blames it."""
     taken = await in_the_middle(server, telemetry, 1, busy=4)
     (executor,) = taken.process.executors
     assert executor.waiting == 1
     assert Kind.EXECUTOR_FULL not in {finding.kind for finding in diagnose(taken)}
 
 
-def test_executor_that_is_gone_is_not_kept_alive(server, telemetry):
+def test_executor_of_an_ended_loop_is_not_kept_alive(server, telemetry):
     llm = AnyLLM.create("bedrock", api_base=answers(server))
     asyncio.run(llm.acompletion(model=MODEL, messages=QUESTION))
     wait_until(lambda: not snapshot().process.executors)

@@ -1,4 +1,4 @@
-"""Nesting, end and separation of calls, with real any-llm providers and sockets."""
+"""Begin, end and separation of calls, with real any-llm providers and sockets."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
 
 
 def held(pool: Any) -> int:
-    """The connections in use."""
+    """Return the number of connections in use."""
     return sum(not (c.is_idle() or c.is_closed()) for c in pool.connections)
 
 
@@ -34,7 +34,7 @@ def _installed(attribution: AnyLLMAttribution, probe: Probe) -> None:
 
 
 async def dropped(llm, server, probe):
-    """A consumer that breaks off and forgets the stream leaves no call behind."""
+    """Break out of a stream and drop it."""
     stream = await llm.acompletion(model="m", stream=True, **CHAT)
     async for _ in stream:
         break
@@ -42,34 +42,34 @@ async def dropped(llm, server, probe):
 
 
 async def closed(llm, server, probe):
-    """Closing reaches the SDK's stream."""
+    """Close a stream, which also closes the SDK's stream."""
     stream = await llm.acompletion(model="m", stream=True, **CHAT)
     await anext(stream)
     assert not probe.requests[-1].call.ended
     await stream.aclose()
-    assert probe.requests[-1].call.ended  # and not only once nothing refers to the stream
+    assert probe.requests[-1].call.ended  # while the stream is still referenced
     assert not held(probe.pools[-1])
 
 
 async def reset(llm, server, probe):
-    """In the middle of a stream."""
+    """Reset the connection in the middle of a stream."""
     server.script(Behaviour(tokens=5, reset_after=2))
     stream = await llm.acompletion(model="m", stream=True, **CHAT)
-    with pytest.raises(Exception):  # noqa: B017  the SDK's own, whatever its version calls it
+    with pytest.raises(Exception):  # noqa: B017  its class depends on the SDK's version
         async for _ in stream:
             pass
     assert probe.requests[-1].call.ended
 
 
 async def failed(llm, server, probe):
-    """An error status is raised as before; every attempt of the SDK belongs to the one call."""
+    """Answer with error statuses. All attempts of the SDK belong to one call."""
     server.script(Behaviour(status=500), Behaviour(status=500))
     with pytest.raises(Exception, match="scripted"):
         await llm.acompletion(model="m", **CHAT)
 
 
 async def cancelled(llm, server, probe):
-    """While it waits for the answer."""
+    """Cancel a call while it waits for the response."""
     server.script(Behaviour(head_delay=30))
     before = len(server.requests)
     task = asyncio.create_task(llm.acompletion(model="m", **CHAT))
@@ -95,7 +95,7 @@ async def test_call_ends_with_its_request_whatever_the_outcome(
 
 
 def test_call_in_an_executor_is_attributed_by_the_pools_constructor(probe, provider_server):
-    """The call's context is not available in the executor."""
+    """The executor's thread does not have the call's context."""
 
     class Blocking(OpenaiProvider):
         PROVIDER_NAME = "blocking"
@@ -121,7 +121,7 @@ def test_call_in_an_executor_is_attributed_by_the_pools_constructor(probe, provi
 
 NAMES = ("openai", "anthropic")
 CLAIMS = {(NAMES[n % 2], f"{NAMES[n % 2]}-{n}", "chat") for n in range(24)}
-"""24 calls of two providers, each with a model of its own; every other pair of them are streams."""
+"""24 calls of two providers, each with its own model. Every other pair of calls streams."""
 
 
 def arguments_of(number: int) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def test_sync_call_leaves_no_context_on_the_runner_loop(probe, provider_server):
 
 
 async def test_stream_in_flight_continues_after_uninstall(attribution, probe, provider_server):
-    """A call that is made afterwards is not attributed."""
+    """A later call is not attributed."""
     llm = create("openai", provider_server)
     stream = await llm.acompletion(model="m", stream=True, **CHAT)
     await anext(stream)

@@ -1,4 +1,4 @@
-"""GlueLLM's provider cache, its gateway mode, and what it changes in any-llm."""
+"""Attribution with GlueLLM: its provider cache, its gateway mode, and its changes to any-llm."""
 
 import textwrap
 from pathlib import Path
@@ -55,10 +55,10 @@ PROGRAM = """
 
 
 def run(server: FakeProvider, when: str, what: str, home: Path, gateway: bool) -> list[str]:
-    """Provider, model, operation and correlation id of each request of GlueLLM."""
+    """Return provider, model, operation and correlation id of each request of GlueLLM."""
     program = textwrap.dedent(PROGRAM)
     if not gateway:
-        # The one host that GlueLLM takes for OpenAI itself.
+        # GlueLLM treats only this host as OpenAI.
         local = "import gluellm.model_id\ngluellm.model_id._OPENAI_DEFAULT_HOST = '127.0.0.1'\n"
         program = program.replace("import gluellm\n", f"{local}import gluellm\n", 1)
     done = run_with_gluellm(program, when, what, home=home, server=server)
@@ -66,7 +66,7 @@ def run(server: FakeProvider, when: str, what: str, home: Path, gateway: bool) -
 
 
 def test_gateway_mode_is_attributed_to_openai(provider_server, tmp_path):
-    """With OPENAI_BASE_URL each model goes through openai under its full name."""
+    """With OPENAI_BASE_URL, all models go through openai under their full names."""
     pytest.importorskip("gluellm")
     assert run(provider_server, "before", "early patch", tmp_path, gateway=True) == [
         "httpcore /v1/embeddings openai openai:e embeddings order-4711",
@@ -78,7 +78,7 @@ def test_gateway_mode_is_attributed_to_openai(provider_server, tmp_path):
 
 @pytest.mark.parametrize(("when", "what"), [("before", "early patch"), ("after", "late patch")])
 def test_each_provider_keeps_its_own_name(when, what, provider_server, tmp_path):
-    """Both are on GlueLLM's httpx client; GlueLLM replaces ``BaseOpenAIProvider._aembedding``."""
+    """Both use GlueLLM's httpx client. GlueLLM replaces ``BaseOpenAIProvider._aembedding``."""
     pytest.importorskip("gluellm")
     assert run(provider_server, when, what, tmp_path, gateway=False) == [
         "httpcore /v1/embeddings openai e embeddings order-4711",

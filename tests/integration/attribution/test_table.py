@@ -1,4 +1,4 @@
-"""Attribution of each public way to send a request with any-llm, by where its client comes from."""
+"""Attribution of each public function of any-llm that sends requests, by origin of its client."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ WITH_MODEL: dict[str, dict[str, Any]] = {
     "rerank": {"query": "hi", "documents": ["a", "b"]},
     "decide": {"state": "hi", "questions": {"q": QUESTION}},
 }
-"""The arguments of a call by the name of its synchronous form."""
+"""Arguments of each call, by the name of its synchronous form."""
 WITHOUT_MODEL: dict[str, dict[str, Any]] = {
     "list_models": {},
     "create_batch": {"input_file_path": "batch.jsonl", "endpoint": "/v1/chat/completions"},
@@ -57,7 +57,7 @@ PROVIDERS |= {"rerank": ("reranker",), "decide": ("llamacpp",)}
 STREAMS = ("completion", "messages", "responses")
 OPERATIONS = {**dict.fromkeys(STREAMS, "chat"), "embedding": "embeddings"}
 ANSWERED = (*STREAMS, "embedding", "list_models", "download_file")
-"""Calls that the fake provider answers. It refuses the others: they are attributed all the same."""
+"""Calls that the fake provider answers. It refuses the others, but they are attributed as well."""
 SENDS_NOTHING = {
     *("create", "create_openai_compatible", "resolve_provider_key", "split_model_provider"),
     *("get_all_provider_metadata", "get_provider_class", "get_provider_enum"),
@@ -67,11 +67,11 @@ SENDS_NOTHING = {
 METHOD_ORIGINS = ("created late", "created early", "at the first call", "handed in")
 FUNCTION_ORIGINS = ("per call", "handed in")
 EVERY_ORIGIN = ("completion", "acompletion", "adownload_file")
-"""Calls that have a row for each origin; the others have one for the first."""
+"""Calls that have a row for each origin. The others have a row only for the first."""
 
 
 def public_names(owner: Any, names: Any) -> set[str]:
-    """The public functions among names of any-llm's class or module."""
+    """Return the public functions among names of any-llm's class or module."""
     return {n for n in names if n[0] != "_" and inspect.isroutine(getattr(owner, n))}
 
 
@@ -80,12 +80,12 @@ FUNCTIONS = public_names(any_llm, any_llm.__all__)
 
 
 def sync_name(name: str) -> str | None:
-    """The synchronous form of a call; None for what is none."""
+    """Return the synchronous name of a call, or None if the function is not a call."""
     return next((n for n in (name, name.removeprefix("a")) if n in ARGUMENTS), None)
 
 
 def rows() -> Iterator[tuple[str, str, str, bool, str]]:
-    """One for each way to send a request."""
+    """Yield a row for each way to send a request."""
     levels = ("AnyLLM", METHODS, METHOD_ORIGINS), ("any_llm", FUNCTIONS, FUNCTION_ORIGINS)
     for level, names, origins in levels:
         for name in sorted(names):
@@ -97,7 +97,7 @@ def rows() -> Iterator[tuple[str, str, str, bool, str]]:
 
 
 def test_every_public_function_and_method_has_a_row():
-    """A release of any-llm that adds one makes this test fail."""
+    """This test fails if a release of any-llm adds a function or method."""
     assert {name for name in METHODS | FUNCTIONS if not sync_name(name)} == SENDS_NOTHING
 
 
@@ -105,7 +105,7 @@ def test_every_public_function_and_method_has_a_row():
 def test_request_is_attributed(
     row, attribution, errors, probe, provider_server, monkeypatch, tmp_path
 ):
-    """Provider, model and operation are known at the pool, and nowhere after the call."""
+    """The pool has provider, model and operation of the request. After the call, nothing does."""
     level, name, key, streaming, origin = row
     providers.register_reranker(monkeypatch)
     handed_in = {"http_client": providers.http_client(key)} if origin == "handed in" else {}

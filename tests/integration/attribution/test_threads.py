@@ -1,4 +1,4 @@
-"""Sync httpx in the threads that an event loop offers to blocking code."""
+"""Synchronous httpx in the worker threads of an event loop."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ THREADS, CALLS = 2, 5
 
 @pytest.mark.parametrize("whose", ["anyio", "asyncio", "a batch"])
 def test_calls_that_wait_for_a_thread_of_the_loop_are_reported(server, telemetry, whose):
-    """FastAPI's plain endpoints run in AnyIO's. A batch may queue in an executor of its own."""
+    """FastAPI runs sync endpoints in AnyIO's threads. A batch may queue in its own executor."""
     gate = server.gate()
     url = server.reply("/", Reply(head_after=gate))
 

@@ -1,4 +1,4 @@
-"""A script that knows nothing of telemetry: three calls through any-llm, on a pool of one."""
+"""Make three calls with any-llm on a pool of one connection. The script sets up no telemetry."""
 
 import asyncio
 import importlib

@@ -1,4 +1,4 @@
-"""A script that knows nothing of telemetry: three requests with each library, one by one."""
+"""Make three requests with each library, one by one. The script sets up no telemetry."""
 
 import asyncio
 import importlib
@@ -10,7 +10,7 @@ url = f"{base_url}/models"
 
 
 async def with_aiohttp() -> None:
-    """The one library here that is only asynchronous."""
+    """Make the requests with aiohttp, the only library here that is only asynchronous."""
     async with importlib.import_module("aiohttp").ClientSession(raise_for_status=True) as session:
         for _ in range(3):
             async with session.get(url) as response:

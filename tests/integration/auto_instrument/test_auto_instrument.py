@@ -1,4 +1,4 @@
-"""`opentelemetry-instrument python script.py`: no code change, and the console shows the pools."""
+"""`opentelemetry-instrument python script.py` shows pools on the console without code changes."""
 
 import importlib.util
 import json
@@ -32,7 +32,7 @@ def provider() -> Iterator[FakeProvider]:
 
 
 class Console:
-    """What the console exporters printed."""
+    """Parsed output of the console exporters."""
 
     def __init__(self, output: str) -> None:
         self.metrics: dict[str, list[dict[str, Any]]] = {}
@@ -51,7 +51,7 @@ class Console:
                         self.metrics[metric["name"]] = metric["data"]["data_points"]
 
     def by_library(self, metric: semconv.Metric, status: int | None = None) -> dict[str, int]:
-        """A metric's values by library, with this status code if one is given."""
+        """Return a metric's values by library, of one status code if it is given."""
         found: dict[str, int] = {}
         for point in self.metrics.get(metric.name, ()):
             attributes = point["attributes"]
@@ -62,7 +62,7 @@ class Console:
 
 
 def documents(output: str) -> Iterator[dict[str, Any]]:
-    """The JSON documents that follow each other in a text."""
+    """Yield the JSON documents in a text."""
     decoder = json.JSONDecoder()
     position = output.find("{")
     while position != -1:
@@ -72,7 +72,7 @@ def documents(output: str) -> Iterator[dict[str, Any]]:
 
 
 def run(script: str, *arguments: str, **environment: str) -> tuple[Console, str]:
-    """Run a script under opentelemetry-instrument; what it printed and its standard error."""
+    """Run a script under opentelemetry-instrument. Returns its parsed output and standard error."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
     finished = subprocess.run(
         [COMMAND, sys.executable, HERE / script, *arguments],
@@ -93,15 +93,15 @@ def run(script: str, *arguments: str, **environment: str) -> tuple[Console, str]
 
 
 def openai_library() -> str:
-    """openai moved from httpx to httpx2 with its third major version."""
+    """Return the library that openai uses: httpx2 since its third major version."""
     return "httpx2" if int(version("openai").split(".")[0]) >= 3 else "httpx"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("any_llm") is None, reason="needs any-llm")
 def test_unchanged_any_llm_script_shows_its_pool(provider):
-    """Metrics with the provider, and a span for each of the two calls that had to wait."""
+    """Metrics have the provider, and each of the two calls that waited has a span."""
     library = openai_library()
-    provider.script(Behaviour(head_delay=2.5))  # until the others have come
+    provider.script(Behaviour(head_delay=2.5))  # until the other calls wait
     console, _ = run("any_llm_script.py", provider.openai_url, library)
     assert console.by_library(semconv.REQUESTS, status=200) == {library: 3}
     (wait,) = console.metrics[semconv.ACQUIRE_DURATION.name]
@@ -125,9 +125,9 @@ def test_unchanged_any_llm_script_shows_its_pool(provider):
 LIBRARIES = [
     name for name in ("httpx", "httpx2", "aiohttp", "urllib3") if importlib.util.find_spec(name)
 ]
-"""Those that are installed. The matrix has environments with few, and one with none."""
+"""The installed libraries. The matrix has environments with few, and one without any."""
 SPANS = {"httpx": "httpx", "httpx2": "httpx", "aiohttp": "aiohttp_client", "urllib3": "urllib3"}
-"""The package with OpenTelemetry's own instrumentation of each."""
+"""OpenTelemetry's instrumentation package of each library."""
 
 
 def test_settings_come_from_the_environment(provider):
@@ -144,7 +144,7 @@ def test_settings_come_from_the_environment(provider):
         OTEL_PYTHON_GLUELLM_MAX_ORIGINS="many",
         OTEL_PYTHON_GLUELLM_HTTP_SPANS="true",
     )
-    # Where there is nothing to observe the loader leaves us out, as its dependencies say.
+    # Without a supported library, the loader skips this package because of its dependencies.
     assert errors.count("OTEL_PYTHON_GLUELLM_MAX_ORIGINS='many'") == bool(LIBRARIES)
     assert "Traceback" not in errors
     assert console.by_library(semconv.REQUESTS, status=200) == dict.fromkeys(LIBRARIES, 3)

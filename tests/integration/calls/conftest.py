@@ -1,4 +1,4 @@
-"""A fake provider and the instrumentation, and what the ledger of calls says."""
+"""Fixtures: a fake provider, and the instrumentation's ledger of calls."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -18,19 +18,19 @@ from .ledger import Ledger
 
 @pytest.fixture(autouse=True)
 def _collect_clients() -> Iterator[None]:
-    """Collect clients outside of event loops: in a later test's loop, SDKs would close them."""
+    """Collect clients outside of event loops: SDKs would close them in a later test's loop."""
     yield
     gc.collect()
 
 
 @pytest.fixture
 def server() -> Iterator[FakeProvider]:
-    """The fake provider, in a thread of its own."""
+    """A fake provider in its own thread."""
     with FakeProviderThread(replies=dict(REPLIES)) as provider:
         yield provider
 
 
 @pytest.fixture
 def ledger(instrument: Callable[..., Telemetry]) -> Ledger:
-    """The instrumentation, on."""
+    """The ledger of the active instrumentation."""
     return Ledger(instrument(scope="any_llm"))

@@ -1,4 +1,4 @@
-"""What the ledger says about calls, through the public snapshot."""
+"""Read the ledger of calls from the public snapshot."""
 
 import time
 
@@ -8,7 +8,7 @@ from support.telemetry import Telemetry
 
 
 class Ledger:
-    """The calls of one provider so far."""
+    """Calls of the only provider since the start of the test."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self.telemetry = telemetry
@@ -16,24 +16,24 @@ class Ledger:
 
     @property
     def calls(self) -> CallsSnapshot:
-        """The only provider and source that there are."""
+        """Calls of the only provider and source."""
         (calls,) = snapshot().process.calls
         return calls
 
     def stages(self) -> dict[str, int]:
-        """Calls in flight by stage."""
+        """Return the calls in flight by stage."""
         return {stage: count for stage, count in self.calls.now.items() if count}
 
     @property
     def silence(self) -> float:
-        """Seconds that a stream has brought no item."""
+        """Seconds since the last item of the most silent stream."""
         return max((calls.oldest_silence or 0 for calls in snapshot().process.calls), default=0)
 
     def check(self, outcome: str, retries: int = 0, **least: float) -> None:
-        """Assert the one outcome, and that its stages took at least these seconds.
+        """Assert that all calls had this outcome, and stages took at least these seconds.
 
-        All stages together take no longer than the calls, however busy the machine is. ``pytest
-        -rP`` shows the rows that it prints.
+        All stages together take no longer than the calls, even on a busy machine. ``pytest -rP``
+        shows the printed rows.
         """
         calls = self.calls
         assert not calls.in_flight

@@ -1,4 +1,4 @@
-"""Where the seconds of real any-llm calls go, by the schedule of a scripted provider."""
+"""Time by stage of real any-llm calls, for the schedule of a scripted provider."""
 
 import asyncio
 import contextlib
@@ -36,8 +36,8 @@ async def read(llm: Any) -> None:
 
 
 @both
-async def test_refused_twice(provider: str, server: FakeProvider, ledger: Ledger) -> None:
-    """The SDK's pauses are ``backoff``, its requests ``requesting``; two of these are retries."""
+async def test_call_refused_twice(provider: str, server: FakeProvider, ledger: Ledger) -> None:
+    """The SDK's pauses are ``backoff``, its requests ``requesting``. Two requests are retries."""
     llm = create(provider, server)
     server.script(REFUSED, REFUSED, Behaviour(head_delay=0.3))
     await llm.acompletion(model="m", **CHAT)
@@ -54,10 +54,10 @@ async def test_refused_twice(provider: str, server: FakeProvider, ledger: Ledger
 
 @both
 @pytest.mark.parametrize("how", ["closed", "dropped", "abandoned"])
-async def test_stream_that_is_left(
+async def test_unfinished_stream_ends_as_abandoned(
     how: str, provider: str, server: FakeProvider, ledger: Ledger
 ) -> None:
-    """Closed, dropped, or left by an exception of the application: ``abandoned``."""
+    """The application closes or drops it, or raises an exception while reading it."""
     llm = create(provider, server)
     server.script(Behaviour(tokens=50, token_rate=20))
 
@@ -86,10 +86,10 @@ async def test_stream_that_is_left(
     ],
     ids=["waiting for the head", "in back-off"],
 )
-async def test_cancelled(
+async def test_cancelled_call(
     behaviour: Behaviour, stage: str, provider: str, server: FakeProvider, ledger: Ledger
 ) -> None:
-    """While it hangs, its stage says where. Its end is a cancellation, whatever came before."""
+    """While the call hangs, its stage is known. Its outcome is ``cancelled``."""
     llm = create(provider, server)
     server.script(behaviour)
     task = asyncio.create_task(llm.acompletion(model="m", **CHAT))
@@ -101,10 +101,10 @@ async def test_cancelled(
     ledger.check("cancelled", **{stage: 0.3})
 
 
-async def test_answers_from_a_cache_beside_calls_that_fail(
+async def test_answers_from_a_cache_are_not_failed_calls_without_a_request(
     server: FakeProvider, ledger: Ledger
 ) -> None:
-    """Only calls that fail without a request of their own sent none."""
+    """Only failed calls count as calls that sent no request."""
     httpx = HTTP_OF_OPENAI
     llm = create("openai", server)
     answers = [await llm.acompletion(model="m", **CHAT) for _ in range(12)]
@@ -129,7 +129,7 @@ async def test_answers_from_a_cache_beside_calls_that_fail(
 async def test_pings_do_not_end_a_silence(
     provider: str, server: FakeProvider, ledger: Ledger
 ) -> None:
-    """The SDK swallows them, so the application waits for its next item all the time."""
+    """The SDK hides pings, so the application still waits for the next item."""
     server.script(Behaviour(stall_after=2, ping_every=0.05))
     task = asyncio.create_task(read(create(provider, server)))
     await until(lambda: ledger.silence > 0.5, "the silence")
@@ -139,8 +139,8 @@ async def test_pings_do_not_end_a_silence(
     ledger.check("cancelled", requesting=0.5)
 
 
-async def test_cancelled_in_the_queue(server: FakeProvider, ledger: Ledger) -> None:
-    """A request that waits for a connection is in flight, and its phase says that it waits."""
+async def test_call_cancelled_in_the_queue(server: FakeProvider, ledger: Ledger) -> None:
+    """A request that waits for a connection is in flight, in the phase ``queued``."""
     server.script(Behaviour(head_delay=math.inf))
     limits = HTTP_OF_OPENAI.Limits(max_connections=1)
     async with HTTP_OF_OPENAI.AsyncClient(limits=limits) as client:
@@ -156,7 +156,7 @@ async def test_cancelled_in_the_queue(server: FakeProvider, ledger: Ledger) -> N
 
 
 async def test_client_for_each_call(server: FakeProvider, ledger: Ledger) -> None:
-    """The module's functions build a client, and its TLS context, in each call: ``preparing``."""
+    """any-llm's functions build a client and its TLS context in each call: ``preparing``."""
     client = {"provider": "openai", **arguments("openai", server)}
     server.behaviour = Behaviour(head_delay=0.2)
     for _ in range(3):
@@ -167,10 +167,10 @@ async def test_client_for_each_call(server: FakeProvider, ledger: Ledger) -> Non
 
 
 @pytest.mark.all_sdks
-async def test_executor_is_full(
+async def test_wait_for_a_thread_of_a_full_executor(
     server: FakeProvider, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """any-llm runs a blocking SDK in the loop's executor; until a thread is free: ``preparing``."""
+    """any-llm runs a blocking SDK in the loop's executor. Waiting for a thread is ``preparing``."""
     pytest.importorskip("boto3")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "none")
@@ -191,12 +191,12 @@ async def test_executor_is_full(
     ledger.check("succeeded", preparing=0.9, requesting=0.3)
 
 
-async def test_context_that_outlives_its_call_keeps_no_installation(
+async def test_context_that_outlives_its_call_does_not_keep_the_installation_alive(
     server: FakeProvider, providers: Telemetry
 ) -> None:
-    """An event loop that is made in a call keeps its context, such as that of any-llm's sync API.
+    """An event loop created in a call keeps the call's context, as any-llm's sync API does.
 
-    Otherwise the log of leaks would keep its leases after ``uninstrument()``.
+    Otherwise, the log of leaks would keep its leases after ``uninstrument()``.
     """
     contexts = []
 

@@ -1,6 +1,6 @@
-"""Where the seconds of GlueLLM's calls go.
+"""Time by stage of GlueLLM's calls.
 
-Each program runs in a process of its own: GlueLLM changes any-llm for good.
+Each program runs in its own process, because GlueLLM changes any-llm permanently.
 """
 
 import json
@@ -49,11 +49,11 @@ def _gluellm() -> None:
 
 
 def run(server: FakeProvider, home: Path, body: str, *, gateway: bool = True) -> dict[str, Any]:
-    """What a program reports: the calls of the only provider and source."""
+    """Run a program and return its report, with the calls of the only provider and source."""
     program = PROGRAM.replace("{body}", textwrap.indent(textwrap.dedent(body), " " * 12))
     program = textwrap.dedent(program).replace("{{", "{").replace("}}", "}")
     if not gateway:
-        # The one host that GlueLLM takes for OpenAI itself.
+        # GlueLLM treats only this host as OpenAI.
         local = "import gluellm.model_id\ngluellm.model_id._OPENAI_DEFAULT_HOST = '127.0.0.1'\n"
         program = program.replace("import gluellm\n", f"{local}import gluellm\n", 1)
     done = run_with_gluellm(program, home=home, server=server)
@@ -67,8 +67,8 @@ def run(server: FakeProvider, home: Path, body: str, *, gateway: bool = True) ->
     return {**report, **calls, "outcomes": report["outcomes"]}
 
 
-def test_refused_until_the_second_attempt(server: FakeProvider, tmp_path: Path) -> None:
-    """The SDK's pauses and GlueLLM's pause between attempts are the call's back-off."""
+def test_call_refused_until_the_second_attempt(server: FakeProvider, tmp_path: Path) -> None:
+    """The SDK's pauses, and GlueLLM's pause between attempts, count as ``backoff``."""
     server.script(*[Behaviour(status=429, retry_after=0.2)] * 3, Behaviour(head_delay=0.3))
     found = run(server, tmp_path, 'await gluellm.complete("hi", model="openai:m")')
     assert (found["outcomes"], found["retries"]) == ({"succeeded": 1}, 3)
@@ -79,7 +79,7 @@ def test_refused_until_the_second_attempt(server: FakeProvider, tmp_path: Path) 
 
 
 def test_answer_that_does_not_parse_is_backed_off(server: FakeProvider, tmp_path: Path) -> None:
-    """The last request got a 200; only GlueLLM's attempt tells."""
+    """The last request got a 200; only GlueLLM's attempt fails."""
     found = run(
         server,
         tmp_path,
@@ -98,8 +98,8 @@ def test_answer_that_does_not_parse_is_backed_off(server: FakeProvider, tmp_path
     assert found["retries"] == 1
 
 
-def test_limiter_is_full(server: FakeProvider, tmp_path: Path) -> None:
-    """A call that waits in GlueLLM's limiter has sent nothing; cancelled there, it is cancelled."""
+def test_wait_in_the_limiter(server: FakeProvider, tmp_path: Path) -> None:
+    """A call in GlueLLM's limiter is ``limited``, and ``cancelled`` if it is cancelled there."""
     found = run(
         server,
         tmp_path,
@@ -130,7 +130,7 @@ def test_request_timeout_of_gluellm(server: FakeProvider, tmp_path: Path) -> Non
 
 
 def test_fallback_to_another_provider_is_one_call(server: FakeProvider, tmp_path: Path) -> None:
-    """It carries the provider that it began with; its requests those that they went to."""
+    """The call has the provider that it began with. Its requests have the one they were sent to."""
     server.script(Behaviour(status=401), Behaviour(head_delay=0.2))
     found = run(
         server,
@@ -146,7 +146,7 @@ def test_fallback_to_another_provider_is_one_call(server: FakeProvider, tmp_path
 
 
 def test_tool_loop_is_several_calls(server: FakeProvider, tmp_path: Path) -> None:
-    """Each answer that asks for a tool leads to a further call; the tool runs in none."""
+    """Each answer that requests a tool causes another call. The tool runs outside of calls."""
     function = {"name": "look", "arguments": "{}"}
     asked = [{"id": "1", "type": "function", "function": function}]
     message = {"role": "assistant", "content": None, "tool_calls": asked}
@@ -176,8 +176,8 @@ def test_tool_loop_is_several_calls(server: FakeProvider, tmp_path: Path) -> Non
     assert found["stage_seconds"]["requesting"] >= 0.9
 
 
-def test_gateway(server: FakeProvider, tmp_path: Path) -> None:
-    """The call has the provider of its model, its requests that of the client that sends them."""
+def test_provider_of_a_call_through_a_gateway(server: FakeProvider, tmp_path: Path) -> None:
+    """The call has the provider of its model. Its requests have the provider of their client."""
     body = 'await gluellm.complete("hi", model="anthropic:c")'
     found = run(server, tmp_path, body)
     assert (found["provider"], found["pools"]) == ("anthropic", ["openai"])
@@ -185,7 +185,7 @@ def test_gateway(server: FakeProvider, tmp_path: Path) -> None:
 
 
 def test_streams_and_embeddings(server: FakeProvider, tmp_path: Path) -> None:
-    """A stream ends its call, read or closed."""
+    """A call ends when its stream is read to the end or closed."""
     found = run(
         server,
         tmp_path,

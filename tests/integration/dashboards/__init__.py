@@ -1,1 +1,1 @@
-"""The boards, rules and manifests as files: nothing is asked, no program runs."""
+"""Checks of boards and rules as files, without running queries or programs."""

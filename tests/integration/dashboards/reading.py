@@ -1,4 +1,4 @@
-"""Boards as their files have them, and their queries as Grafana would ask them."""
+"""Read boards from their files, and fill in their queries as Grafana does."""
 
 import json
 import re
@@ -17,52 +17,52 @@ BUILT_IN: Final = {
     "__interval": "1m",
     "__url_time_range": "from=now-1h&to=now",
 }
-"""What Grafana itself fills in, of what the boards use."""
+"""Grafana's built-in variables that the boards use."""
 _VARIABLE: Final = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
 _PARTS: Final = ("lhs", "rhs", "expr", "param", "args", "vector_selector")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One query of a board."""
+    """A query of a board."""
 
     board: str
     place: str
     """The panel's title, or the annotation's name."""
     expression: str
-    """With Grafana's variables in it."""
+    """The query with Grafana's variables."""
 
     @property
     def filled(self) -> str:
-        """With values instead."""
+        """The query with values in place of the variables."""
         return _VARIABLE.sub(
             lambda found: BUILT_IN.get(found[1] or found[2], ".*"), self.expression
         )
 
     @property
     def variables(self) -> set[str]:
-        """Those that it uses."""
+        """Variables that the query uses."""
         return variables(self.expression)
 
 
 def document(file: Path) -> dict[str, Any]:
-    """What is in a board's file."""
+    """Read a board's file."""
     found: dict[str, Any] = json.loads(file.read_text())
     return found
 
 
 def headed(board: dict[str, Any]) -> list[dict[str, Any]]:
-    """Its panels and the headings of rows, those in collapsed rows too."""
+    """Return its panels, including those in collapsed rows, and the headings of rows."""
     return [one for panel in board["panels"] for one in (panel, *panel.get("panels", []))]
 
 
 def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
-    """Its panels, without the headings of rows."""
+    """Return its panels, without the headings of rows."""
     return [panel for panel in headed(board) if panel["type"] != "row"]
 
 
 def questions() -> list[Asked]:
-    """Every query of every board: of panels, and of annotations in both of their forms."""
+    """Return all queries of all boards: of panels, and of annotations in both of their forms."""
     found = []
     for file in FILES:
         board = document(file)
@@ -78,12 +78,12 @@ def questions() -> list[Asked]:
 
 
 def variables(text: str) -> set[str]:
-    """The names of Grafana's variables in a text."""
+    """Return the names of Grafana's variables in a text."""
     return {found[1] or found[2] for found in _VARIABLE.finditer(text)}
 
 
 def nodes(expression: Any) -> Iterator[Any]:
-    """The parts of parsed PromQL, outermost first."""
+    """Yield the parts of parsed PromQL, outermost first."""
     yield expression
     for name in _PARTS:
         part = getattr(expression, name, None)
@@ -93,7 +93,7 @@ def nodes(expression: Any) -> Iterator[Any]:
 
 
 def selectors(promql: str) -> list[Any]:
-    """The selectors of a query. Raises ValueError for what is no PromQL."""
+    """Return the selectors of a query. Raises ValueError for invalid PromQL."""
     return [
         node
         for node in nodes(promql_parser.parse(promql))

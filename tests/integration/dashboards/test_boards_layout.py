@@ -20,7 +20,7 @@ EACH = pytest.mark.parametrize(
 
 
 def areas(board: dict[str, Any]) -> Iterator[list[dict[str, int]]]:
-    """The places of panels that are seen together: as the board opens, and in each closed row."""
+    """Yield positions of panels that are visible together: in the opened board, and in each row."""
     yield [panel["gridPos"] for panel in board["panels"]]
     for panel in board["panels"]:
         if panel.get("panels"):
@@ -28,7 +28,7 @@ def areas(board: dict[str, Any]) -> Iterator[list[dict[str, int]]]:
 
 
 def links_of(node: object) -> Iterator[str]:
-    """The addresses anywhere in a document."""
+    """Yield all URLs in a document."""
     if isinstance(node, dict):
         if isinstance(node.get("url"), str):
             yield node["url"]
@@ -46,14 +46,14 @@ def test_there_are_four_boards_with_stable_uids():
 
 
 def test_titles_of_boards_differ():
-    """Grafana refuses two boards of one title in a folder."""
+    """Grafana refuses two boards with the same title in a folder."""
     titles = [document(file)["title"] for file in FILES]
     assert len(set(titles)) == len(titles)
 
 
 @EACH
 def test_ids_and_titles_of_panels_differ(board):
-    """Links go by the id, and people by the title."""
+    """Links use the id, and people use the title."""
     for key in ("id", "title"):
         found = [panel[key] for panel in headed(board)]
         assert len(set(found)) == len(found)
@@ -73,15 +73,15 @@ def test_panels_stay_within_the_grid_and_do_not_overlap(board):
 
 
 @EACH
-def test_rows_that_hold_panels_are_closed(board):
-    """Grafana drops the panels in an open row: those of one follow it."""
+def test_rows_that_contain_panels_are_closed(board):
+    """Grafana drops panels in an open row: they must follow the row."""
     for row in [panel for panel in board["panels"] if panel["type"] == "row"]:
         assert bool(row["collapsed"]) == bool(row["panels"])
 
 
 @EACH
 def test_every_panel_has_a_description_a_unit_and_a_text_without_data(board):
-    """A description of some length, a unit, and words of its own for no data."""
+    """The description must not be very short, and the text must differ from "0"."""
     for panel in panels(board):
         assert len(panel["description"]) > 10
         if panel["type"] == "text":
@@ -90,14 +90,14 @@ def test_every_panel_has_a_description_a_unit_and_a_text_without_data(board):
         assert defaults["unit"]
         assert defaults["noValue"]
         assert defaults["noValue"] != "0"
-        assert "`" not in defaults["noValue"], "it is plain text, no Markdown"
+        assert "`" not in defaults["noValue"], "it is plain text, not Markdown"
         assert defaults["thresholds"]["steps"]
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 
 
 @EACH
-def test_a_description_names_the_line_that_each_part_is_about(board):
-    """Several lines of one panel have a list; lines named by labels describe themselves."""
+def test_descriptions_explain_each_named_line(board):
+    """If a panel has several lines, its description has a list, without lines named by labels."""
     for panel in panels(board):
         if panel["type"] != "timeseries":
             continue
@@ -109,7 +109,7 @@ def test_a_description_names_the_line_that_each_part_is_about(board):
 
 @EACH
 def test_a_number_without_data_has_no_colour_of_health(board):
-    """Nothing reported is neutral; green begins with the value 0."""
+    """Without data, the colour is neutral. Green begins with the value 0."""
     for panel in panels(board):
         if panel["type"] in {"stat", "bargauge"}:
             steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
@@ -137,7 +137,7 @@ def test_links_lead_to_boards_that_exist(board):
 
 @EACH
 def test_every_board_links_to_the_others(board):
-    """Links go by the tag and keep the variables and the time."""
+    """Links find boards by the tag, and keep the variables and the time."""
     assert config.TAG in board["tags"]
     (link,) = [link for link in board["links"] if link["type"] == "dashboards"]
     assert link["tags"] == [config.TAG]
@@ -147,7 +147,7 @@ def test_every_board_links_to_the_others(board):
 
 @EACH
 def test_durations_show_exemplars(board):
-    """A line of quantiles leads to the traces behind it; nothing else asks for any."""
+    """Only lines of quantiles request exemplars, which link to traces."""
     for panel in panels(board):
         for target in panel.get("targets", []):
             of_time = "histogram_quantile(" in target["expr"] and not target.get("instant")
@@ -155,15 +155,15 @@ def test_durations_show_exemplars(board):
 
 
 @EACH
-def test_nothing_is_filled_in_that_only_an_import_fills_in(board):
-    """A provisioned file has no inputs: what they would fill in would stay as it is."""
+def test_boards_have_no_inputs_of_an_import(board):
+    """Grafana does not fill in the inputs of a provisioned file."""
     assert "__inputs" not in board
     assert "${DS_" not in str(board)
 
 
 @EACH
 def test_an_import_by_hand_asks_for_the_data_source(board):
-    """Its form has one input, which chooses the variable; the board itself stays as it is."""
+    """The import's form has one input, the value of the variable. The board is not changed."""
     before = str(board)
     found = importable(board)
     (wanted,) = found["__inputs"]

@@ -33,7 +33,7 @@ KNOWN_TO_BOTH = {
     "rate", "increase", "deriv", "last_over_time", "histogram_quantile", "clamp_min", "ceil",
     "sqrt", "round", "max_over_time",
 }  # fmt: skip
-"""Functions that Prometheus and VictoriaMetrics have and answer alike."""
+"""Functions that give the same results in Prometheus and VictoriaMetrics."""
 QUESTIONS = questions()
 
 
@@ -48,13 +48,13 @@ def test_every_query_is_promql():
 
 
 def test_every_metric_in_a_query_is_emitted_or_recorded():
-    """Each metric is in the contract or written by a recording rule."""
+    """Each metric is emitted by the package or written by a recording rule."""
     for asked in QUESTIONS:
         assert metrics_of(asked) <= STORED | MADE, asked
 
 
 def test_every_metric_is_on_a_board_or_listed_as_not_shown():
-    """A metric that is emitted is shown, or listed with the reason; and never both."""
+    """An emitted metric is either shown or listed with the reason, never both."""
     asked = set[str]().union(*(metrics_of(one) for one in QUESTIONS))
     shown = {
         metric.name
@@ -66,7 +66,7 @@ def test_every_metric_is_on_a_board_or_listed_as_not_shown():
 
 
 def test_every_function_is_known_to_both_stores():
-    """VictoriaMetrics refuses a whole query for a function that it doesn't know."""
+    """VictoriaMetrics refuses a query with an unknown function."""
     for asked in QUESTIONS:
         called = {
             node.func.name
@@ -76,8 +76,8 @@ def test_every_function_is_known_to_both_stores():
         assert called <= KNOWN_TO_BOTH
 
 
-def test_no_query_rests_on_what_ways_of_ingestion_have_differently():
-    """No label of the scope, no target_info, no bucket picked by its bound, no count of one."""
+def test_queries_do_not_use_series_that_differ_between_ingestion_paths():
+    """These are scope labels, target_info, buckets by bound, and counts and sums of histograms."""
     for asked in QUESTIONS:
         for selector in selectors(asked.filled):
             labels = {matcher.name for matcher in selector.matchers.matchers}
@@ -85,8 +85,8 @@ def test_no_query_rests_on_what_ways_of_ingestion_have_differently():
             assert not selector.name.endswith(("_count", "_sum", "_info")), asked
 
 
-def test_every_query_is_narrowed_by_the_boards_variables():
-    """Each selector has all of the variables of its kind, so that none shows what is not chosen."""
+def test_every_query_is_filtered_by_the_boards_variables():
+    """Each selector has all variables of its kind, so that it shows only chosen series."""
     for asked in QUESTIONS:
         process = {"cluster", "namespace", "job", "instance"}
         for selector in selectors(asked.filled):
@@ -105,12 +105,12 @@ def test_every_query_is_narrowed_by_the_boards_variables():
             of_calls = selector.name.startswith(("gluellm_call", "instance_provider:"))
             wanted = process | ({"provider"} if of_pools or of_calls else set())
             wanted |= {"pool"} if of_pools else set()
-            # What recording rules make has no version, so their board can't be narrowed by it.
+            # Recorded series have no version, so their board has no such variable.
             assert narrowed == wanted | (set() if asked.board == links.FLEET else {"version"})
 
 
 def test_rates_span_at_least_four_export_intervals():
-    """The window is Grafana's, which Min step widens, or a fixed number of minutes."""
+    """The window is `$__rate_interval`, which Min step widens, or a fixed number of minutes."""
     for asked in QUESTIONS:
         windows = set(re.findall(r"\[([^\]]+)\]", asked.expression))
         assert windows <= {"$__rate_interval", "5m", "15m", "10m", "1h"}, asked
@@ -120,7 +120,7 @@ def test_rates_span_at_least_four_export_intervals():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_min_step_is_the_export_interval(file):
-    """`$__rate_interval` is four times Min step at least, so Min step is what people chose."""
+    """Min step is the chosen interval, since `$__rate_interval` is at least four times Min step."""
     board = document(file)
     targets = [target for panel in panels(board) for target in panel.get("targets", [])]
     rates = [target["interval"] for target in targets if "$__rate_interval" in target["expr"]]
@@ -128,8 +128,8 @@ def test_min_step_is_the_export_interval(file):
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_variables_that_are_used_are_defined(file):
-    """Uses are in queries, links, legends and queries of later variables."""
+def test_used_variables_are_defined(file):
+    """Variables are used in queries, links, legends and queries of later variables."""
     board = document(file)
     defined: set[str] = set()
     for variable in board["templating"]["list"]:
@@ -139,6 +139,6 @@ def test_variables_that_are_used_are_defined(file):
         defined.add(variable["name"])
     rest = {key: value for key, value in board.items() if key != "templating"}
     used = variables(str(rest)) - set(BUILT_IN)
-    # `${__field.labels.job}` and the like have a point in them, and are Grafana's own.
+    # `${__field.labels.job}` and similar ones are Grafana's.
     own = {name for name in used if name.startswith("__")}
     assert used - own <= defined

@@ -1,4 +1,4 @@
-"""`build.py` with files that differ, and with a wrong source."""
+"""`build.py` with changed files, and with an invalid source."""
 
 import re
 import shutil
@@ -16,19 +16,19 @@ from gluellm_dashboards.signals.signal import now, signal
 
 @pytest.fixture(scope="module")
 def with_runbooks() -> dict[Path, str]:
-    """What the source makes for runbooks at an address."""
+    """Files generated for runbooks at an address."""
     return build.generated("https://wiki.example.com/pools/")
 
 
 @pytest.fixture(scope="module")
 def generated(with_runbooks: dict[Path, str]) -> dict[Path, str]:
-    """What the source makes, after the other build."""
+    """Files generated without an address, after the other build."""
     return build.generated()
 
 
 @pytest.fixture
 def root(generated: dict[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the generated files, which `build.py` takes for its own."""
+    """A copy of the generated files, on which `build.py` works."""
     copy = tmp_path / "dashboards"
     for part in ("grafana", "prometheus", "kubernetes", "runbooks"):
         if (build.ROOT / part).exists():
@@ -37,7 +37,7 @@ def root(generated: dict[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyP
         (copy / path).parent.mkdir(parents=True, exist_ok=True)
         (copy / path).write_text(text)
     monkeypatch.setattr(build, "ROOT", copy)
-    # Defaults hold the folder that was there when they were defined.
+    # Default arguments still refer to the original folder.
     for function in (build.differences, build.write):
         monkeypatch.setattr(function, "__defaults__", (copy,))
     return copy
@@ -45,33 +45,33 @@ def root(generated: dict[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def built(root: Path, generated: dict[Path, str], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same for several runs of `build.py`, which use one build of the unchanged source."""
+    """Like `root`, for several runs of `build.py` that share one build of the unchanged source."""
     monkeypatch.setattr(build, "generated", lambda _: generated)
     return root
 
 
-def test_check_passes_on_what_was_written(root, capsys):
-    """Nothing to say, and nothing written."""
+def test_check_passes_on_written_files(root, capsys):
+    """It reports nothing."""
     assert build.main(["--check"]) == 0
     assert capsys.readouterr().err == ""
 
 
 def test_check_fails_on_boards_that_differ(built, capsys):
-    """The differences are shown, and what to do; the files stay as they are."""
+    """It shows the differences and the command to run. The files are not changed."""
     edited, missing = built / "grafana/gluellm-pool.json", built / "grafana/gluellm-fleet.json"
-    text = edited.read_text().replace("Why are connections closed?", "Closed")
-    edited.write_text(text)
+    content = edited.read_text().replace("Why are connections closed?", "Closed")
+    edited.write_text(content)
     missing.unlink()
     assert build.main(["--check"]) == 1
     error = capsys.readouterr().err
-    for said in (edited.name, missing.name, "make dashboards"):
-        assert said in error
-    assert edited.read_text() == text
+    for text in (edited.name, missing.name, "make dashboards"):
+        assert text in error
+    assert edited.read_text() == content
     assert not missing.exists()
 
 
 def test_a_build_writes_what_differs_and_removes_strays(built, capsys):
-    """A check fails before the build and passes afterwards. What provisions the boards stays."""
+    """A check fails before the build and passes after it. Provisioning files are kept."""
     other = built / "grafana" / "provisioning" / "dashboards" / "mine.yaml"
     other.parent.mkdir(parents=True, exist_ok=True)
     other.write_text("apiVersion: 1\n")
@@ -97,20 +97,20 @@ def test_an_unknown_metric_fails_with_the_nearest_known_name(root, monkeypatch, 
     monkeypatch.setattr(boards, "boards", misspelt)
     before = (root / "grafana" / "gluellm-pool.json").read_text()
     assert build.main([]) == 2
-    said = capsys.readouterr().err
-    assert "there is no metric 'gluellm.pool.acquire.duratoin'" in said
-    assert "the nearest is 'gluellm.pool.acquire.duration'" in said
+    error = capsys.readouterr().err
+    assert "there is no metric 'gluellm.pool.acquire.duratoin'" in error
+    assert "the nearest is 'gluellm.pool.acquire.duration'" in error
     assert (root / "grafana" / "gluellm-pool.json").read_text() == before
 
 
 def test_an_unknown_attribute_fails_with_the_nearest_known_name():
-    """A label that the metric can't have would match nothing, for ever."""
+    """A label that the metric can't have would never match."""
     with pytest.raises(UnknownNameError, match=r"the nearest is 'gluellm\.request\.phase'"):
         now("gluellm.pool.request.current", {"gluellm.request.phases": "queued"})
 
 
-def test_runbooks_at_no_address_are_refused(root, capsys):
-    """A path can't follow it, or a file would be broken or a template; nothing is written."""
+def test_invalid_runbook_addresses_are_refused(root, capsys):
+    """A path can't be appended to them, or they would break a file or a template."""
     file = root / "prometheus" / "alerts.yaml"
     before = file.read_text()
     for address in (
@@ -133,14 +133,14 @@ def test_runbooks_at_no_address_are_refused(root, capsys):
 
 
 def test_valid_runbook_addresses_are_accepted(root):
-    """They have a port, and a path with escaped spaces and no trailing slash."""
+    """They may have a port, and a path with escaped spaces."""
     assert build.main(["--runbooks", "http://wiki.example.com:8080/on%20call/"]) == 0
     text = (root / "prometheus" / "alerts.yaml").read_text()
     assert "runbook_url: http://wiki.example.com:8080/on%20call/GlueLLMBlind.md" in text
 
 
 def test_runbooks_option_sets_the_address_of_runbooks(with_runbooks):
-    """``--runbooks URL`` is in alerts and on boards, and leads to the runbooks that there are."""
+    """Alerts and boards link to existing runbooks below ``--runbooks URL``."""
     names = {alert.name for alert in ALERTS}
     for name in names:
         url = f"https://wiki.example.com/pools/{name}.md"
@@ -152,7 +152,7 @@ def test_runbooks_option_sets_the_address_of_runbooks(with_runbooks):
 
 
 def test_without_a_base_nothing_links_to_a_runbook(generated):
-    """A dead link on a pager wastes minutes. The configuration is as before the other build."""
+    """A dead link would waste the time of a person on call. The other build has no effect here."""
     texts = "".join(generated.values())
     assert "runbook" not in texts.lower()
     assert "example.com" not in texts.replace("api.example.com", "")

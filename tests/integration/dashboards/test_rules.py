@@ -1,4 +1,4 @@
-"""Rules and alerts as they are written: what promtool decides is in ``tests/e2e/rules``."""
+"""Text of the rules and alerts. ``tests/e2e/rules`` evaluates them with promtool."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from .reading import headed
 RUNBOOKS = build.ROOT / "runbooks"
 PAGES = {"GlueLLMCallsFail", "GlueLLMCallsSilent", "GlueLLMRequestsStuck", "GlueLLMPoolTimeouts"}
 LATER = {"GlueLLMCallsSilent": 300}
-"""Pages that may come later than the others, and after how many seconds."""
+"""Pages that may come later than the others, with their seconds."""
 NAMES = sorted({alert.name for alert in ALERTS})
 OURS = {
     name
@@ -33,14 +33,14 @@ OURS = {
     for name in (*series_names(metric), metric_name(metric))
 }
 OTHERS = {"target_info", "up"}
-"""That an instance is there, which only others can tell when our metrics are gone."""
+"""Metrics that show that an instance exists when the package's metrics are missing."""
 
 every_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda one: one.name + one.kind)
 every_name = pytest.mark.parametrize("name", NAMES)
 
 
 def names_in(expression: str) -> set[str]:
-    """The series that an expression reads. Raises ValueError when it is no PromQL."""
+    """Return the series that an expression reads. Raises ValueError for invalid PromQL."""
     found: set[str] = set()
 
     def visit(node: promql_parser.Expr) -> None:
@@ -55,14 +55,14 @@ def names_in(expression: str) -> set[str]:
 
 @every_name
 def test_each_alert_has_a_case_that_fires_and_one_that_does_not(name):
-    """An alert that is only seen to fire, or only seen to be quiet, is not tested."""
+    """Both are needed to test an alert."""
     fires = {case.fires for case in CASES if case.alert == name}
     assert fires == {True, False}
 
 
 @every_alert
-def test_each_way_to_an_alert_has_a_case_that_fires(alert):
-    """`GlueLLMBlind` has three: a test of one says nothing of the others."""
+def test_each_condition_of_an_alert_has_a_case_that_fires(alert):
+    """`GlueLLMBlind` has three conditions: a case for one does not test the others."""
     firing = [
         one
         for case in CASES
@@ -75,7 +75,7 @@ def test_each_way_to_an_alert_has_a_case_that_fires(alert):
 
 
 def test_four_alerts_page_and_one_is_for_information():
-    """The paging policy."""
+    """This is the paging policy."""
     assert {alert.name for alert in ALERTS if alert.severity == CRITICAL} == PAGES
     assert {alert.name for alert in ALERTS if alert.severity == INFO} == {"GlueLLMClientChurn"}
     assert {alert.severity for alert in ALERTS} == set(SEVERITIES)
@@ -88,14 +88,14 @@ def test_every_alert_has_a_for_duration(alert):
 
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_a_page_comes_within_150_seconds(name):
-    """The time covers export, evaluation and the alert's duration."""
+    """The time includes export, evaluation and the alert's ``for``."""
     for alert in (one for one in ALERTS if one.name == name):
         delay = config.EXPORT_INTERVAL + duration(INTERVAL) + duration(alert.hold)
         assert delay <= LATER.get(name, 150)
 
 
 def test_no_alert_blames_connections_for_a_wait_for_a_stream():
-    """One connection of a hundred may be open then."""
+    """The pool may have 99 of 100 connections left then."""
     (alert,) = (one for one in ALERTS if '"stream_queued"' in one.expr)
     assert alert.severity == CRITICAL
     assert '"queued"' not in alert.expr
@@ -105,32 +105,32 @@ def test_no_alert_blames_connections_for_a_wait_for_a_stream():
 
 @pytest.mark.parametrize("window", [config.RATE_WINDOW, config.ANOMALY_WINDOW])
 def test_windows_of_counters_span_four_exports(window):
-    """With fewer samples a lost export makes a hole."""
+    """With fewer samples, a lost export would leave a gap."""
     assert duration(window) >= 4 * config.EXPORT_INTERVAL
 
 
-def test_a_state_is_believed_for_two_exports_and_not_for_five_minutes():
-    """One export may be lost; a killed process may not ring for as long as the store shows it."""
+def test_a_gauge_is_used_for_two_exports_but_not_for_five_minutes():
+    """One export may be lost, but a killed process must not fire as long as stores show it."""
     assert 2 * config.EXPORT_INTERVAL < duration(config.FRESH) < 300
 
 
 @every_alert
-def test_alerts_read_metrics_of_the_contract(alert):
-    """They also read the metric that shows that an instance exists."""
+def test_alerts_read_emitted_metrics(alert):
+    """One alert also reads metrics that show that an instance exists."""
     recorded = {one.name for one in RECORDED}
     allowed = OURS | recorded | (OTHERS if alert.kind == "silent_instance" else set())
     assert names_in(alert.expr) <= allowed
 
 
 @pytest.mark.parametrize("recorded", [*recording.RECORDED, *RECORDED], ids=lambda one: one.name)
-def test_recording_rules_read_metrics_of_the_contract(recorded):
-    """A recorded series rests on what is emitted, never on another recorded one."""
+def test_recording_rules_read_emitted_metrics(recorded):
+    """They never read other recorded series."""
     assert names_in(recorded.promql) <= OURS
 
 
 @pytest.mark.parametrize("recorded", [*recording.RECORDED, *RECORDED], ids=lambda one: one.name)
-def test_a_recorded_series_is_called_after_its_labels(recorded):
-    """``level:metric:operation``, and it keeps the labels that its level says."""
+def test_a_recorded_series_is_named_after_its_labels(recorded):
+    """The name is ``level:metric:operation``. The series has the labels of its level."""
     level, metric, operation = recorded.name.split(":")
     assert level == recorded.level.prefix
     assert metric in {metric_name(one).removesuffix("_total") for one in semconv.METRICS}
@@ -139,27 +139,27 @@ def test_a_recorded_series_is_called_after_its_labels(recorded):
 
 
 def test_recorded_series_have_different_names():
-    """Two rules that write one series contradict each other."""
+    """Two rules must not write the same series."""
     names = [one.name for one in (*recording.RECORDED, *RECORDED)]
     assert len(names) == len(set(names))
 
 
 def test_unknown_recorded_series_raises_with_the_nearest_name():
-    """The fleet's board stays on recorded series."""
+    """The fleet board uses recorded series only."""
     with pytest.raises(UnknownNameError, match="nearest is 'oldest_waiter'"):
         recording.recorded("oldest_waiters", recording.INSTANCE_POOL)
 
 
 @every_alert
 def test_texts_use_labels_that_the_alert_has(alert):
-    """A missing label would be an empty string in the text."""
+    """A missing label would become an empty string in the text."""
     used = set(re.findall(r"\$labels\.(\w+)", f"{alert.summary} {alert.description}"))
     assert used <= set(alert.labels)
 
 
 @every_alert
 def test_result_of_an_alert_has_its_declared_labels(alert):
-    """The link to its board and the inhibition depend on them."""
+    """Links to boards and inhibition depend on them."""
     assert names_in(alert.expr)
     for label in alert.labels:
         assert re.search(rf"by \([^)]*\b{label}\b", alert.expr), label
@@ -167,7 +167,7 @@ def test_result_of_an_alert_has_its_declared_labels(alert):
 
 @every_name
 def test_runbooks_have_the_thresholds_of_the_rules(name):
-    """A number that was changed in the configuration and not here misleads."""
+    """An outdated number in a runbook would mislead."""
     text = (RUNBOOKS / f"{name}.md").read_text()
 
     for alert in (one for one in ALERTS if one.name == name):
@@ -177,7 +177,7 @@ def test_runbooks_have_the_thresholds_of_the_rules(name):
 
 
 def test_the_index_leads_to_every_runbook():
-    """The index starts from symptoms."""
+    """The index is ordered by symptoms."""
     linked = set(re.findall(r"\]\((\w+)\.md\)", (RUNBOOKS / "README.md").read_text()))
     assert linked == set(NAMES)
     assert {file.stem for file in RUNBOOKS.glob("*.md")} == {*NAMES, "README"}
@@ -185,7 +185,7 @@ def test_the_index_leads_to_every_runbook():
 
 @pytest.mark.parametrize("file", sorted(RUNBOOKS.glob("*.md")), ids=lambda file: file.stem)
 def test_links_of_runbooks_exist(file):
-    """Both the file and its heading."""
+    """The file and the heading must exist."""
     for target in re.findall(r"\]\(([^)#\s]*(?:#[\w-]+)?)\)", file.read_text()):
         path, _, heading = target.partition("#")
         there = (file.parent / path).resolve() if path else file
@@ -200,13 +200,13 @@ def _anchors(text: str) -> set[str]:
 
 
 def test_a_case_with_an_attribute_that_a_metric_lacks_is_refused():
-    """Tests run on series that the package can emit."""
+    """Cases contain only series that the package can emit."""
     with pytest.raises(UnknownNameError, match=semconv.REQUEST_PHASE):
         series(semconv.POOL_LIVE, "1", {semconv.REQUEST_PHASE: "queued"})
 
 
 def test_inhibition_names_labels_that_alerts_have():
-    """This is the example for Alertmanager."""
+    """The rule is in the example for Alertmanager."""
     text = (build.ROOT / "dev/alertmanager/alertmanager.yaml").read_text()
     page = next(alert for alert in ALERTS if alert.severity == CRITICAL)
 
@@ -215,22 +215,22 @@ def test_inhibition_names_labels_that_alerts_have():
     assert equal <= set(page.labels)
 
 
-def test_a_page_holds_back_symptoms_and_no_cause():
-    """What explains a page has to arrive while it rings."""
+def test_a_page_inhibits_alerts_about_symptoms_but_not_about_causes():
+    """Alerts that explain a page have to arrive while it fires."""
     text = (build.ROOT / "dev/alertmanager/alertmanager.yaml").read_text()
     rules = yaml.safe_load(text)["inhibit_rules"]
     (of_pages,) = (rule for rule in rules if 'severity="critical"' in rule["source_matchers"])
-    held_back = {
+    inhibited = {
         alert.name
         for alert in ALERTS
         if all(_matches(alert, matcher) for matcher in of_pages["target_matchers"])
     }
     symptoms = {alert.name for alert in ALERTS if alert.symptom}
-    assert held_back == symptoms == {"GlueLLMWaitNearTimeout", "GlueLLMCallsSlow"}
+    assert inhibited == symptoms == {"GlueLLMWaitNearTimeout", "GlueLLMCallsSlow"}
 
 
 def _matches(alert: Alert, matcher: str) -> bool:
-    """As Alertmanager does it, for the two labels that the example names."""
+    """Match as Alertmanager does, for the two labels in the example."""
     name, operator, value = re.fullmatch(r'(\w+)(=~|!~|!=|=)"(.*)"', matcher).groups()  # type: ignore[union-attr]
     there = {"alertname": alert.name, "severity": alert.severity}[name]
     same = bool(re.fullmatch(value, there)) if "~" in operator else value == there

@@ -1,6 +1,6 @@
-"""The demo as a program of its own: its lines come true, its ends are clean.
+"""The demo in its own process: its output is right, and it ends cleanly.
 
-An act goes on until its evidence is there, so that none of this depends on the machine's speed.
+An act continues until its evidence is observed, so the tests don't depend on the machine's speed.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from support.watching import COMMAND, environment
 
 TIMEOUT = 120
 AT_FAULT = ("nobody", "the pool", "the provider", "the program")
-"""In the acts that are played by default."""
+"""In each act of the default demo."""
 
 
 def ended(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -36,8 +36,8 @@ def demo(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return ended(*COMMAND, "demo", *arguments, **more)
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
-    """What a demo printed whose every act was seen."""
+def output_of(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the output of a demo, of which every act was observed."""
     assert done.returncode == 0, done.stdout + done.stderr
     assert "NOT OBSERVED" not in done.stdout
     assert "\x1b" not in done.stdout
@@ -45,14 +45,14 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def played(*scenarios: str, seconds: float, **more: str) -> str:
-    """What scenarios print."""
+    """Run scenarios and return their output."""
     program = programs.demo(*scenarios, seconds=seconds)
-    return said(ended(sys.executable, "-c", program, **more))
+    return output_of(ended(sys.executable, "-c", program, **more))
 
 
-def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
-    """Saturated and slow look the same from outside. The end is three lines."""
-    text = said(demo("--seconds", "6"))
+def test_default_demo_finds_different_faults_behind_the_same_symptom():
+    """Callers see the same in "saturated" and "slow". The summary has three lines."""
+    text = output_of(demo("--seconds", "6"))
     _, *acts = re.split(r"(?m)^act \d of 4: ", text)
     assert [act.partition(".")[0] for act in acts] == ["healthy", "saturated", "slow", "leak"]
     assert text.count("\nobserved in ") == 4
@@ -65,7 +65,7 @@ def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
     assert symptom.fullmatch(symptoms[2])
     found = re.findall(r"at fault: ([\w ]+): ", text)
     for act, fault, expected in zip(acts, found, AT_FAULT, strict=True):
-        # Where the machine is too busy to run the event loop, diagnose() finds that instead.
+        # If the machine is too busy to run the event loop, diagnose() reports that instead.
         assert fault == expected or "event loop" in act
     *_, seen, at_fault, command = text.splitlines()
     error = "openai.APITimeoutError: Request timed out"
@@ -76,7 +76,7 @@ def test_default_demo_shows_the_same_to_callers_and_finds_whose_fault_it_is():
 
 
 def assert_leak_is_logged(text: str) -> None:
-    """With the lines that abandoned the streams; a pool timeout names a holder of a connection."""
+    """Assert that the log has the lines that abandoned streams, and a timeout's note has one."""
     code = Path(faults.__file__).read_text().splitlines()
     name = "gluellm_pools/demo/faults.py"
     warned = re.findall(rf"logged: WARNING Connection leak .* at {name}:(\d+) in (\S+)\)", text)
@@ -92,10 +92,10 @@ def assert_leak_is_logged(text: str) -> None:
     assert str(Path.cwd()) not in text
 
 
-def test_acts_of_slow_calls_name_the_cause_that_no_pool_shows():
-    """Retries after 429, which the SDK hides from callers, and streams that only bring pings.
+def test_acts_of_slow_calls_name_causes_outside_of_pools():
+    """These are retries after 429, which the SDK hides, and streams that receive only pings.
 
-    The endpoint is unreachable: the failed export is logged once, and the demo ends as usual.
+    The endpoint is unreachable: the failed export is logged once, and the demo ends normally.
     """
     there = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     text = played(
@@ -116,7 +116,7 @@ def test_acts_of_slow_calls_name_the_cause_that_no_pool_shows():
 
 
 def test_ctrl_c_ends_with_the_summary():
-    """The streams that an act abandoned are closed; exit 130."""
+    """The act's abandoned streams are closed, and the exit status is 130."""
     process = watching.started(*COMMAND, "demo", "--scenario", "leak", PYTHONUNBUFFERED="1")
     assert process.stdout is not None
     while "caught: openai.APITimeoutError" not in process.stdout.readline():
@@ -158,7 +158,7 @@ EXTRA = ("rich", "any_llm", "openai", "anthropic", "h11", "h2", "opentelemetry.s
 
 @pytest.mark.parametrize("missing", [EXTRA, ("h2",)], ids=" ".join)
 def test_missing_extra_is_named_and_list_needs_none(tmp_path, missing):
-    """Python finds none or one of the extra's modules: exit 2, except for --list."""
+    """Without modules of the extra, the exit status is 2, except for --list."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "class Missing:\n"

@@ -1,4 +1,4 @@
-"""The examples that are run more than once in a process."""
+"""The examples that may run more than once in a process."""
 
 import importlib.util
 import os
@@ -46,16 +46,16 @@ def run(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_each_cell_may_run_again():
-    """Nothing is set up twice; two clients are two pools, until the first one is collected."""
+    """Nothing is set up twice. Two clients have two pools, until the first one is collected."""
     with FakeProviderThread() as provider:
         finished = run(_EVERY_CELL_TWICE, OPENAI_BASE_URL=provider.openai_url)
-    assert provider.counts.completed == 2  # of its thread, which may count after the client is done
+    assert provider.counts.completed == 2  # after the provider's thread has ended, so all count
     assert "name='openai'" in finished.stdout
     assert finished.stderr == ""
 
 
 def test_a_module_that_is_reloaded_sets_up_once():
-    """Autoreload makes no second provider and no warning."""
+    """Autoreload creates no second provider and causes no warning."""
     finished = run(_RELOADED, OTEL_EXPORTER_OTLP_TIMEOUT="0.1")
-    # Nobody listens, so the last export fails, or finds its 0.1 s over before it begins.
+    # No server listens: the last export fails, or its 0.1 s are over before it begins.
     assert all("Failed to export" in line for line in finished.stderr.splitlines())

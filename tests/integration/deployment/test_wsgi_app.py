@@ -10,7 +10,7 @@ _THREADS = 8
 
 
 def test_threads_that_call_at_once_share_one_client(monkeypatch):
-    """Each further client would be a pool with limits of its own."""
+    """Each further client would have a pool with its own limits."""
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     llm = runpy.run_path(str(_EXAMPLE))["llm"]
     together = threading.Barrier(_THREADS)

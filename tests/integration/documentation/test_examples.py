@@ -1,4 +1,4 @@
-"""The documentation's whole programs, run as they stand against a fake provider."""
+"""The documentation's complete programs run unchanged against a fake provider."""
 
 import re
 from pathlib import Path
@@ -14,24 +14,24 @@ pytest.importorskip("any_llm")
 
 
 def programs(page: str) -> list[str]:
-    """The Python blocks of a page that make a call."""
+    """Return the Python blocks of a page that make a call."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     return [block for block in blocks if "AnyLLM.create" in block or "OpenAI()" in block]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/start.md"])
 def test_example_runs_unchanged(page):
-    """The snapshot that it prints has the pool of the call."""
+    """The printed snapshot has the pool of the call."""
     (program,) = programs(page)
     with FakeProviderThread() as provider:
         finished = run_code(program, OPENAI_API_KEY="any", OPENAI_BASE_URL=provider.openai_url)
-    calls = provider.counts.completed  # of its thread, which may count after the client is done
+    calls = provider.counts.completed  # after the provider's thread has ended, so all count
     assert calls == {"README.md": 1, "docs/start.md": 3}[page]
     assert f"openai/httpx2: 0 active, 0 connecting, {calls} idle" in finished.stdout
 
 
 def test_page_on_a_slow_call_has_the_examples_span():
-    """The example, with shorter pauses: its span has the attributes that the page shows."""
+    """The example's span has the attributes that the page shows. Its pauses are shorter here."""
     program = (ROOT / "docs/examples/forty_seconds.py").read_text()
     for slow, quick in {
         "RETRY_AFTER = 14.0": "RETRY_AFTER = 0.3",
@@ -53,7 +53,7 @@ def test_page_on_a_slow_call_has_the_examples_span():
 
 
 def test_guides_sizing_example_matches_the_load():
-    """The guide's example, three times as fast: its lines are the guide's, its size the load's."""
+    """The example prints the guide's lines, with a size that fits the load. It runs faster here."""
     program = (ROOT / "docs/examples/sizing.py").read_text()
     for slow, quick in {
         "ARRIVALS_PER_SECOND = 20.0": "ARRIVALS_PER_SECOND = 60.0",
@@ -64,11 +64,11 @@ def test_guides_sizing_example_matches_the_load():
         program = program.replace(slow, quick)
     finished = run_code(program)
     page = (ROOT / "docs/connection-pooling.md").read_text()
-    told = re.sub(r"[0-9.]+ ", "# ", finished.stdout)
-    assert told.strip() in re.sub(r"[0-9.]+ ", "# ", page)
+    printed = re.sub(r"[0-9.]+ ", "# ", finished.stdout)
+    assert printed.strip() in re.sub(r"[0-9.]+ ", "# ", page)
     (mean,) = re.findall(r"= ([0-9.]+) connections", finished.stdout)
     (enough,) = re.findall(r"time +(\d+) connections", finished.stdout)
-    # 60 a second for 0.3 s are 18; on a busy machine fewer arrive, or they take longer.
+    # 60 per second for 0.3 s need 18. On a busy machine, fewer arrive, or they take longer.
     assert 1 < float(mean) < 60
-    # The normal approximation of the 99 % quantile.
+    # Normal approximation of the 99 % quantile.
     assert int(enough) == pytest.approx(float(mean) + 2.33 * float(mean) ** 0.5, abs=2)

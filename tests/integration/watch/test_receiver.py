@@ -1,4 +1,4 @@
-"""The receiver behind real sockets: OTLP/HTTP's answers, and clients that mean harm or break."""
+"""The receiver with real sockets: answers of OTLP/HTTP, and hostile or broken clients."""
 
 import contextlib
 import gzip
@@ -26,7 +26,7 @@ WHOLE = metrics_request(number(semconv.REQUESTS, 5)).SerializeToString()
 
 
 class Running:
-    """A receiver with what it fills, and the connections to it."""
+    """A receiver with its intake, and the connections to it."""
 
     def __init__(self) -> None:
         self.intake = Intake()
@@ -42,7 +42,7 @@ class Running:
         return client
 
     def send(self, sent: bytes) -> tuple[int, str, bytes]:
-        """The answer to what is sent."""
+        """Send bytes and return the answer."""
         return answer(self.connect(sent))
 
     def post(self, body: bytes, **options: str) -> tuple[int, str, bytes]:
@@ -50,7 +50,7 @@ class Running:
 
     @property
     def requests(self) -> list[int]:
-        """Requests of each pool."""
+        """Number of requests of each pool."""
         processes = self.intake.processes.values()
         return [pool.requests for process in processes for pool in process.view().pools.values()]
 
@@ -62,7 +62,7 @@ class Running:
 
 
 def answer(client: socket.socket) -> tuple[int, str, bytes]:
-    """Status, head and body; all until the connection is closed."""
+    """Read status, head and body until the connection is closed."""
     received = b""
     while part := client.recv(2**16):
         received += part
@@ -86,7 +86,7 @@ def head(
 
 @pytest.fixture
 def watch() -> Iterator[Running]:
-    """A receiver, which holds nothing at the test's end."""
+    """A receiver. After the test, no connection and no body is left."""
     found = Running()
     try:
         yield found
@@ -101,13 +101,13 @@ def watch() -> Iterator[Running]:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits that a test can wait for."""
+    """Make limits short enough for a test."""
     monkeypatch.setattr(limits, "REQUEST_SECONDS", 0.3)
 
 
 @pytest.mark.parametrize("compression", ["", "identity", "gzip", "GZIP", "deflate"])
-def test_an_export_is_taken(watch, compression):
-    """200, and no partial success where all was taken."""
+def test_an_export_is_accepted(watch, compression):
+    """The status is 200, and there is no partial success if all was accepted."""
     compress = {"gzip": gzip.compress, "deflate": zlib.compress}.get(compression.lower(), bytes)
     headers = {"Content_Encoding": compression} if compression else {}
     status, first, body = watch.post(compress(WHOLE), **headers)
@@ -118,7 +118,7 @@ def test_an_export_is_taken(watch, compression):
 
 
 def test_every_signal_is_accepted(watch):
-    """A default exporter logs no errors."""
+    """Exporters with default settings log no errors."""
     for signal, message in {"traces": traces_request(), "logs": logs_request("a leak")}.items():
         body = message.SerializeToString()
         status, _, _ = watch.post(body, content_type=f"{PROTOBUF}; x=y", path=f"/v1/{signal}")
@@ -159,11 +159,11 @@ REFUSED = {
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_bad_requests_get_a_status_and_advice(watch, what):
-    """In plain text, which exporters log, and in the view."""
-    status, said, sent = REFUSED[what]
+    """The advice is in plain text, which exporters log, and in the view."""
+    status, advice, sent = REFUSED[what]
     found, first, body = watch.send(sent)
     assert found == status
-    assert said in body.decode()
+    assert advice in body.decode()
     assert "Content-Type: text/plain" in first
     assert str(status) in watch.message
     assert watch.message.isprintable()
@@ -171,7 +171,7 @@ def test_bad_requests_get_a_status_and_advice(watch, what):
 
 
 def test_a_client_sees_the_answer_to_a_body_that_is_too_large(watch, monkeypatch):
-    """The client is still sending, and a reset would discard the answer."""
+    """The client is still sending, so a reset would discard the answer."""
     monkeypatch.setattr(limits, "LINGER_SECONDS", 60.0)
     client = watch.connect(head(8 * limits.BODY_BYTES))
     client.sendall(bytes(2 * limits.BODY_BYTES))
@@ -190,13 +190,13 @@ def test_expect_100_continue_is_answered(watch):
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/metrics HTTP/1.1\r\nHost: x\r\n"], ids=range(2))
 @pytest.mark.usefixtures("hasty")
 def test_a_connection_without_a_whole_head_is_closed(watch, sent):
-    """Without a message: browsers and port scanners do so."""
+    """There is no message, since browsers and port scanners do this."""
     assert watch.connect(sent).recv(1) == b""
     assert watch.intake.messages.latest() == []
 
 
 def test_slow_body_gets_408(watch):
-    """Even if it sends a byte now and then."""
+    """This holds even if the client sends a byte from time to time."""
     client = watch.connect(head(10_000, Expect="100-continue"))
     assert b"100" in client.recv(2**16)  # the head was in time
     deadlines = dict.fromkeys(watch.receiver._deadlines, time.monotonic() + 0.3)
@@ -216,7 +216,7 @@ def test_slow_body_gets_408(watch):
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/met", head(100) + b"half"], ids=range(3))
 def test_connection_of_a_client_that_disconnects_is_released(watch, sent):
-    """Before, in and after the head of a request."""
+    """It disconnects before, in or after the head of a request."""
     client = watch.connect(sent)
     wait_until(lambda: watch.receiver._deadlines, "it is served")
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -225,31 +225,31 @@ def test_connection_of_a_client_that_disconnects_is_released(watch, sent):
     assert not re.search("failed", "".join(watch.intake.messages.latest()))
 
 
-def test_a_client_that_closes_only_its_side_gets_its_answer(watch):
-    """Half-closed: it has sent all it will."""
+def test_a_client_that_half_closes_its_connection_gets_its_answer(watch):
+    """It has sent its whole request."""
     client = watch.connect(head(len(WHOLE)) + WHOLE)
     client.shutdown(socket.SHUT_WR)
     assert answer(client)[0] == 200
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"),
+    ("sent", "advice"),
     [
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(18), "OTEL_EXPORTER_OTLP_PROTOCOL"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500), "http://, not https://"),
     ],
     ids=["gRPC", "TLS"],
 )
-def test_another_protocol_is_recognized_and_reported(watch, sent, said):
-    """The view says what to set, since the program's exporter says little."""
+def test_another_protocol_is_recognized_and_reported(watch, sent, advice):
+    """The view names the variable to set, since the program's exporter logs little."""
     client = watch.connect(sent)
     client.shutdown(socket.SHUT_WR)
     assert client.recv(1) == b""
-    assert said in watch.message
+    assert advice in watch.message
 
 
 def test_too_many_connections_are_closed(watch):
-    """Afterwards the receiver serves again."""
+    """Later, the receiver accepts connections again."""
     busy = [watch.connect(head(100) + b"half") for _ in range(limits.CONNECTIONS)]
     wait_until(lambda: len(watch.receiver._deadlines) == limits.CONNECTIONS, "all are busy")
     with contextlib.suppress(ConnectionResetError):
@@ -261,8 +261,8 @@ def test_too_many_connections_are_closed(watch):
     assert watch.post(WHOLE)[0] == 200
 
 
-def test_bodies_are_bounded_all_together(watch, monkeypatch):
-    """503 for what would be too much at once; others are served."""
+def test_the_size_of_all_bodies_is_bounded(watch, monkeypatch):
+    """A body beyond the bound gets 503. Others are served."""
     monkeypatch.setattr(limits, "HELD_BYTES", 7 * 2**19)
     slow = [watch.connect(head(limits.BODY_BYTES) + bytes(2**20)) for _ in range(4)]
     wait_until(lambda: any("503" in line for line in watch.intake.messages.latest()), "one is 503")
@@ -272,7 +272,7 @@ def test_bodies_are_bounded_all_together(watch, monkeypatch):
 
 
 def test_client_that_reads_no_answer_is_closed(watch, monkeypatch):
-    """It sends without an end; that is read for a short time only."""
+    """It sends without end, which the receiver reads only for a short time."""
     monkeypatch.setattr(limits, "LINGER_SECONDS", 0.3)
     client = watch.connect(head(0, path="/"))
     with contextlib.suppress(ConnectionError):
@@ -283,6 +283,6 @@ def test_client_that_reads_no_answer_is_closed(watch, monkeypatch):
 @pytest.mark.parametrize(
     ("host", "url"), [("127.0.0.1", "http://127.0.0.1:"), ("localhost", "http://localhost:")]
 )
-def test_the_url_is_one_that_a_program_here_can_use(host, url):
+def test_programs_on_this_machine_can_use_the_url(host, url):
     with Receiver(host, 0, Intake()) as receiver:
         assert re.fullmatch(rf"{url}\d+", receiver.url)

@@ -1,4 +1,4 @@
-"""``gluellm-pools watch`` as a program of its own, with real exporters and the real demo."""
+"""``gluellm-pools watch`` in its own process, with real exporters."""
 
 import contextlib
 import gzip
@@ -47,8 +47,8 @@ def watch() -> Iterator[Watch]:
         yield started
 
 
-def test_the_sdks_exporters_are_understood(watch, caplog):
-    """Of several processes, each under its own name. Exponential histograms have no waits."""
+def test_exports_of_the_sdk_are_shown(watch, caplog):
+    """Each process is shown under its own name. Waits in exponential histograms are not shown."""
     exponential = {Histogram: ExponentialBucketHistogramAggregation()}
     kinds = {
         "gzip": {"compression": Compression.Gzip},
@@ -77,7 +77,7 @@ def test_the_sdks_exporters_are_understood(watch, caplog):
 
 
 def test_spans_and_logs_are_accepted_and_the_packages_warnings_shown(watch, caplog):
-    """A program that exports everything here logs no errors for it."""
+    """A program that exports all signals to the watch logs no errors."""
     resource = Resource({"service.name": "shop"})
     tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
     tracers.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{watch.url}/v1/traces")))
@@ -93,15 +93,15 @@ def test_spans_and_logs_are_accepted_and_the_packages_warnings_shown(watch, capl
     finally:
         logger.removeHandler(handler)
     watch.wait_for(r"^WARNING from shop: Connection leak suspected in pool openai/httpx2")
-    # Of SIGTERM it ends as a shell says it of a program that it ended.
+    # After SIGTERM, the status is the one that a shell reports.
     assert watch.end(signal.SIGTERM) == (143, "")
     assert watch.found("No metrics arrive, only spans")
     assert "\x1b" not in "".join(watch.lines)
     assert not [r for r in caplog.records if r.name.startswith("opentelemetry.exporter")]
 
 
-def test_what_is_wrong_with_an_export_is_explained(watch):
-    """Metrics of others alone, and gRPC, which opentelemetry-instrument speaks by default."""
+def test_wrong_exports_are_explained(watch):
+    """These are metrics of other scopes only, and gRPC, opentelemetry-instrument's default."""
     for exporter in (
         OTLPMetricExporter(f"{watch.url}/v1/metrics"),
         GrpcExporter(watch.url, insecure=True, timeout=1),
@@ -121,8 +121,8 @@ def test_what_is_wrong_with_an_export_is_explained(watch):
     importlib.util.find_spec("opentelemetry.distro") is None, reason="needs opentelemetry-distro"
 )
 @pytest.mark.parametrize("handed_over", [True, False])
-def test_warnings_come_with_the_variable_that_the_page_names(watch, handed_over):
-    """And not without, though the distro sets up an exporter of logs; then stderr has them."""
+def test_warnings_are_shown_if_the_documented_variable_is_set(watch, handed_over):
+    """Without it, they are on stderr, although the distro sets up a log exporter."""
     variable = "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED"
     warn = f"import logging; logging.getLogger('{semconv.SCOPE_NAME}').warning('a leak')"
     start = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
@@ -140,11 +140,11 @@ def test_warnings_come_with_the_variable_that_the_page_names(watch, handed_over)
     assert ("a leak" in finished.stderr) is not handed_over
 
 
-# How it ends
+# Exit
 
 
 def test_it_stops_by_itself_with_one_json_object():
-    """--for: exit 0. Standard output has nothing but the object."""
+    """With --for, the status is 0. Standard output has only the object."""
     done = ended(*WATCH, "--for", "1", "--json", timeout=30)
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert json.loads(done.stdout) == {"processes": [], "messages": []}
@@ -152,7 +152,7 @@ def test_it_stops_by_itself_with_one_json_object():
 
 @pytest.mark.parametrize("host", ["..", "a" * 80, "192.0.2.1", "nowhere.invalid"])
 def test_host_of_another_machine_is_refused(host, capsys):
-    """Exit 2 and one line. An invalid name fails without a DNS query."""
+    """The status is 2, with one line. An invalid name fails without a DNS query."""
     assert main(["watch", "--port", "0", "--host", host]) == 2
     error = capsys.readouterr().err
     assert error.startswith("gluellm-pools watch: ")
@@ -161,31 +161,31 @@ def test_host_of_another_machine_is_refused(host, capsys):
 
 
 def test_empty_host_is_the_default(capsys):
-    """As in ``--host "$HOST"`` without the variable. For a socket it would be every address."""
+    """``--host "$HOST"`` is empty without the variable. A socket would listen on all addresses."""
     assert main(["watch", "--port", "0", "--host", "", "--for", "1ms", "--json"]) == 0
     assert "Listening on http://127.0.0.1:" in capsys.readouterr().err
 
 
 def test_port_in_use_is_reported(capsys):
-    """Exit 2 with what to do."""
+    """The status is 2, and the message has advice."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["watch", "--port", str(port)]) == 2
-    said = capsys.readouterr().err
-    assert f"can't listen on port {port} of 127.0.0.1: Address already in use" in said
-    assert "--port" in said
+    error = capsys.readouterr().err
+    assert f"can't listen on port {port} of 127.0.0.1: Address already in use" in error
+    assert "--port" in error
 
 
-def test_a_reader_that_left_ends_it():
-    """As of any command: `| head -1` closes its output."""
+def test_closed_output_ends_it():
+    """`| head -1` closes the output, for example."""
     left = started(*WATCH, "--seconds", "30")
     assert left.stdout is not None
     left.stdout.close()
-    _, said = left.communicate(timeout=60)
-    assert (left.returncode, said) == (EXIT_BROKEN_PIPE, "")
+    _, error = left.communicate(timeout=60)
+    assert (left.returncode, error) == (EXIT_BROKEN_PIPE, "")
 
 
-# What does harm
+# Hostile exports
 
 ROOM = BODY_BYTES - 1000
 PROTOBUF = "application/x-protobuf"
@@ -193,7 +193,7 @@ GZIP = {"Content-Encoding": "gzip"}
 
 
 def post(url: str, body: bytes, **headers: str) -> int:
-    """The status of one request; 0 when the connection broke."""
+    """Return the status of a request, or 0 if the connection broke."""
     headers = {"Content-Type": PROTOBUF, **headers}
     request = urllib.request.Request(f"{url}/v1/metrics", body, headers)
     try:
@@ -206,23 +206,25 @@ def post(url: str, body: bytes, **headers: str) -> int:
 
 
 def peak_megabytes(process: subprocess.Popen[str]) -> int:
-    """The most memory that it ever had."""
+    """Return the peak memory of a process."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
     return int(kilobytes) // 1024
 
 
 def nested(inner: bytes, *numbers: int) -> bytes:
-    """Fields in fields, the innermost last."""
+    """Nest a field into others. Its number is the last one."""
     for outer in reversed(numbers):
         inner = field(outer, inner)
     return inner
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the memory")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_bodies_that_grow_take_no_more_than_their_bound(watch):
-    """Small as they are sent: packed numbers of one byte, which take eight once decoded; empty
-    texts and points of two bytes."""
+    """They are small when sent, but large when decoded.
+
+    Packed numbers of one byte take eight bytes. Empty texts and points are sent as two bytes.
+    """
     for body in (
         nested(b"\x01" * ROOM, 1, 2, 2, 10, 1, 8, 2),
         nested(b"\x1a\x00" * (ROOM // 2), 1, 1, 3),
@@ -233,9 +235,9 @@ def test_bodies_that_grow_take_no_more_than_their_bound(watch):
     assert peak_megabytes(watch.process) < 250
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the memory")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_stays_bounded_in_a_flood(watch):
-    """Bombs, empty parts, names, series and slow bodies, by many senders at once."""
+    """Many clients send zip bombs, empty parts, long names, many series and slow bodies."""
     point = number(semconv.REQUESTS, 1)
     point.sum.data_points[0].attributes.add(key="server.address").value.string_value = "x" * 3000
     wide = metrics_request(*[point] * 1000).SerializeToString()
