@@ -159,6 +159,25 @@ def interrupted(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
+def test_connection_of_a_closed_pool_ends_with_the_pool(scene):
+    """It was established after the close. The pool and its tracker are garbage at the same time."""
+    connection = scene.connection()
+    lease = scene.acquire(connection)
+    scene.tracker.discard("closed")
+    scene.tracker.established(connection, "1.1")
+    scene.serve(lease)
+    scene.registry.state(scene.clock())
+    pool, scene.pool = scene.pool, None
+    pool.itself, pool.tracker = pool, scene.tracker
+    del pool, scene.tracker, connection, lease
+    scene.drain()
+    scene.recorder.events.clear()
+    gc.collect()
+    assert scene.ledger.closed == {"garbage_collected": 1}
+    scene.registry.state(scene.clock())
+    assert not scene.registry.ending
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_interrupt_while_the_peak_turns_leaves_no_connection_active(scene, monkeypatch, again):
     """The peak turns in an assignment, or in a second attempt to connect."""

@@ -90,7 +90,8 @@ class PoolRegistry(Registry):
         self.trackers: dict[int, PoolTracker] = {}
         """Trackers of the pools, by ``id()`` of the pool."""
         self.ending: dict[PoolTracker, None] = {}
-        """Closed pools with requests in flight."""
+        """Pools that were closed with requests in flight, until these and their connections have
+        ended. Kept here, since the garbage collector does not notify trackers that it collects."""
 
     def wake_watch(self, wake: Callable[[], None]) -> None:
         """Have the next request that enters call ``wake``."""
@@ -188,7 +189,7 @@ class PoolRegistry(Registry):
                 _add_steps(tracker, counts, now)
         for tracker in snapshot_of(self.ending.keys):
             state = states.get(tracker.ledger)
-            if not tracker.leases:
+            if not tracker.leases and not tracker.connections:
                 self.ending.pop(tracker, None)
             elif state is not None:
                 _add_leases(read_states(tracker.leases), state, counts)
