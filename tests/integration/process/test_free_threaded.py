@@ -16,6 +16,7 @@ import pytest
 import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
+from opentelemetry.instrumentation.gluellm.pool.lease import TrackedConnection
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.installation import installed, instrument
 from support.waiting import wait_until_collected
@@ -123,6 +124,29 @@ def test_released_connection_is_not_reported_as_closed(server, telemetry):
     pool.close()
     assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"pool_closed": 1}
     assert telemetry.value(semconv.CONNECTION_OPENED) == 1
+
+
+@pytest.mark.parametrize("ends", ["closed by the server", "closed with the pool"])
+def test_connection_that_is_being_closed_gets_no_second_record(
+    ends, server, telemetry, monkeypatch
+):
+    """A collection runs between the record of the close and the close of the socket."""
+    close = TrackedConnection.close
+
+    def close_and_collect(record: TrackedConnection, reason: str) -> None:
+        close(record, reason)
+        telemetry.collect()
+
+    pool = urllib3.HTTPConnectionPool("127.0.0.1", server.port, retries=False)
+    pool.request("GET", "/")
+    monkeypatch.setattr(TrackedConnection, "close", close_and_collect)
+    if ends == "closed by the server":
+        server.hang_up()
+        server.timeline.wait_for("close")
+        pool.request("GET", "/")
+    pool.close()
+    opened = server.timeline.count("accept")
+    telemetry.check(CONNECTION_OPENED=opened, CONNECTION_CLOSED=opened, ACTIVE_REQUESTS=0)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

@@ -77,8 +77,10 @@ def _idle(pool: Any, tracker: PoolTracker) -> Iterator[TrackedConnection]:
     """The records of the connections in the queue that have a socket and no request."""
     for connection in _queued(pool):
         if getattr(connection, "sock", None) is not None:
-            record = record_of(connection, pool, tracker)
-            if not record.leases:
+            record = connection_of(connection)
+            if record is None or record.tracker is not tracker:
+                record = record_of(connection, pool, tracker)
+            if not record.leases and not record.closed:  # else it is about to close its socket
                 yield record
 
 
