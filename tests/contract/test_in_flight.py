@@ -5,6 +5,8 @@ import time
 import pytest
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm.pool import lease
+from opentelemetry.instrumentation.gluellm.pool.lease import TrackedConnection
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.http1 import HTTP1Server
 from support.installation import instrument
@@ -57,6 +59,31 @@ def test_pool_from_before_instrument_is_observed(runner, library, server, untouc
     assert untouched.value(semconv.CONNECTION_OPENED) == 0
     pool.close()
     untouched.check(OPEN_CONNECTIONS=0, POOL_LIVE=0)
+
+
+@pytest.mark.only("httpx", "httpx2", "aiohttp", "urllib3")
+def test_collection_and_first_request_give_a_connection_one_record(
+    runner, library, server, untouched, monkeypatch
+):
+    """An export reads the pool while its first request makes the record of its idle connection."""
+    pool = runner.pool(library)
+    pool.get(server.url())
+    instrument(untouched)
+    init = TrackedConnection.__init__
+
+    def init_and_collect(*args):
+        init(*args)
+        monkeypatch.setattr(TrackedConnection, "__init__", init)
+        untouched.collect()
+
+    monkeypatch.setattr(TrackedConnection, "__init__", init_and_collect)
+    monkeypatch.setattr(lease, "_MISSING_TIME", 0)
+    assert_settled(untouched, [pool.get(server.url())], reused())
+    for _ in range(2):
+        untouched.collect()
+    assert untouched.closed() == {}
+    pool.close()
+    untouched.check(CONNECTION_CLOSED=1)
 
 
 def test_tunnel_in_set_up_at_instrument_is_connecting(

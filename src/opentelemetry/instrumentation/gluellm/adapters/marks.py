@@ -37,6 +37,22 @@ def connection_of(connection: Any) -> Any:
     return getattr(connection, CONNECTION, None)
 
 
+def attach(connection: Any, record: Any, before: Any) -> Any:
+    """Store the record of a connection in place of ``before``, and return it.
+
+    If another thread has stored one meanwhile, that one stays and is returned.
+    """
+    # atomic, hence without `connection_of` and setattr()
+    try:
+        found = connection._gluellm_connection
+    except AttributeError:
+        found = None
+    if found is before:
+        connection._gluellm_connection = found = record
+        record.tracker.connections[record] = None
+    return found
+
+
 def give_defaults(owner: type | None, *names: str) -> None:
     """Give a class the default None for each of the attributes ``names``."""
     for name in names:

@@ -19,7 +19,7 @@ from ...pool.phases import OTHER_STEP, PROXY, TLS
 from ...pool.tracker import PoolTracker
 from .. import steps
 from ..loops import note_loop
-from ..marks import CONNECTION
+from ..marks import CONNECTION, attach
 
 _FINALIZER = "__del__"
 _DEPTH = 9
@@ -80,12 +80,11 @@ def record_of_idle(protocol: Any, origin: OriginLedger, tracker: PoolTracker) ->
     known: TrackedConnection | None = getattr(protocol, CONNECTION)
     if known is not None and known.tracker is tracker:
         return known
-    known = TrackedConnection(tracker, origin, tracker.clock())
-    known.adopt("1.1", known.created_at)
-    known.reports_reads = is_hooked("aiohttp", "StreamReader", "_wait")
-    setattr(protocol, CONNECTION, known)
-    tracker.connections[known] = None
-    return known
+    made = TrackedConnection(tracker, origin, tracker.clock())
+    made.adopt("1.1", made.created_at)
+    made.reports_reads = is_hooked("aiohttp", "StreamReader", "_wait")
+    found: TrackedConnection = attach(protocol, made, known)
+    return found
 
 
 def closed(record: TrackedConnection, reason: str) -> None:

@@ -14,7 +14,7 @@ from ...pool.lease import TrackedConnection, Tracker
 from ...pool.tracker import PoolTracker
 from ..executors import note_executor
 from ..loops import note_loop
-from ..marks import CONNECTION, TRACKER, connection_of
+from ..marks import CONNECTION, TRACKER, attach, connection_of
 from .reasons import close_reason, protocol_of
 from .responses import time_reads
 from .setup import time_setup
@@ -43,7 +43,7 @@ def tracked(connection: Any, tracker: Tracker) -> TrackedConnection:
         tracker.connections[known] = None
     elif known is None or known.tracker is not tracker:
         origin = getattr(connection, "_remote_origin", None) or connection._origin
-        known = _track(connection, origin, tracker)
+        known = _track(connection, origin, tracker, known)
         known.adopted = True
     if known.adopted and not known.established_at:
         inner = protocol_connection(connection)
@@ -64,16 +64,17 @@ def serves_again(known: TrackedConnection, tracker: Tracker) -> bool:
     return before.registry is tracker.registry and before.ledger is tracker.ledger
 
 
-def _track(connection: Any, origin: Any, tracker: Tracker) -> TrackedConnection:
+def _track(
+    connection: Any, origin: Any, tracker: Tracker, before: TrackedConnection | None = None
+) -> TrackedConnection:
     made = TrackedConnection(
         tracker,
         tracker.origin_of_connection(origin.host, origin.port, origin.scheme),
         tracker.clock(),
     )
-    made.inherit(connection_of(connection))
-    setattr(connection, CONNECTION, made)
-    tracker.connections[made] = None
-    return made
+    made.inherit(before)
+    found: TrackedConnection = attach(connection, made, before)
+    return found
 
 
 def _note(inner: Any, connection: TrackedConnection) -> None:

@@ -21,7 +21,7 @@ from ...pool.registry import PoolRegistry
 from ...pool.tracker import PoolTracker
 from .. import steps
 from ..error_types import refuses_to_send
-from ..marks import CONNECTION, connection_of
+from ..marks import attach, connection_of
 from .failures import fail, failed, failure_of
 from .responses import IN_HEAD
 
@@ -107,12 +107,12 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
         setattr(connection, REFERENCE, reference)
         _references.add(reference)
     reference.record = record
-    setattr(connection, CONNECTION, record)
-    tracker.connections[record] = None
     if connected:
         record.adopt(_protocol(connection), record.created_at)
         record.inherit(before)
-    return record
+    found: TrackedConnection = attach(connection, record, before)
+    reference.record = found
+    return found
 
 
 def connected_sockets() -> list[tuple[TrackedConnection, Any]]:
