@@ -80,3 +80,28 @@ def test_waits_keep_no_earlier_requests_alive(scene):
         for candidate in gc.get_objects()
     )
     assert alive == 1  # the one that holds the connection
+
+
+# Other threads
+
+
+def test_request_that_enters_while_its_pool_is_closed_counts_as_in_flight(scene):
+    """Its connection is tracked as well: see `PoolRegistry.still_queued_in`."""
+    scene.let_in(lambda: scene.tracker.discard("closed"))
+    lease = scene.enter()
+    assert scene.current()[QUEUED] == 1
+    assert scene.registry.still_queued_in(scene.pool) is scene.tracker
+    scene.serve(lease)
+    scene.settled()
+
+
+def test_request_that_enters_during_uninstrument_does_not_count(scene):
+    """If it did, it would end in the next installation, whose peaks do not include it."""
+    scene.let_in(scene.registry.close)
+    lease = scene.enter()
+    connection = scene.connection(established=True)
+    scene.tracker.assigned(lease, connection)
+    scene.ledger.watch(75 * SECOND, scene.clock())
+    scene.serve(lease)
+    assert scene.requests() == {}
+    scene.settled()

@@ -232,7 +232,18 @@ class PoolTracker(Tracker):
         origin.entered += 1
         self.entered += 1
         self.leases[lease] = None
+        # end of atomic
+        if not self.open:
+            self._closed_meanwhile(lease)
         return lease
+
+    def _closed_meanwhile(self, lease: Lease) -> None:
+        """Handle a request whose pool or installation another thread ended while it entered."""
+        registry = self.registry
+        if not registry.open:
+            self.discard_lease(lease)
+        elif registry.trackers.get(self.pool_id) is not self:  # else its tracking begins
+            registry.ending[self] = None
 
     def waiting(self, lease: Lease, timeout: float | None = None) -> None:
         """Queue a request that found no connection. ``timeout`` is its pool timeout in seconds."""
