@@ -2,6 +2,8 @@
 
 import gc
 
+import pytest
+
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED
@@ -105,3 +107,17 @@ def test_request_that_enters_during_uninstrument_does_not_count(scene):
     scene.serve(lease)
     assert scene.requests() == {}
     scene.settled()
+
+
+@pytest.mark.parametrize("step", ["assigned", "answered"])
+def test_time_of_a_request_counts_once_if_uninstrument_ends_it_during_a_step(scene, step):
+    lease = scene.queue() if step == "assigned" else scene.acquire()
+    scene.clock.advance(10.0)
+    connection = scene.connection(established=True)
+    scene.let_in(scene.registry.close)
+    if step == "assigned":
+        scene.tracker.assigned(lease, connection)
+    else:
+        scene.tracker.answered(lease, 200)
+    assert sum(scene.origin.spent) == 10 * SECOND
+    assert lease.answered_at == 0

@@ -255,22 +255,20 @@ class PoolTracker(Tracker):
 
     def assigned(self, lease: Lease, connection: TrackedConnection) -> None:
         """Assign a connection, which may still refuse. Runs in any task, under the pool's lock."""
+        wait = lease.wait
+        # An immediate acquire took exactly no time.
+        now = lease.entered_at if wait is None else self.clock()
         if lease.ended_at:
             return
-        wait = lease.wait
         if connection.reports_accept and (wait is not None or connection.leases):
             self._assigned_tentatively(lease, connection)
             return
         if wait is not None:
-            now = self.clock()
             lease.origin.spent[QUEUED] += now - lease.phase_since
             lease.phase_since = now
             if wait.in_queue:
                 wait.in_queue = False
                 self.ledger.queued.value -= 1
-        else:
-            # An immediate acquire took exactly no time.
-            now = lease.entered_at
         lease.acquired_at = now
         lease.connection = connection
         connection.lease = lease
@@ -327,9 +325,10 @@ class PoolTracker(Tracker):
 
     def answered(self, lease: Lease, status: int) -> None:
         """Record the head of a response. Its body is unread until a read begins."""
+        now = self.clock()
         if lease.ended_at:  # its installation was undone meanwhile
             return
-        lease.answered_at = now = self.clock()
+        lease.answered_at = now
         lease.status = status
         lease.origin.spent[lease.phase] += now - lease.phase_since
         lease.phase_since = now
