@@ -6,8 +6,9 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.ledger import OriginLedger
 from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED
-from unit.pool.fakes import SECOND
+from unit.pool.fakes import SECOND, FakePool
 
 # Attribution
 
@@ -121,3 +122,17 @@ def test_time_of_a_request_counts_once_if_uninstrument_ends_it_during_a_step(sce
         scene.tracker.answered(lease, 200)
     assert sum(scene.origin.spent) == 10 * SECOND
     assert lease.answered_at == 0
+
+
+def test_pool_counts_once_for_an_origin_that_two_threads_request_first(scene, monkeypatch):
+    tracker = scene.track(FakePool())
+    pool_entered = OriginLedger.pool_entered
+
+    def enter_as_well(*arguments):
+        monkeypatch.setattr(OriginLedger, "pool_entered", pool_entered)
+        tracker.begin(b"new.test", None, b"https")
+        pool_entered(*arguments)
+
+    monkeypatch.setattr(OriginLedger, "pool_entered", enter_as_well)
+    lease = tracker.begin(b"new.test", None, b"https")
+    assert (lease.origin.pools, lease.origin.entered) == (1, 2)

@@ -155,13 +155,16 @@ class PoolTracker(Tracker):
             if found.address.encode() != host.lower():
                 # A malformed host may be a key or a URL: do not store it.
                 key = (*_UNREPORTED, asked)
-            if key not in self._origins and len(self._origins) < self.registry.ledgers.max_origins:
-                # Several keys can have the same reported origin: origins beyond the bound, and one
-                # origin for several providers. The pool counts once for all of them.
-                known = snapshot_of(self._origins.values)
-                if all(other.reported != found.reported for other in known):
-                    found.pool_entered(self.built_at)
+            if len(self._origins) < self.registry.ledgers.max_origins:
+                # atomic
+                if key in self._origins:
+                    return found
                 self._origins[key] = found
+                # end of atomic. Several keys can have the same reported origin: origins beyond the
+                # bound, and one origin for several providers. The pool counts for the first one.
+                known = snapshot_of(self._origins.items)
+                if key == next(k for k, other in known if other.reported == found.reported):
+                    found.pool_entered(self.built_at)
         return found
 
     def origin_of_connection(self, host: bytes, port: int | None, scheme: bytes) -> OriginLedger:
