@@ -112,13 +112,17 @@ class ChannelTracker(PoolTracker):
 
     def seen(self, state: int) -> None:
         """Record a reading of the channel's state. Not for finalizers."""
-        if state == self.state or self not in self.ledger.channels:
-            return  # unchanged, or the channel has ended
+        if state == self.state:
+            return
         spent = self.ledger.spent
         now = self.clock()
+        # atomic. Another thread may have closed the channel since this one has read its state.
+        if self.state == SHUTDOWN or self not in self.ledger.channels:
+            return
         spent[self.state] += now - self.since
         self.since = now
         self.state = state
+        # end of atomic
         if state == READY and self.waiting_calls:
             for lease in snapshot_of(self.waiting_calls.keys):
                 self._sent(lease, now)
