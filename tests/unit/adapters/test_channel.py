@@ -10,6 +10,7 @@ from opentelemetry.instrumentation.gluellm.adapters.grpc.channel import (
 )
 from opentelemetry.instrumentation.gluellm.adapters.grpc.channels import ChannelReader
 from opentelemetry.instrumentation.gluellm.pool.ledger import Owner
+from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE
 from unit.pool.fakes import SECOND, FakePool, Scene
 
 
@@ -41,3 +42,13 @@ def test_closed_channel_stays_in_shutdown_if_an_earlier_reading_comes_later(scen
     scene.tracker.seen(READY)
     assert scene.ledger.states() == {**dict.fromkeys(scene.ledger.states(), 0), "shutdown": 1}
     assert scene.ledger.counters(scene.clock())["state_time", "connecting"] == 10 * SECOND
+
+
+def test_call_is_sent_if_its_channel_becomes_ready_while_it_joins_the_queue(scene):
+    """Its acquire and its lease have a duration."""
+    lease = scene.tracker.begin(b"api.test", None, b"https")
+    scene.let_in(lambda: scene.tracker.seen(READY))
+    scene.tracker.call_entered(lease, waits=True, timeout=None)
+    assert lease.phase == AWAITING_RESPONSE
+    assert lease.acquired_at == scene.clock()
+    assert scene.ledger.queued.value == 0

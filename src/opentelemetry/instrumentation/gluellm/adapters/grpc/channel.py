@@ -215,6 +215,7 @@ class ChannelTracker(PoolTracker):
         if wait is not None and wait.in_queue:
             wait.in_queue = False
             self.ledger.queued.value -= 1
+        if not lease.acquired_at:  # also if another thread is about to put it into the queue
             lease.acquired_at = now
         lease.sent_at = now
         lease.enter(AWAITING_RESPONSE, now)
