@@ -7,8 +7,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from opentelemetry.instrumentation.gluellm import snapshot
+from opentelemetry.instrumentation.gluellm.pool import lease
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import Runner
 from support.http1 import HTTP1Server
@@ -274,3 +276,23 @@ def test_connector_closed_in_another_loop_has_no_connections(server, telemetry):
     assert telemetry.closed() == {"pool_closed": 1}
     assert telemetry.by(semconv.POOL_DISCARDED, "discard") == {"closed": 1}
     assert telemetry.value(semconv.OPEN_CONNECTIONS) == 0
+
+
+def test_connection_found_between_two_moments_unlisted_is_not_dropped(
+    pool, server, telemetry, monkeypatch
+):
+    """A connection that is being taken is not listed, and an export may run at that moment."""
+    pool.get(server.url())
+    monkeypatch.setattr(lease, "_MISSING_TIME", 0)
+    is_connected = ResponseHandler.is_connected
+
+    def collect_and_check(self):
+        monkeypatch.setattr(ResponseHandler, "is_connected", is_connected)
+        telemetry.collect()
+        return is_connected(self)
+
+    for _ in range(2):
+        monkeypatch.setattr(ResponseHandler, "is_connected", collect_and_check)
+        pool.get(server.url())
+        telemetry.collect()
+    assert telemetry.closed() == {}

@@ -38,10 +38,12 @@ class AiohttpReader(LibraryReader[PoolTracker]):
         seen = len(known)
         busy = seen + others
         for protocol, record in known:
+            record.missing_since = 0
             if protocol.is_connected():
                 counts.origins[record.origin][ACTIVE[record.protocol]] += 1
         for _, record in _idle(pool, tracker):
             counts.origins[record.origin][IDLE_1] += 1
+            record.missing_since = 0
             seen += 1
         if others:
             for record in snapshot_of(tracker.connections.keys):

@@ -42,6 +42,7 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
             if record is None or record.tracker is not tracker or record.adopted:
                 record = tracked(connection, tracker)
             seen += 1
+            record.missing_since = 0
             state = _state(connection, record)
             if state == "idle":
                 counts.origins[record.origin][IDLE_2 if record.protocol == "2" else IDLE_1] += 1
