@@ -15,6 +15,7 @@ from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 from opentelemetry.trace import SpanKind
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
+from opentelemetry.instrumentation.gluellm.adapters.urllib3 import pools
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.deaf import MORE_THAN_BUFFERS, DeafServer
 from support.http1 import HTTP1Server
@@ -53,6 +54,30 @@ def test_request_continues_after_its_pool_is_closed(pool, server, telemetry):
     assert exchange.read() == b"ok"
     assert_settled(telemetry, [exchange], new(), closed={"pool_closed": 1})
     assert telemetry.value(semconv.POOL_LIVE) == 0
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_request_may_take_a_connection_while_its_pool_is_closed(
+    pool, server, telemetry, monkeypatch, status
+):
+    """The thread that closes the pool has just copied the queue with this connection."""
+    first, gate = pool.get(server.url()), server.gate()
+    answer = Reply(head_after=gate, status=status, chunks=() if status == 204 else ((0.0, b"ok"),))
+    connection_of = pools.connection_of
+    taken = []
+
+    def take_first(connection: Any) -> Any:
+        taken.append(pool.send(server.reply("/taken", answer)))
+        server.timeline.wait_for("request", "/taken")
+        return connection_of(connection)
+
+    monkeypatch.setattr(pools, "connection_of", take_first)
+    pool.core.close()
+    telemetry.check(CONNECTION_CLOSED=0)
+    gate.open()
+    taken[0].finish()
+    closed = {"pool_closed": 1}
+    assert_settled(telemetry, [first, *taken], new(), reused(status=status), closed=closed)
 
 
 def test_closed_pool_refuses_requests(pool, server, telemetry):

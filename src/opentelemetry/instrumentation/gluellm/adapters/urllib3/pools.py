@@ -77,7 +77,7 @@ class PoolHooks:
         queue = pool.pool
         for connection in tuple(queue.queue) if queue is not None else ():
             record = connection_of(connection)
-            if record is not None:
+            if record is not None and not record.leases:  # else another thread has taken it
                 # Recorded now: if the manager only drops the pool, the garbage collector closes
                 # its connections.
                 record.close("pool_closed")
