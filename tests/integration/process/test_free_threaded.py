@@ -126,6 +126,26 @@ def test_released_connection_is_not_reported_as_closed(server, telemetry):
     assert telemetry.value(semconv.CONNECTION_OPENED) == 1
 
 
+def test_connection_that_is_lost_as_it_changes_hands_is_closed_by_the_server(server, telemetry):
+    """A waiting thread takes it before the call that returns it is over."""
+
+    class Passed(queue.LifoQueue[Any]):
+        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+            super().put(item, block, timeout)
+            if item is not None and server.timeline.count("request") == 1:
+                server.hang_up()
+                server.timeline.wait_for("close")
+                pool.request("GET", "/")
+
+    class Pool(urllib3.HTTPConnectionPool):
+        QueueCls = Passed
+
+    pool = Pool("127.0.0.1", server.port, block=True, retries=False)
+    pool.request("GET", "/")
+    assert telemetry.by(semconv.CONNECTION_CLOSED, "reason") == {"server_disconnect": 1}
+    pool.close()
+
+
 @pytest.mark.parametrize("ends", ["closed by the server", "closed with the pool"])
 def test_connection_that_is_being_closed_gets_no_second_record(
     ends, server, telemetry, monkeypatch

@@ -153,8 +153,10 @@ class Urllib3RequestHooks:
                         unsent(record, lease)
                 if record.closing is not None:
                     record.close(record.closing)
-                else:
-                    record.closing = "pool_closed" if self_.pool is None else "keepalive_limit"
+                elif self_.pool is None:
+                    record.closing = "pool_closed"
+                elif not self_.block or self_.pool.full():  # else a waiting thread may close it
+                    record.closing = "keepalive_limit"
             except Exception as error:
                 registry.failures.caught("urllib3.release", error)
             try:
