@@ -7,7 +7,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.adapters.httpcore.reading import HttpcoreReader
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.installation import instrument
+from support.installation import installed, instrument
 from support.outcomes import SLACK, assert_near, assert_settled
 from support.rows import failed, new, pool_timeout, reused
 from support.script import Reply
@@ -165,6 +165,35 @@ def test_request_may_connect_before_the_first_thread_has_tracked_the_pool(
     monkeypatch.setattr(HttpcoreReader, "adopt", adopt_later)
     first = pool.send(server.url())
     assert looks.wait(PATIENCE)
+    gate = server.gate()
+    second = pool.send(server.reply("/second", Reply(head_after=gate)))
+    server.timeline.wait_for("request")
+    telemetry.check(OPEN_CONNECTIONS=1)
+    gate.open()
+    second.finish()
+    goes_on.set()
+    first.finish()
+    assert_settled(telemetry, [first, second], new(), reused())
+
+
+@pytest.mark.only("httpx", "httpx2")
+@pytest.mark.modes("sync")
+def test_request_may_connect_before_the_first_thread_has_opened_the_tracker(
+    pool, server, telemetry
+):
+    """The second thread finds the tracker in the registry, where the first has just put it."""
+    registered, goes_on = threading.Event(), threading.Event()
+
+    class Trackers(dict):
+        def setdefault(self, key, made):
+            found = super().setdefault(key, made)
+            registered.set()
+            goes_on.wait(PATIENCE)
+            return found
+
+    installed().registry.trackers = Trackers()
+    first = pool.send(server.url())
+    assert registered.wait(PATIENCE)
     gate = server.gate()
     second = pool.send(server.reply("/second", Reply(head_after=gate)))
     server.timeline.wait_for("request")

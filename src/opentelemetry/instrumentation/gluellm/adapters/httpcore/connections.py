@@ -114,8 +114,10 @@ def creating(*, timed: bool, is_async: bool) -> Callable[[Any], Any]:
                 return connection
             registry = tracker.registry
             try:
-                # A closed pool still connects for requests that were queued in it.
-                keeper = tracker if tracker.open else registry.still_queued_in(self_)
+                # A closed pool still connects for requests that were queued in it. A tracker that
+                # is known but not open yet is one whose tracking begins in another thread.
+                known = registry.trackers.get(id(self_)) is tracker
+                keeper = tracker if known else registry.still_queued_in(self_)
                 if keeper is not None:
                     _deactivate_dropped(self_, keeper)
                     made = _track(connection, origin, keeper)
