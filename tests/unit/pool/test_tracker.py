@@ -4,8 +4,9 @@ import gc
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.pool import tracker
 from opentelemetry.instrumentation.gluellm.pool.call import Call
-from opentelemetry.instrumentation.gluellm.pool.lease import Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease, Wait
 from opentelemetry.instrumentation.gluellm.pool.ledger import OriginLedger
 from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED
 from unit.pool.fakes import SECOND, FakePool
@@ -110,6 +111,26 @@ def test_request_that_enters_during_uninstrument_does_not_count(scene):
     scene.settled()
 
 
+def test_request_that_two_threads_put_into_the_queue_is_there_once(scene, monkeypatch):
+    """Its own thread has found no connection, and another one assigns it one that may refuse."""
+    connection = scene.connection(established=True)
+    connection.reports_accept = True
+    holder, lease = scene.acquire(connection), scene.enter()
+
+    def assign_first(now):
+        monkeypatch.setattr(tracker, "Wait", Wait)
+        scene.tracker.assigned(lease, connection)
+        return Wait(now)
+
+    monkeypatch.setattr(tracker, "Wait", assign_first)
+    scene.tracker.waiting(lease)
+    assert scene.ledger.queued.value == 1
+    scene.serve(holder)
+    scene.tracker.accepted(lease, connection)
+    scene.serve(lease)
+    scene.settled()
+
+
 @pytest.mark.parametrize("step", ["assigned", "answered"])
 def test_time_of_a_request_counts_once_if_uninstrument_ends_it_during_a_step(scene, step):
     lease = scene.queue() if step == "assigned" else scene.acquire()
@@ -125,14 +146,14 @@ def test_time_of_a_request_counts_once_if_uninstrument_ends_it_during_a_step(sce
 
 
 def test_pool_counts_once_for_an_origin_that_two_threads_request_first(scene, monkeypatch):
-    tracker = scene.track(FakePool())
+    of_pool = scene.track(FakePool())
     pool_entered = OriginLedger.pool_entered
 
     def enter_as_well(*arguments):
         monkeypatch.setattr(OriginLedger, "pool_entered", pool_entered)
-        tracker.begin(b"new.test", None, b"https")
+        of_pool.begin(b"new.test", None, b"https")
         pool_entered(*arguments)
 
     monkeypatch.setattr(OriginLedger, "pool_entered", enter_as_well)
-    lease = tracker.begin(b"new.test", None, b"https")
+    lease = of_pool.begin(b"new.test", None, b"https")
     assert (lease.origin.pools, lease.origin.entered) == (1, 2)

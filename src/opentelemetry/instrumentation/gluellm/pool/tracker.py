@@ -422,9 +422,9 @@ class PoolTracker(Tracker):
         queued = self.ledger.queued
         if now >= queued.end:
             queued.turn(now)
-        wait = lease.wait or Wait(now)
-        # atomic
-        lease.wait = wait
+        made = lease.wait or Wait(now)
+        # atomic. The thread that assigns a connection may do the same now.
+        wait = lease.wait = lease.wait or made
         wait.since = now
         if wait.in_queue or lease.ended_at or lease.phase != QUEUED:
             return wait
