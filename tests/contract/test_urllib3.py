@@ -56,6 +56,18 @@ def test_request_continues_after_its_pool_is_closed(pool, server, telemetry):
     assert telemetry.value(semconv.POOL_LIVE) == 0
 
 
+def test_request_may_use_a_pool_that_its_manager_has_dropped(pool, server, telemetry):
+    """As a request of another thread may take a connection of a pool that is being closed."""
+    pool.get(server.url())
+    core = pool.core
+    pool.raw.clear()
+    assert core.request("GET", "/").data == b"ok"
+    assert telemetry.closed() == {}
+    core.close()
+    assert_rows(telemetry, new(), reused(), closed={"pool_closed": 1})
+    telemetry.check(CONNECTION_OPENED=1)
+
+
 @pytest.mark.parametrize("status", [200, 204])
 def test_request_may_take_a_connection_while_its_pool_is_closed(
     pool, server, telemetry, monkeypatch, status

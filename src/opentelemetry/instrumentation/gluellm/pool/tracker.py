@@ -683,7 +683,7 @@ class PoolTracker(Tracker):
             else:
                 self.failed(lease, "cancelled", in_finalizer=True)
         for connection in snapshot_of(self.connections.keys):
-            connection.close("garbage_collected")
+            connection.close(connection.closing or "garbage_collected")
 
 
 def _text(host: bytes) -> str:

@@ -92,7 +92,7 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
     """The record of a connection that a pool hands out or holds. Creates one if necessary."""
     record: TrackedConnection | None = connection_of(connection)
     connected = getattr(connection, "sock", None) is not None
-    if record is not None and not record.closed and record.tracker is tracker:
+    if record is not None and not record.closed and _serves(record, tracker):
         if connected or not record.established_at:
             return record
         record.close("connection_close")  # a subclass closed it without the library's method
@@ -113,6 +113,18 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
     found: TrackedConnection = attach(connection, record, before)
     reference.record = found
     return found
+
+
+def _serves(record: TrackedConnection, tracker: PoolTracker) -> bool:
+    """Whether a record is the tracker's or that of one before it, of the same pool."""
+    before = record.tracker
+    if before is not tracker:
+        if before.registry is not tracker.registry or before.ledger is not tracker.ledger:
+            return False
+        before.connections.pop(record, None)
+        record.tracker = tracker
+        tracker.connections[record] = None
+    return True
 
 
 def connected_sockets() -> list[tuple[TrackedConnection, Any]]:

@@ -78,9 +78,9 @@ class PoolHooks:
         for connection in tuple(queue.queue) if queue is not None else ():
             record = connection_of(connection)
             if record is not None and not record.leases:  # else another thread has taken it
-                # Recorded now: if the manager only drops the pool, the garbage collector closes
-                # its connections.
-                record.close("pool_closed")
+                # Not closed yet: another thread can still take it. If the manager only drops the
+                # pool, the garbage collector closes its connections.
+                record.closing = "pool_closed"
         tracker.discard("closed")
 
     def cleared(self, manager: Any) -> None:
