@@ -27,7 +27,9 @@ def test_example_runs_unchanged(page):
         finished = run_code(program, OPENAI_API_KEY="any", OPENAI_BASE_URL=provider.openai_url)
     calls = provider.counts.completed  # after the provider's thread has ended, so all count
     assert calls == {"README.md": 1, "docs/start.md": 3}[page]
-    assert f"openai/httpx2: 0 active, 0 connecting, {calls} idle" in finished.stdout
+    # Calls that are sent at once can use one connection after the other.
+    (idle,) = re.findall(r"openai/httpx2: 0 active, 0 connecting, (\d) idle", finished.stdout)
+    assert 1 <= int(idle) <= calls
 
 
 def test_page_on_a_slow_call_has_the_examples_span():
