@@ -99,13 +99,8 @@ class App:
         return kind(self._servers, **settings)
 
     def tls_route(self, provider: Any, **settings: Any) -> Any:
-        """A route that terminates TLS; clients trust it by `trusting`."""
+        """A route that terminates TLS; the clients of `certificates` trust it."""
         return self.listen(Route, to=provider, tls=self.certificates.server(), **settings)
-
-    @property
-    def trusting(self) -> Any:
-        """A TLS context of a client that trusts `tls_route`."""
-        return self.certificates.client()
 
     def some(self, share: float, bad: Behaviour) -> Callable[[ReceivedRequest], Behaviour]:
         """A behaviour that is bad for a share of the requests."""
@@ -132,16 +127,22 @@ class App:
         options.setdefault("http_client", self.http(name))
         return AnyLLM.create(name, api_key="key", api_base=url, **options)
 
+    def served(
+        self, sdk: str, *, direct: bool = False, **options: Any
+    ) -> tuple[FakeProviderThread, Any]:
+        """A provider, and a client of it: of any-llm, or the SDK itself."""
+        provider = self.serve()
+        make = self.sdk if direct else self.any_llm
+        return provider, make(sdk, getattr(provider, f"{sdk}_url"), **options)
+
     # Callers
 
     async def steady(
         self, sdk: str, rate: float = 3, *, direct: bool = False, stream: bool = False, **more: Any
     ) -> FakeProviderThread:
         """Calls of any-llm, or of an SDK, to a provider. Return it when the incident begins."""
-        provider = self.serve()
-        url = getattr(provider, f"{sdk}_url")
-        make = self.sdk if direct else self.any_llm
-        self.arrivals(rate, ask(make(sdk, url, **more), MODELS[sdk], stream=stream))
+        provider, client = self.served(sdk, direct=direct, **more)
+        self.arrivals(rate, ask(client, MODELS[sdk], stream=stream))
         await self.goes_wrong()
         return provider
 
@@ -194,14 +195,11 @@ class App:
 def ask(client: Any, model: str = MODEL, *, stream: bool = False) -> Call:
     """A call of an SDK that reads the answer to its end."""
     options = {"model": model, "messages": _MESSAGES, "stream": stream}
-    if not hasattr(client, "chat"):
-        options["max_tokens"] = 256
-    if hasattr(client, "acompletion"):
-        create = client.acompletion
+    if hasattr(client, "chat"):
+        create = client.chat.completions.create
     else:
-        create = (
-            client.chat.completions.create if hasattr(client, "chat") else client.messages.create
-        )
+        options["max_tokens"] = 256
+        create = client.acompletion if hasattr(client, "acompletion") else client.messages.create
 
     async def call() -> None:
         answer = await create(**options)
@@ -210,3 +208,14 @@ def ask(client: Any, model: str = MODEL, *, stream: bool = False) -> Call:
                 pass
 
     return call
+
+
+def within(seconds: float, call: Call, *ignored: type[Exception]) -> Call:
+    """A call that is cancelled after ``seconds``, as by a user or a request handler."""
+
+    async def limited() -> None:
+        with contextlib.suppress(*ignored):
+            async with asyncio.timeout(seconds):
+                await call()
+
+    return limited

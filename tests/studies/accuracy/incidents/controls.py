@@ -1,13 +1,12 @@
 """Applications that are well although they look unusual: nothing may be reported."""
 
 import asyncio
-import contextlib
 import time
 from dataclasses import replace
 
 from gluellm_pools.fake_provider import Behaviour
 
-from ..app import ANTHROPIC, CLAUDE, OPENAI, USUAL, App, ask
+from ..app import ANTHROPIC, CLAUDE, OPENAI, USUAL, App, ask, within
 
 
 async def healthy_bursts(app: App) -> None:
@@ -24,8 +23,7 @@ async def healthy_bursts(app: App) -> None:
 
 async def long_unstreamed_calls(app: App) -> None:
     """Beside short calls, unstreamed ones that take 90 s and 400 s on the fast clock."""
-    provider = app.serve()
-    client = app.any_llm(OPENAI, provider.openai_url)
+    provider, client = app.served(OPENAI)
     delays = {"o3": 7.5, "o3-deep-research": 33.0}
     provider.behaviour = lambda request: replace(
         USUAL, head_delay=delays.get(request.model or "", USUAL.head_delay)
@@ -37,8 +35,7 @@ async def long_unstreamed_calls(app: App) -> None:
 
 async def long_streams(app: App) -> None:
     """Streams of ten minutes on the fast clock, with an item every half second."""
-    provider = app.serve()
-    client = app.any_llm(ANTHROPIC, provider.anthropic_url)
+    provider, client = app.served(ANTHROPIC)
     long = replace(USUAL, tokens=100, token_rate=2)
     provider.behaviour = lambda request: long if request.model == "claude-opus-4-5" else USUAL
     app.arrivals(2, ask(client, CLAUDE))
@@ -65,14 +62,8 @@ async def few_errors(app: App) -> None:
 async def users_cancel(app: App) -> None:
     """One user of eight leaves before the answer has ended."""
     call = ask(app.any_llm(OPENAI, app.serve().openai_url), stream=True)
-
-    async def leave() -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await call()
-
     app.arrivals(3.5, call)
-    app.arrivals(0.5, leave)
+    app.arrivals(0.5, within(0.5, call, TimeoutError))
 
 
 async def more_traffic(app: App) -> None:

@@ -25,13 +25,18 @@ def _slow_resolver(seconds: float) -> None:
     socket.getaddrinfo = slow
 
 
-async def dns_slow(app: App) -> None:
-    """The resolver's first server is gone: each lookup takes 3 s. Connections are kept for a
-    moment only, so that most calls look the name up."""
+def _look_names_up(app: App) -> None:
+    """Start callers whose connections are kept for a moment only: most calls look the name up."""
     provider = app.serve()
     url = provider.openai_url.replace(provider.host, "localhost")
     client = app.any_llm(OPENAI, url, http_client=app.http(OPENAI, expiry=0.05))
     app.callers(4, ask(client), (0.3, 1.0))
+
+
+async def dns_slow(app: App) -> None:
+    """The resolver's first server is gone: each lookup takes 3 s. Connections are kept for a
+    moment only, so that most calls look the name up."""
+    _look_names_up(app)
     await app.goes_wrong()
     _slow_resolver(3.0)
 
@@ -40,10 +45,7 @@ async def executor_full(app: App) -> None:
     """Documents are parsed in the loop's executor, more than its 4 threads can do. New connections
     wait there as well, since asyncio looks up names in it."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(4))
-    provider = app.serve()
-    url = provider.openai_url.replace(provider.host, "localhost")
-    client = app.any_llm(OPENAI, url, http_client=app.http(OPENAI, expiry=0.05))
-    app.callers(4, ask(client), (0.3, 1.0))
+    _look_names_up(app)
     await app.goes_wrong()
 
     async def parse_document() -> None:
@@ -56,7 +58,7 @@ async def tls_slow(app: App) -> None:
     """The provider's front end is short of CPU: a TLS handshake takes 3 s. Connections are kept for
     a moment only."""
     route = app.tls_route(app.serve())
-    http = app.http(ANTHROPIC, expiry=0.05, verify=app.trusting)
+    http = app.http(ANTHROPIC, expiry=0.05, verify=app.certificates.client())
     app.callers(4, ask(app.any_llm(ANTHROPIC, route.origin, http_client=http), CLAUDE), (0.3, 1.0))
     await app.goes_wrong()
     route.setup_after = 3.0
@@ -72,7 +74,7 @@ async def connect_refused(app: App) -> None:
 async def proxy_down(app: App) -> None:
     """The company's HTTP proxy is restarted and does not come back."""
     route, proxy = app.tls_route(app.serve()), app.listen(HTTPProxy)
-    http = app.http(OPENAI, proxy=proxy.origin, verify=app.trusting)
+    http = app.http(OPENAI, proxy=proxy.origin, verify=app.certificates.client())
     app.arrivals(3, ask(app.any_llm(OPENAI, f"{route.origin}/v1", http_client=http, max_retries=1)))
     await app.goes_wrong()
     await asyncio.to_thread(proxy.close)
@@ -81,7 +83,7 @@ async def proxy_down(app: App) -> None:
 async def certificate_unknown(app: App) -> None:
     """A gateway that inspects TLS gets a certificate of an authority unknown to the service."""
     route = app.tls_route(app.serve())
-    http = app.http(OPENAI, verify=app.trusting)
+    http = app.http(OPENAI, verify=app.certificates.client())
     app.arrivals(3, ask(app.any_llm(OPENAI, f"{route.origin}/v1", http_client=http, max_retries=1)))
     await app.goes_wrong()
     route._tls = Certificates.make().server()
@@ -92,7 +94,7 @@ async def closed_after_each(app: App) -> None:
     """A new load balancer closes each connection after its response, and TLS takes 0.4 s."""
     provider = app.serve()
     route = app.tls_route(provider, setup_after=0.4)
-    http = app.http(OPENAI, verify=app.trusting)
+    http = app.http(OPENAI, verify=app.certificates.client())
     app.arrivals(3, ask(app.any_llm(OPENAI, f"{route.origin}/v1", http_client=http)))
     await app.goes_wrong()
     provider.behaviour = replace(USUAL, close=True)
@@ -103,7 +105,7 @@ async def server_keeps_shorter(app: App) -> None:
     connection takes 0.5 s."""
     provider = app.serve()
     route = app.tls_route(provider, setup_after=0.5)
-    http = app.http(ANTHROPIC, verify=app.trusting)
+    http = app.http(ANTHROPIC, verify=app.certificates.client())
     app.callers(5, ask(app.any_llm(ANTHROPIC, route.origin, http_client=http), CLAUDE), (1.0, 2.0))
     await app.goes_wrong()
     provider.idle_timeout = 0.3
@@ -112,8 +114,7 @@ async def server_keeps_shorter(app: App) -> None:
 async def idle_connections_forgotten(app: App) -> None:
     """A NAT gateway forgets idle connections: half of the requests on a reused one are answered by
     a reset. The SDK sends them again."""
-    provider = app.serve()
-    client = app.sdk(ANTHROPIC, provider.anthropic_url)
+    provider, client = app.served(ANTHROPIC, direct=True)
     app.callers(6, ask(client, CLAUDE), (0.5, 1.5))
     await app.goes_wrong()
     provider.behaviour = app.some(0.5, replace(USUAL, drop_reused=True))

@@ -1,14 +1,13 @@
 """Pools: their size, who holds their connections, and HTTP/2."""
 
 import asyncio
-import contextlib
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from gluellm_pools.demo.load import client_library
 
-from ..app import ANTHROPIC, CLAUDE, MODEL, OPENAI, USUAL, App, ask
+from ..app import ANTHROPIC, CLAUDE, MODEL, OPENAI, USUAL, App, ask, within
 
 _QUESTION: list[Any] = [{"role": "user", "content": "Write the weekly report."}]
 
@@ -16,8 +15,7 @@ _QUESTION: list[Any] = [{"role": "user", "content": "Write the weekly report."}]
 async def stream_leaked(app: App) -> None:
     """A release stops reading streams at the first sentence and keeps them: each holds its
     connection, until the pool of 10 is full."""
-    provider = app.serve()
-    client = app.sdk(OPENAI, provider.openai_url, http_client=app.http(OPENAI, 10))
+    _, client = app.served(OPENAI, direct=True, http_client=app.http(OPENAI, 10))
     app.arrivals(3, ask(client))
     await app.goes_wrong()
 
@@ -32,8 +30,7 @@ async def stream_leaked(app: App) -> None:
 
 async def stream_never_read(app: App) -> None:
     """A guard rejects some answers after their stream was opened, and drops them unread."""
-    provider = app.serve()
-    client = app.any_llm(OPENAI, provider.openai_url, http_client=app.http(OPENAI, 8))
+    _, client = app.served(OPENAI, http_client=app.http(OPENAI, 8))
     app.arrivals(3, ask(client, stream=True))
     await app.goes_wrong()
 
@@ -45,8 +42,7 @@ async def stream_never_read(app: App) -> None:
 
 async def slow_consumer(app: App) -> None:
     """Each item of a stream is written to a database that became slow: 0.4 s an item."""
-    provider = app.serve()
-    client = app.any_llm(OPENAI, provider.openai_url)
+    _, client = app.served(OPENAI)
     pace = [0.0]
 
     async def stored() -> None:
@@ -63,9 +59,8 @@ async def one_caller_holds(app: App) -> None:
     """A nightly batch starts on the client of the chat: its answers of 20 s hold 18 of the 20
     connections, and the chat waits."""
     long = replace(USUAL, head_delay=20.0)
-    provider = app.serve()
+    provider, client = app.served(OPENAI, direct=True, http_client=app.http(OPENAI, 20))
     provider.behaviour = lambda request: long if request.model == "gpt-4o-report" else USUAL
-    client = app.sdk(OPENAI, provider.openai_url, http_client=app.http(OPENAI, 20))
 
     async def batch_report() -> None:
         await client.chat.completions.create(model="gpt-4o-report", messages=_QUESTION)
@@ -77,8 +72,7 @@ async def one_caller_holds(app: App) -> None:
 
 async def pool_too_small(app: App) -> None:
     """A campaign brings three times the traffic, for good; the pool has 4 connections."""
-    provider = app.serve()
-    client = app.any_llm(ANTHROPIC, provider.anthropic_url, http_client=app.http(ANTHROPIC, 4))
+    _, client = app.served(ANTHROPIC, http_client=app.http(ANTHROPIC, 4))
     app.callers(4, ask(client, CLAUDE), (0.5, 1.0))
     await app.goes_wrong()
     app.callers(25, ask(client, CLAUDE), (0.0, 1.0))
@@ -132,13 +126,6 @@ async def http2_streams_orphaned(app: App) -> None:
     provider = app.serve(http2=True, max_streams=24)
     http = app.http(OPENAI, 1, http1=False, http2=True)
     client = app.sdk(OPENAI, provider.openai_url, http_client=http)
-    call = ask(client)
-
-    async def impatient() -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.3):
-                await call()
-
-    app.arrivals(3, impatient)
+    app.arrivals(3, within(1.3, ask(client), TimeoutError))
     await app.goes_wrong()
     provider.behaviour = app.some(0.4, replace(USUAL, head_delay=300.0))

@@ -1,28 +1,18 @@
 """Time-outs of the application, and providers that fall silent."""
 
-import asyncio
 import math
 from dataclasses import replace
 
 from gluellm_pools.fake_provider import Behaviour
 
-from ..app import ANTHROPIC, CLAUDE, OPENAI, USUAL, App, Call, Route, ask
-
-
-def _within(seconds: float, call: Call) -> Call:
-    async def limited() -> None:
-        async with asyncio.timeout(seconds):
-            await call()
-
-    return limited
+from ..app import ANTHROPIC, CLAUDE, OPENAI, USUAL, App, Route, ask, within
 
 
 async def cancelled_in_queue(app: App) -> None:
     """Traffic triples. The pool of 4 is full, and the application's time-out of 3 s cancels most
     calls while they still wait for a connection."""
-    provider = app.serve()
-    client = app.any_llm(OPENAI, provider.openai_url, http_client=app.http(OPENAI, 4))
-    call = _within(3, ask(client))
+    _, client = app.served(OPENAI, http_client=app.http(OPENAI, 4))
+    call = within(3, ask(client))
     app.arrivals(3, call)
     await app.goes_wrong()
     app.arrivals(6, call)
@@ -31,9 +21,8 @@ async def cancelled_in_queue(app: App) -> None:
 async def cancelled_while_reading(app: App) -> None:
     """Answers became longer and the tokens slower: a request handler's time-out of 4 s cancels
     streams that would have taken 6 s."""
-    provider = app.serve()
-    client = app.any_llm(OPENAI, provider.openai_url)
-    app.arrivals(3, _within(4, ask(client, stream=True)))
+    provider, client = app.served(OPENAI)
+    app.arrivals(3, within(4, ask(client, stream=True)))
     await app.goes_wrong()
     provider.behaviour = replace(USUAL, tokens=50, token_rate=9)
 

@@ -69,10 +69,6 @@ class Service:
         given = {"incident": self.incident.name, "resource": resource}
         self.program.send_line(json.dumps({**self.given, **given}))
 
-    @property
-    def pid(self) -> int:
-        return self.program.process.pid
-
     def begin(self) -> None:
         """Begin the incident."""
         self.program.send_line("begin")

@@ -119,7 +119,7 @@ def _play(names: Sequence[str]) -> Iterator[Seen]:
 def _ask(service: Service) -> tuple[int, list[dict[str, str]]]:
     """Return the exit status and the findings of ``doctor --pid``."""
     doctor = ["-m", "gluellm_pools.main", "doctor", "--json", "--timeout", "20"]
-    command = [sys.executable, *doctor, "--pid", str(service.pid)]
+    command = [sys.executable, *doctor, "--pid", str(service.program.process.pid)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (0, 1):
         raise RuntimeError(f"doctor failed for {service.incident.name}: {done.stderr}")
