@@ -75,22 +75,24 @@ def run_code(
     return done
 
 
+def gluellm_environment(server: FakeProvider) -> dict[str, str]:
+    """Variables that lead GlueLLM to a fake provider. GlueLLM reads them when it is imported."""
+    return {
+        "OPENAI_API_KEY": "any",
+        "ANTHROPIC_API_KEY": "any",
+        "OPENAI_BASE_URL": server.openai_url,
+        "ANTHROPIC_BASE_URL": server.anthropic_url,
+        "GLUELLM_LOG_LEVEL": "ERROR",
+        "GLUELLM_PRINT_SESSION_SUMMARY_ON_EXIT": "false",
+    }
+
+
 def run_with_gluellm(
     program: str, *arguments: str, home: Path, server: FakeProvider
 ) -> subprocess.CompletedProcess[str]:
     """Run code that uses GlueLLM, whose changes to any-llm cannot be undone."""
-    return run_code(
-        program,
-        *arguments,
-        cwd=home,
-        HOME=str(home),
-        OPENAI_API_KEY="any",
-        ANTHROPIC_API_KEY="any",
-        OPENAI_BASE_URL=server.openai_url,
-        ANTHROPIC_BASE_URL=server.anthropic_url,
-        GLUELLM_LOG_LEVEL="ERROR",
-        GLUELLM_PRINT_SESSION_SUMMARY_ON_EXIT="false",
-    )
+    variables = {"HOME": str(home), **gluellm_environment(server)}
+    return run_code(program, *arguments, cwd=home, **variables)
 
 
 def demo(*scenarios: str, seconds: float) -> str:

@@ -60,11 +60,16 @@ def _fake_provider(replies: Mapping[tuple[str, str], object]) -> Iterator[Served
         yield provider.port, lambda: provider.counts.requests
 
 
-def at_once(call: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """The results of concurrent calls."""
+def at_once(
+    call: Callable[[], Awaitable[Any]], close: Callable[[], Awaitable[Any]] | None = None
+) -> list[Any]:
+    """The results of concurrent calls, after which their client is closed."""
 
     async def ask() -> list[Any]:
-        return await asyncio.gather(*(call() for _ in range(AT_ONCE)))
+        found = await asyncio.gather(*(call() for _ in range(AT_ONCE)))
+        if close is not None:
+            await close()
+        return found
 
     return asyncio.run(ask())
 

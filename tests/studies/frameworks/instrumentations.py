@@ -1,7 +1,7 @@
 """Other instrumentations of the OpenAI SDK beside this one. Their spans have to stay the same."""
 
-import asyncio
 import importlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,11 +11,8 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.telemetry import Telemetry
 
-from .harness import AT_ONCE, MESSAGES, Case, openai_url
+from .harness import MESSAGES, Case, at_once, openai_url
 from .llm_frameworks import OPENAI, OPENAI_MODEL
-
-_OPENLLMETRY = "opentelemetry.instrumentation.openai"
-_OPENINFERENCE = "openinference.instrumentation.openai"
 
 
 def _calls(port: int) -> list[str]:
@@ -24,39 +21,40 @@ def _calls(port: int) -> list[str]:
     def ask(client: Any, **more: Any) -> Any:
         return client.chat.completions.create(model=OPENAI_MODEL, messages=MESSAGES, **more)
 
-    async def ask_at_once() -> list[Any]:
-        async with AsyncOpenAI(base_url=openai_url(port), api_key="any") as client:
-            return await asyncio.gather(*(ask(client) for _ in range(AT_ONCE)))
-
+    other = AsyncOpenAI(base_url=openai_url(port), api_key="any")
     with OpenAI(base_url=openai_url(port), api_key="any") as client:
         return [
             ask(client).choices[0].message.content,
             *(str(chunk.choices[0].delta.content) for chunk in ask(client, stream=True)),
-            *(answer.choices[0].message.content for answer in asyncio.run(ask_at_once())),
+            *(
+                answer.choices[0].message.content
+                for answer in at_once(lambda: ask(other), other.close)
+            ),
         ]
 
 
-def _with_spans(port: int, telemetry: Telemetry) -> dict[str, list[str]]:
-    texts, spans = _calls(port), telemetry.spans()
-    others = [s.name for s in spans if s.instrumentation_scope.name != semconv.SCOPE_NAME]  # type: ignore[union-attr]
-    return {"texts": texts, "spans": sorted(others)}
-
-
-def _logfire(port: int) -> Any:
+def use_logfire(telemetry: Telemetry) -> None:
+    """Let logfire instrument the OpenAI SDK and export its spans."""
     import logfire
 
-    telemetry = Telemetry()
     processors = [SimpleSpanProcessor(telemetry.exporter)]
     logfire.configure(send_to_logfire=False, console=False, additional_span_processors=processors)
     logfire.instrument_openai()
-    return _with_spans(port, telemetry)
 
 
-def _with_instrumentor(module: str, port: int) -> Any:
-    telemetry = Telemetry()
+def use_instrumentor(module: str, telemetry: Telemetry) -> None:
+    """Set the global tracer provider; a module, if named, instruments the OpenAI SDK."""
     trace.set_tracer_provider(telemetry.tracer_provider)
-    importlib.import_module(module).OpenAIInstrumentor().instrument()
-    return _with_spans(port, telemetry)
+    if module:
+        importlib.import_module(module).OpenAIInstrumentor().instrument()
+
+
+def _with_spans(use: Callable[[Telemetry], None], port: int) -> dict[str, list[str]]:
+    telemetry = Telemetry()
+    use(telemetry)
+    texts, spans = _calls(port), telemetry.spans()
+    others = [s.name for s in spans if s.instrumentation_scope.name != semconv.SCOPE_NAME]  # type: ignore[union-attr]
+    return {"texts": texts, "spans": sorted(others)}
 
 
 def _sentry(port: int) -> Any:
@@ -84,11 +82,13 @@ def _sentry(port: int) -> Any:
     return {"texts": texts, "spans": sorted(span.replace(f":{port}", "") for span in spans)}
 
 
+_OPENLLMETRY = partial(use_instrumentor, "opentelemetry.instrumentation.openai")
+_OPENINFERENCE = partial(use_instrumentor, "openinference.instrumentation.openai")
 CASES = (
-    Case("Logfire", _logfire, OPENAI, package="logfire"),
     *(
-        Case(name, partial(_with_instrumentor, module), OPENAI, package=package)
-        for name, module, package in (
+        Case(name, partial(_with_spans, use), OPENAI, package=package)
+        for name, use, package in (
+            ("Logfire", use_logfire, "logfire"),
             ("OpenLLMetry", _OPENLLMETRY, "opentelemetry-instrumentation-openai"),
             ("OpenInference", _OPENINFERENCE, "openinference-instrumentation-openai"),
         )

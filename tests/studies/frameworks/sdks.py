@@ -9,7 +9,7 @@ from typing import Any
 from support.fake_llms import ANSWERS, MODEL
 from support.waiting import wait_until
 
-from .harness import AT_ONCE, MESSAGES, QUESTION, Case, Served
+from .harness import AT_ONCE, MESSAGES, QUESTION, Case, Served, at_once
 
 
 def _google_genai(port: int) -> Any:
@@ -19,15 +19,9 @@ def _google_genai(port: int) -> Any:
     options: Any = {"base_url": url, "api_version": "v1beta"}
     client = genai.Client(api_key="any", http_options=options)
     asked: dict[str, Any] = {"model": MODEL, "contents": QUESTION}
-
-    async def ask() -> list[Any]:
-        calls = (client.aio.models.generate_content(**asked) for _ in range(AT_ONCE))
-        answers = await asyncio.gather(*calls)
-        await client.aio.aclose()
-        return answers
-
     first = client.models.generate_content(**asked)
-    return [answer.text for answer in (first, *asyncio.run(ask()))]
+    others = at_once(lambda: client.aio.models.generate_content(**asked), client.aio.aclose)
+    return [answer.text for answer in (first, *others)]
 
 
 def _huggingface_hub(port: int) -> Any:
@@ -75,14 +69,8 @@ def _qdrant(port: int) -> Any:
     arguments: dict[str, Any] = {"url": f"http://127.0.0.1:{port}", "check_compatibility": False}
     query: dict[str, Any] = {"collection_name": "documents", "query": [0.1, 0.2]}
     client = QdrantClient(**arguments)
-
-    async def ask() -> list[Any]:
-        client = AsyncQdrantClient(**arguments)
-        answers = await asyncio.gather(*(client.query_points(**query) for _ in range(AT_ONCE)))
-        await client.close()
-        return answers
-
-    answers = [client.query_points(**query), *asyncio.run(ask())]
+    first, other = client.query_points(**query), AsyncQdrantClient(**arguments)
+    answers = [first, *at_once(lambda: other.query_points(**query), other.close)]
     client.close()
     return [point.id for answer in answers for point in answer.points]
 

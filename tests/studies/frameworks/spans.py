@@ -5,7 +5,6 @@ through GlueLLM and through any-llm, alone and beside other instrumentations.
 """
 
 import asyncio
-import importlib
 import os
 import subprocess
 import sys
@@ -13,12 +12,13 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-
 from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
 from opentelemetry import trace
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from support.programs import gluellm_environment
 from support.telemetry import Telemetry
+
+from .instrumentations import use_instrumentor, use_logfire
 
 _BESIDE = {
     "alone": "",
@@ -44,33 +44,19 @@ def main(arguments: Sequence[str]) -> None:
             print(f"\n{way}, {beside}", flush=True)
             with FakeProviderThread() as server, tempfile.TemporaryDirectory() as home:
                 server.script(*_SCRIPT)
-                environment = {
-                    "HOME": home,
-                    "OPENAI_API_KEY": "any",
-                    "OPENAI_BASE_URL": server.openai_url,
-                    "GLUELLM_LOG_LEVEL": "ERROR",
-                    "GLUELLM_PRINT_SESSION_SUMMARY_ON_EXIT": "false",
-                    "TRACELOOP_TELEMETRY": "false",
-                }
+                own = {"HOME": home, "TRACELOOP_TELEMETRY": "false"}
+                variables = {**os.environ, **gluellm_environment(server), **own}
                 command = [sys.executable, "-m", "studies.frameworks.spans", way, beside]
-                done = subprocess.run(
-                    command, env=os.environ | environment, capture_output=True, text=True
-                )
+                done = subprocess.run(command, env=variables, capture_output=True, text=True)
             print(done.stdout or done.stderr[-1500:], end="")
 
 
 async def _call(way: str, beside: str) -> None:
     telemetry = Telemetry()
     if beside == "Logfire":
-        import logfire
-
-        ours = [SimpleSpanProcessor(telemetry.exporter)]
-        logfire.configure(send_to_logfire=False, console=False, additional_span_processors=ours)
-        logfire.instrument_openai()
+        use_logfire(telemetry)
     else:
-        trace.set_tracer_provider(telemetry.tracer_provider)
-        if _BESIDE[beside]:
-            importlib.import_module(_BESIDE[beside]).OpenAIInstrumentor().instrument()
+        use_instrumentor(_BESIDE[beside], telemetry)
     GlueLLMInstrumentor().instrument(meter_provider=telemetry.meter_provider)
     ask = _gluellm() if way == "gluellm" else _any_llm()
     first = asyncio.create_task(ask())

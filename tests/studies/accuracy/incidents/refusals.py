@@ -3,7 +3,8 @@
 import os
 from dataclasses import replace
 
-from gluellm_pools.fake_provider import Behaviour
+from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
+from support.programs import gluellm_environment
 
 from ..app import ANTHROPIC, CLAUDE, MODEL, OPENAI, USUAL, App, ask
 
@@ -22,12 +23,9 @@ async def overloaded(app: App) -> None:
     provider.behaviour = app.some(0.6, replace(USUAL, status=529))
 
 
-def _gluellm(url: str, **settings: str) -> None:
+def _gluellm(provider: FakeProviderThread, **settings: str) -> None:
     """Environment of GlueLLM, which reads it when it is imported."""
-    for provider in ("OPENAI", "ANTHROPIC"):
-        os.environ[f"{provider}_API_KEY"] = "key"
-    os.environ["OPENAI_BASE_URL"] = url
-    os.environ["GLUELLM_LOG_LEVEL"] = "ERROR"
+    os.environ |= gluellm_environment(provider)
     os.environ |= {f"GLUELLM_{name}": value for name, value in settings.items()}
 
 
@@ -35,7 +33,7 @@ async def retries_multiplied(app: App) -> None:
     """Two of three requests get 503. GlueLLM makes three attempts, and in each of them the SDK
     makes three, so that a call becomes up to nine requests."""
     provider = app.serve()
-    _gluellm(provider.openai_url, RATE_LIMIT_ENABLED="false")
+    _gluellm(provider, RATE_LIMIT_ENABLED="false")
     import gluellm
 
     app.arrivals(2, lambda: gluellm.complete("Summarize this.", model=f"openai:{MODEL}"))
@@ -46,7 +44,7 @@ async def retries_multiplied(app: App) -> None:
 async def gluellm_limiter(app: App) -> None:
     """Traffic becomes four times as much, and GlueLLM's own limiter lets 80 calls a minute pass."""
     provider = app.serve()
-    _gluellm(provider.openai_url, RATE_LIMIT_REQUESTS_PER_MINUTE="80")
+    _gluellm(provider, RATE_LIMIT_REQUESTS_PER_MINUTE="80")
     import gluellm
 
     async def call() -> None:
@@ -66,8 +64,7 @@ async def key_rotated(app: App) -> None:
 async def bad_request(app: App) -> None:
     """A release sends a parameter that one model does not know: this feature's calls all get 400,
     those of the other feature are well."""
-    provider = app.serve()
-    client = app.any_llm(OPENAI, provider.openai_url)
+    provider, client = app.served(OPENAI)
     vision = "gpt-4o-vision"
 
     async def describe_image() -> None:
@@ -119,7 +116,7 @@ async def answers_do_not_parse(app: App) -> None:
     answer = {"id": "c", "object": "chat.completion", "created": 1, "model": MODEL}
     provider = app.serve()
     provider.replies[chat] = {**answer, "choices": [choice], "usage": usage}
-    _gluellm(provider.openai_url, RATE_LIMIT_ENABLED="false")
+    _gluellm(provider, RATE_LIMIT_ENABLED="false")
     import gluellm
     from gluellm.api import RetryConfig
 
@@ -137,8 +134,7 @@ async def answers_do_not_parse(app: App) -> None:
 
 async def one_model_slow(app: App) -> None:
     """One of two models takes 8 s until the head of its answer, the other is as quick as ever."""
-    provider = app.serve()
-    client = app.any_llm(OPENAI, provider.openai_url)
+    provider, client = app.served(OPENAI)
     app.arrivals(1.5, ask(client))
     app.arrivals(2, ask(client, "gpt-5-pro"))
     await app.goes_wrong()
