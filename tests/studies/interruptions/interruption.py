@@ -83,7 +83,8 @@ def everywhere(
     ours = _our_code()
     try:
         monitoring.register_callback(_TOOL, events.PY_START, begins)
-        monitoring.register_callback(_TOOL, events.CALL, _nothing)  # required for C_RETURN
+        # Required for C_RETURN.
+        monitoring.register_callback(_TOOL, events.CALL, lambda *_: None)
         monitoring.register_callback(_TOOL, events.C_RETURN, returned)
         for code in ours:
             monitoring.set_local_events(_TOOL, code, events.PY_START | events.CALL)
@@ -129,10 +130,6 @@ def assert_reached(
     """Run ``work``; if the handler ran, its exception has to reach the caller."""
     met = reached(interruption, error, work)
     assert met == bool(interruption.place), f"swallowed: {interruption.place}"
-
-
-def _nothing(*_: Any) -> None:
-    return None
 
 
 def _our_code() -> set[CodeType]:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import importlib
-import sys
 import threading
 from typing import Any
 
@@ -15,17 +14,16 @@ import urllib3
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.patching import PatchSet, _subclasses, is_patched
+from studies.causes import causes
 from support.installation import installed, instrument
 from support.script import Reply
 from support.telemetry import Telemetry
 
 from .interruption import assert_reached, everywhere, raising, reached
-from .test_requests import CtrlCError, TimeIsUpError
+from .test_requests import CtrlCError, TimeIsUpError, everywhere_in_our_code
 
 pytestmark = [
-    pytest.mark.skipif(
-        not hasattr(sys, "monitoring"), reason="sys.monitoring is new in Python 3.12"
-    ),
+    everywhere_in_our_code,
     # A coroutine of the library that is dropped half-way can be interrupted as it ends.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -79,15 +77,6 @@ class AsyncRequesting:
         return any(connection._connection is None for connection in connections)
 
 
-def caused_by(raised: BaseException | None, error: type[BaseException]) -> bool:
-    """Whether an exception is of this kind, or has one among its causes."""
-    while raised is not None:
-        if isinstance(raised, error):
-            return True
-        raised = raised.__cause__ or raised.__context__
-    return False
-
-
 def leases() -> int:
     """Requests that the instrumentation counts as in flight."""
     registry = installed().registry
@@ -139,7 +128,8 @@ def test_signal_handlers_exception_in_an_async_request_loses_no_connection(
         caplog.clear()
         raised = asyncio.run(request(interruption))
         logged = [record.exc_info[1] for record in caplog.records if record.exc_info]
-        met = any(caused_by(one, error) for one in (raised, *reported, *logged))
+        every = (cause for one in (raised, *reported, *logged) for cause in causes(one))
+        met = any(isinstance(cause, error) for cause in every)
         assert met == bool(interruption.place), f"swallowed: {interruption.place}"
 
 

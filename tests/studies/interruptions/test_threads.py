@@ -1,6 +1,5 @@
 """Signal handlers that raise while the instrumentation starts a thread."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +11,9 @@ from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import Scene
 
 from .interruption import assert_reached, everywhere, raising
-from .test_requests import TimeIsUpError
+from .test_requests import TimeIsUpError, everywhere_in_our_code
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(sys, "monitoring"), reason="sys.monitoring is new in Python 3.12"
-)
+pytestmark = everywhere_in_our_code
 
 
 class Waiting:

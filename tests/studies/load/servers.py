@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from studies.causes import causes
 from support.deaf import DeafServer
 from support.exchange import Exchange
 from support.grpc_server import GrpcServer
@@ -218,12 +219,5 @@ class Sent:
     def forget_error(self) -> None:
         """Drop the tracebacks of its error: their frames keep pool and connection alive."""
         self.exchange.wait()
-        seen: set[int] = set()
-        errors: list[object] = [self.error]
-        while errors:
-            error = errors.pop()
-            if isinstance(error, BaseException) and id(error) not in seen:
-                seen.add(id(error))
-                error.__traceback__ = None
-                errors += [error.__cause__, error.__context__]
-                errors += [*error.args, *getattr(error, "exceptions", ())]
+        for error in causes(self.error):
+            error.__traceback__ = None

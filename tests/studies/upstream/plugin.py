@@ -21,8 +21,8 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.failures import Failures
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.failures import on_failure
 from support.installation import instrument
 from support.telemetry import Telemetry
 
@@ -57,16 +57,14 @@ class _Instrumented(Telemetry):
 
 def _count(errors: Counter[str]) -> None:
     """Count the failures that the package catches, by kind, error and line."""
-    caught = Failures.caught
 
-    def counted(self: Failures, kind: str, error: BaseException) -> None:
-        caught(self, kind, error)
+    def counted(kind: str, error: BaseException) -> None:
         frames = traceback.extract_tb(error.__traceback__)  # none where it was never raised
         place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno} " if frames else ""
         words = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
         errors[f"{OWN} in {kind} ({place}{words})"] += 1
 
-    Failures.caught = counted  # type: ignore[method-assign]
+    on_failure(counted)
 
 
 def pytest_configure(config: pytest.Config) -> None:

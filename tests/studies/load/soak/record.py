@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import opentelemetry.instrumentation.gluellm as package
-from opentelemetry.instrumentation.gluellm.failures import Failures
+from studies.causes import causes
+from support.failures import on_failure
 
 _HOME: Final = str(Path(package.__file__).parent)
 _LONGEST: Final = 3000
@@ -32,14 +33,8 @@ _CLOSED: Final = (
 
 def _files(error: BaseException) -> list[list[str]]:
     """The files in the traceback of an exception, and in those of its causes."""
-    seen: dict[int, list[str]] = {}
-    errors: list[BaseException | None] = [error]
-    while errors:
-        if (one := errors.pop()) is not None and id(one) not in seen:
-            frames = traceback.walk_tb(one.__traceback__)
-            seen[id(one)] = [frame.f_code.co_filename for frame, _ in frames]
-            errors += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
-    return list(seen.values())
+    stacks = (traceback.walk_tb(one.__traceback__) for one in causes(error))
+    return [[frame.f_code.co_filename for frame, _ in stack] for stack in stacks]
 
 
 def raised_by_package(error: BaseException) -> bool:
@@ -78,13 +73,7 @@ class Record:
 
     def record_failures(self) -> None:
         """Record the failures that the package catches: its log has only their types."""
-        caught, ours = Failures.caught, self.ours
-
-        def recorded(self: Failures, kind: str, error: BaseException) -> None:
-            caught(self, kind, error)
-            ours.append(f"failure in {kind}: {_words(error)}")
-
-        Failures.caught = recorded  # type: ignore[method-assign]
+        on_failure(lambda kind, error: self.ours.append(f"failure in {kind}: {_words(error)}"))
 
     def source(self, name: str) -> random.Random:
         """The random numbers of one worker."""

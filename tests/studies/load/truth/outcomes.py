@@ -4,12 +4,12 @@ import asyncio
 import errno
 import ssl
 from collections import Counter
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import trio
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.causes import causes
 from studies.load.reading import Choices, Collection
 from support.script import Failure
 
@@ -121,7 +121,7 @@ def error_type(request: Request, error: BaseException) -> str:
     """The contract's error type for an exception, by its class and by what the server did."""
     name = type(error).__name__
     if name == "ConnectError":
-        tls = any(isinstance(cause, ssl.SSLError) for cause in _causes(error))
+        tls = any(isinstance(cause, ssl.SSLError) for cause in causes(error))
         return "secure_connection_error" if tls else "connection_error"
     if name == "ConnectionTimeoutError":  # aiohttp's, of the queue and of the set-up
         return "connect_timeout" if request.timeouts.get("connect") else "pool_timeout"
@@ -130,19 +130,10 @@ def error_type(request: Request, error: BaseException) -> str:
     if name in ("ProtocolError", "ClientPayloadError"):
         if isinstance(error.args[-1] if error.args else None, TimeoutError):
             return "write_timeout"
-        reset = any(getattr(cause, "errno", 0) == errno.ECONNRESET for cause in _causes(error))
+        reset = any(getattr(cause, "errno", 0) == errno.ECONNRESET for cause in causes(error))
         # aiohttp names the cause in its text only.
         return "read_error" if reset or "ConnectionResetError" in str(error) else "protocol_error"
     return _BY_CLASS.get(name, f"unknown: {name}")
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        for argument in error.args:
-            if isinstance(argument, BaseException):
-                yield from _causes(argument)
-        error = error.__cause__ or error.__context__
 
 
 _ERRORS_OF_CREATE = ("connect_timeout", "secure_connection_error", "cancelled")
