@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm.attribution.calls import CallScope
+from support.installation import installed
 
 from . import counting, internals
 from .workload import OFF, OURS, Instrumentation, Sdk, client, combination_named, run
@@ -40,7 +41,7 @@ def _calls(length: int, *, what: str, requests: int, span: bool, warm_up: bool =
                 return model
 
         if what == OURS:
-            scope = CallScope(print, calls=internals.installation().registry.calls)
+            scope = CallScope(print, calls=installed().registry.calls)
             original: Any = Provider.acompletion
             Provider.acompletion = scope.around(original, "chat")  # type: ignore[method-assign]
         provider = Provider()

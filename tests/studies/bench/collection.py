@@ -17,6 +17,7 @@ import httpcore
 import httpx2
 
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
+from support.installation import installed
 
 from . import internals
 from .network import AsyncBackend, streamed
@@ -41,7 +42,7 @@ def _collections() -> dict[str, float]:
         pools += used_pools(count - len(pools))
         found[f"points at {count}"] = sum(1 for _ in sdk.points())
         gc.collect()
-        source = internals.installation()._source
+        source = installed()._source
         whole, ours = [], []
         for _ in range(_COLLECTIONS):
             whole.append(milliseconds(sdk.reader.get_metrics_data)[0])
@@ -58,8 +59,9 @@ def _real_items(sdk: Sdk) -> list[Any]:
     for _ in range(_LEASES):
         with sdk.span():
             send(pool)
-    items = list(internals.waiting())
-    internals.waiting().clear()
+    outbox = internals.outbox()
+    items = list(outbox.items)
+    outbox.items.clear()
     return items
 
 
@@ -102,7 +104,7 @@ def _stalls() -> dict[str, float]:
     items = _real_items(sdk)
     late, idle = [], []
     for _ in range(_STALLS):
-        internals.fill(items, internals.capacity())
+        internals.fill(items, internals.outbox().capacity)
         gc.collect()
         late.append(asyncio.run(_latest_tick(sdk.reader.get_metrics_data)))
         idle.append(asyncio.run(_latest_tick(lambda: time.sleep(0.1))))

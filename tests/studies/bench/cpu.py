@@ -10,7 +10,6 @@ is measured.
 ``python -m studies.bench.cpu`` prints one combination's numbers as JSON.
 """
 
-import functools
 import gc
 import json
 import multiprocessing
@@ -18,10 +17,10 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from multiprocessing.connection import Connection
 
 from . import internals
-from .clients.base import Client
 from .exchange import CHUNKS
 from .instructions import load
 from .workload import OFF, OURS, YARDSTICK, Combination, Instrumentation, Sdk, client, run
@@ -47,7 +46,7 @@ class _Worker:
 
     def __init__(self, library: str, prepare: Prepare, what: str) -> None:
         self._connection, theirs = _FORK.Pipe()
-        work = functools.partial(self._work, library, prepare, what, theirs)
+        work = partial(self._work, library, prepare, what, theirs)
         self._process = _FORK.Process(target=run, args=(library, work))
         self._process.start()
         self._connection.recv()
@@ -92,27 +91,29 @@ def _rounds(library: str, states: tuple[str, ...], prepare: Prepare) -> list[dic
 def _measured(
     combination: Combination,
     states: tuple[str, ...],
-    use: Callable[[Client, int, bool], Awaitable[None]],
+    use: str,
     counts: tuple[int, int, int],
     *,
     streaming: bool = False,
 ) -> list[dict[str, Took]]:
     """Microseconds of each use, and of draining what it left, by state, for each round.
 
+    ``use`` names the method of the client.
     ``counts``: uses to warm up once, to settle before a block, and in a block.
     """
     warm_up, settling, size = counts
 
     async def prepare(what: str) -> Block:
-        used, ours = client(combination, streaming=streaming), what == OURS
-        await use(used, warm_up, ours)
+        ours = what == OURS
+        using = partial(getattr(client(combination, streaming=streaming), use), attributed=ours)
+        await using(warm_up)
 
         async def block() -> Took:
-            await use(used, settling, ours)
+            await using(settling)
             if ours:
                 internals.drain()
             began = time.process_time_ns()
-            await use(used, size, ours)
+            await using(size)
             done = time.process_time_ns()
             if ours:
                 internals.drain()
@@ -129,10 +130,7 @@ def _more(rounds: list[dict[str, Took]], what: str = OURS) -> list[float]:
 
 
 def _requests(combination: Combination) -> Took:
-    def use(used: Client, count: int, ours: bool) -> Awaitable[None]:
-        return used.send(count, attributed=ours)
-
-    rounds = _measured(combination, (OFF, YARDSTICK, OURS), use, (400, 5, 100))
+    rounds = _measured(combination, (OFF, YARDSTICK, OURS), "send", (400, 5, 100))
     yardstick, path = _more(rounds, YARDSTICK), _more(rounds)
     drain = [took[OURS]["drain"] for took in rounds]
     each = zip(path, drain, yardstick, strict=True)
@@ -147,20 +145,13 @@ def _requests(combination: Combination) -> Took:
 
 
 def _chunks(combination: Combination) -> Took:
-    def use(used: Client, count: int, ours: bool) -> Awaitable[None]:
-        return used.stream(count, attributed=ours)
-
-    rounds = _measured(combination, (OFF, OURS), use, (10, 1, 5), streaming=True)
+    rounds = _measured(combination, (OFF, OURS), "stream", (10, 1, 5), streaming=True)
     return {"chunk": statistics.median(_more(rounds)) / CHUNKS}
 
 
 def _outside(combination: Combination) -> Took:
     """Measure a pool that no any-llm call uses."""
-
-    def use(used: Client, count: int, ours: bool) -> Awaitable[None]:
-        return used.use_pool(count)
-
-    rounds = _measured(combination, (OFF, OURS), use, (2000, 20, 500))
+    rounds = _measured(combination, (OFF, OURS), "use_pool", (2000, 20, 500))
     return {"outside": statistics.median(_more(rounds))}
 
 

@@ -8,18 +8,17 @@ hold after a collection, in addition to the same pools without them.
 
 import gc
 import json
-import subprocess
 import sys
 import tracemalloc
-from pathlib import Path
 
 import httpcore
 
 from opentelemetry.instrumentation.gluellm.concurrency import daemon_thread
 from opentelemetry.instrumentation.gluellm.pool.call import Call
+from studies.talking import ran
 
 from .pools import a_pool, send
-from .workload import OFF, OURS, Instrumentation, Sdk, series_of
+from .workload import OFF, OURS, observed, series_of
 
 OF_THE_PROCESS = 4
 """Dropped records, missing hooks of any-llm, and two of event loops. Failures have no series until
@@ -29,7 +28,6 @@ OF_AN_ORIGIN = 77
 """Series of one provider towards one origin: its three histograms are 46 of them."""
 BYTES_OF_A_SERIES = 1700
 """An upper bound. The small processes come closest, since their fixed costs are in it."""
-_TESTS = Path(__file__).parents[2]
 GRID = ((1, 1), (5, 1), (20, 1), (1, 5), (1, 20), (5, 4))
 
 
@@ -51,8 +49,7 @@ def _use(providers: int, origins: int) -> list[httpcore.ConnectionPool]:
 
 def _held(what: str, providers: int, origins: int) -> tuple[int, int]:
     """Bytes that the pools and their instrumentation hold, and the number of collected series."""
-    sdk = Sdk()
-    Instrumentation("httpx", sdk).turn(what)
+    sdk = observed(what)
     if what == OURS:
         sdk.reader.get_metrics_data()
     daemon_thread(lambda: None, name="never started")  # imports modules, which shouldn't count
@@ -71,7 +68,7 @@ def _held(what: str, providers: int, origins: int) -> tuple[int, int]:
 def measure(providers: int, origins: int) -> dict[str, int]:
     """Measure in a new process, so that nothing remains of an earlier run."""
     command = [sys.executable, "-m", "studies.bench.footprint", str(providers), str(origins)]
-    found: dict[str, int] = json.loads(subprocess.check_output(command, cwd=_TESTS))
+    found: dict[str, int] = json.loads(ran(*command))
     return found
 
 

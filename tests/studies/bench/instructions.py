@@ -75,7 +75,8 @@ def requests(
             if what == OURS and attributed:
                 if providers is None:
                     # Without a collection, the buffer fills until requests drain it themselves.
-                    internals.fill(list(internals.waiting()), internals.capacity() // 2 + 1)
+                    outbox = internals.outbox()
+                    internals.fill(list(outbox.items), outbox.capacity // 2 + 1)
                     await sending.send(2, attributed=True)
                 else:
                     internals.drain()

@@ -3,16 +3,9 @@
 import os
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.watch import watch
-
-
-def installation() -> Any:
-    """The current installation."""
-    current = GlueLLMInstrumentor._installation
-    assert current is not None, "not instrumented"
-    return current
+from support.installation import installed
 
 
 def leave_out_what_runs_by_the_clock() -> None:
@@ -27,32 +20,22 @@ def leave_out_what_runs_by_the_clock() -> None:
 
 def leave_out_the_first_minute() -> None:
     """Stop counting requests outside the scope, as the first collection that finds some does."""
-    installation().registry.counts_outside = False
+    installed().registry.counts_outside = False
 
 
 def drain() -> None:
     """Pass the items of the outbox to the SDK, as a collection does first."""
-    installation().drain.all()
+    installed().drain.all()
 
 
 def outbox() -> Any:
     """Holds the items that are not recorded yet."""
-    return installation().registry.outbox
-
-
-def waiting() -> Any:
-    """The deque of the outbox."""
-    return outbox().items
-
-
-def capacity() -> int:
-    """The maximum number of items in the outbox."""
-    return int(outbox().capacity)
+    return installed().registry.outbox
 
 
 def fill(items: list[Any], count: int) -> None:
     """Fill the outbox with unrecorded copies of ``items``, up to ``count`` items."""
-    deque = waiting()
+    deque = outbox().items
     while items and len(deque) < count:
         copies: dict[int, Any] = {}
         # A lease can be in there twice, for its answer and for its end.

@@ -7,9 +7,10 @@ programs take turns, so that a change of the machine's load affects all of them.
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
+
+from studies.talking import ran
 
 _ROUNDS = 20
 _BASE = (
@@ -37,11 +38,9 @@ def measure() -> dict[str, float]:
         for number in range(_ROUNDS + 1):
             for name, program in _PROGRAMS.items():
                 command = [sys.executable, "-c", _TIMED.format(program)]
-                done = subprocess.run(
-                    command, env=environment, check=True, capture_output=True, text=True
-                )
+                output = ran(*command, env=environment)
                 if number:  # the first round compiles
-                    took[name].append(float(done.stdout))
+                    took[name].append(float(output))
     medians = {name: statistics.median(values) for name, values in took.items()}
     return {**medians, "ratio": medians["instrumentor"] / medians["base"]}
 

@@ -7,10 +7,10 @@ a current span, as traced programs do, so that the cost of exemplars is included
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,11 +77,9 @@ class Sdk:
         self.meters = MeterProvider([self.reader])
         self.tracers = TracerProvider()
 
-    @contextlib.contextmanager
-    def span(self) -> Iterator[None]:
+    def span(self) -> AbstractContextManager[Any]:
         """A current span, sampled."""
-        with self.tracers.get_tracer("program").start_as_current_span("answer a user"):
-            yield
+        return self.tracers.get_tracer("program").start_as_current_span("answer a user")
 
     def points(self) -> Iterator[tuple[str, Any]]:
         """The points of a collection made now, each with its metric's name."""
@@ -90,10 +88,10 @@ class Sdk:
                 yield name, point
 
 
-def observed() -> Sdk:
-    """Instrument httpx, and return the providers that the package reports to."""
+def observed(what: str = OURS) -> Sdk:
+    """Instrument httpx, and return the providers that the instrumentation reports to."""
     sdk = Sdk()
-    Instrumentation("httpx", sdk).turn(OURS)
+    Instrumentation("httpx", sdk).turn(what)
     return sdk
 
 
@@ -155,16 +153,12 @@ def client(combination: Combination, *, streaming: bool = False) -> Client:
     return found
 
 
-def run(library: str, main: Callable[[], Awaitable[None]]) -> None:
+def run(library: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run on a new event loop, which sync clients ignore."""
-
-    async def wrapped() -> None:
-        await main()
-
     factory: Any = None
     if library == "aiohttp":
         from .clients.aiohttp_client import ScriptedLoop
 
         factory = ScriptedLoop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(wrapped())
+        runner.run(main())

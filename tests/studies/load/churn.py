@@ -5,18 +5,19 @@ half of the requests belong to any-llm calls.
 """
 
 import asyncio
+import contextlib
 import importlib
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from studies.bench import internals
 from studies.bench.clients import urllib3_client
 from studies.bench.network import AsyncBackend, Backend, answer
-from studies.bench.workload import Combination, Sdk, any_llm_call, client, run
+from studies.bench.pools import calling
+from studies.bench.workload import Combination, Sdk, client, run
 from studies.figures import Figures, Parser
+from support.installation import installed
 
 from .growth import Growth, medians
 from .soak.held import blocks_of_histories
@@ -84,9 +85,7 @@ KINDS: Final[dict[str, Use]] = {
 def churn(pools: int, kinds: Sequence[str] = (*KINDS,)) -> Growth:
     """Make and drop pools under the instrumentation, in rounds, and sample after each round."""
     sdk = Sdk()
-    growth = Growth(
-        sdk.reader, lambda: blocks_of_histories(internals.installation().registry.ledgers)
-    )
+    growth = Growth(sdk.reader, lambda: blocks_of_histories(installed().registry.ledgers))
     size, uses = pools // _ROUNDS, [KINDS[kind] for kind in kinds]
 
     async def main() -> None:
@@ -94,11 +93,9 @@ def churn(pools: int, kinds: Sequence[str] = (*KINDS,)) -> Growth:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         for made in range(size, pools + 1, size):
             for number in range(size):
-                token = current_call.set(any_llm_call()) if number < size // 2 else None
-                await uses[number % len(uses)](bool(number // len(uses) % 2))
-                if token is not None:
-                    current_call.reset(token)
-            print(growth.look(made, lambda: len(internals.installation().registry.trackers)))
+                with calling() if number < size // 2 else contextlib.nullcontext():
+                    await uses[number % len(uses)](bool(number // len(uses) % 2))
+            print(growth.look(made, lambda: len(installed().registry.trackers)))
 
     instrumentor = GlueLLMInstrumentor()
     instrumentor.instrument(

@@ -72,11 +72,6 @@ def write(file: Path, samples: Samples, service: Service, start: int, end: int) 
         text.write(b"# EOF\n")
 
 
-def blocks_of(service: Service, text: Path, data: Path) -> None:
-    """Make the text of a service into blocks below ``data``."""
-    create(text, data, *(f"--label={name}={value}" for name, value in service.labels.items()))
-
-
 def create(text: Path, data: Path, *flags: str) -> None:
     """Make OpenMetrics text into blocks below ``data``."""
     promtool("create-blocks-from", "openmetrics", "--quiet", *flags, text, data)

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from .blocks import MINUTE, Samples, blocks_of, size, spans, write
+from .blocks import MINUTE, Samples, create, size, spans, write
 from .course import DAY
 from .fleet import services
 from .recorded import record, repeat
@@ -42,7 +42,8 @@ def built(data: Path, instances: int, dense_minutes: int) -> Built:
         for first, last in spans(start, end + MINUTE):
             for service in services(instances):
                 write(folder / "text", samples, service, first, last)
-                blocks_of(service, folder / "text", data)
+                labels = (f"--label={name}={value}" for name, value in service.labels.items())
+                create(folder / "text", data, *labels)
             print(
                 f"  raw samples of {(last - first) / 3600:.1f} h, {size(data) / 1e9:.2f} GB",
                 flush=True,

@@ -42,11 +42,6 @@ class Group:
 def evaluated(store: BlockStore, rules: Iterable[Path]) -> list[Group]:
     """Evaluate the rules over current data. Raises AssertionError if that takes long."""
     store.take_rules(*rules)
-    with store:
-        return _watched(store)
-
-
-def _watched(store: BlockStore) -> list[Group]:
     # By group, the durations of its evaluations by when they began.
     seen: dict[str, dict[str, float]] = {}
 
@@ -60,7 +55,8 @@ def _watched(store: BlockStore) -> list[Group]:
         often = all(len(seen.get(group["name"], ())) >= _EVALUATIONS for group in groups)
         return [_group(g, list(seen[g["name"]].values())) for g in groups] if often else []
 
-    return wait_until(evaluated_often, "each rule is evaluated several times", _PATIENCE)
+    with store:
+        return wait_until(evaluated_often, "each rule is evaluated several times", _PATIENCE)
 
 
 def _group(group: dict[str, Any], times: list[float]) -> Group:

@@ -76,11 +76,8 @@ def ask_all(
 
 def opened(file: Path, store: BlockStore, end: int, given: Mapping[str, str]) -> Opened:
     """Open the board of a file several times."""
-    board, timing, process = (
-        json.loads(file.read_text()),
-        Timing(store.url),
-        psutil.Process(store.pid),
-    )
+    board = json.loads(file.read_text())
+    timing, process = Timing(store.url), psutil.Process(store.pid)
     computed, refused = [], []
     for number in range(_TIMES):
         if number == 1:

@@ -1,6 +1,5 @@
 """The series of one program in Prometheus, from whose values all others are made."""
 
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Final
 
 from gluellm_pools.prometheus import label_name
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from studies.talking import ran
 
 from .store import BlockStore
 
@@ -37,11 +37,7 @@ def series_of_one_program(folder: Path) -> list[Series]:
     """Run the program against a Prometheus with the users' configuration, and read what it has."""
     store = BlockStore(folder / "template", folder / "template-data")
     with store:
-        subprocess.run(
-            [sys.executable, "-m", "studies.scale.program", store.otlp_endpoint],
-            check=True,
-            timeout=120,
-        )
+        ran(sys.executable, "-m", "studies.scale.program", store.otlp_endpoint, timeout=120)
         return list(map(_series, store.query(OURS)))
 
 

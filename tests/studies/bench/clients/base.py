@@ -18,7 +18,7 @@ class Client(ABC):
     async def stream_one(self) -> None:
         """One request whose answer is read chunk by chunk."""
 
-    async def use_pool(self, count: int) -> None:
+    async def use_pool(self, count: int, **_: bool) -> None:
         """Send ``count`` requests with as little code around the pool as possible."""
         for _ in range(count):
             await self.send_one()

@@ -20,7 +20,7 @@ class _HttpxClient(Client):
         self._bare = core.ConnectionPool(network_backend=Backend(answer(b"{}")))
         self._request = core.Request("GET", "http://api.openai.com/", headers=[("Host", "any")])
 
-    async def use_pool(self, count: int) -> None:
+    async def use_pool(self, count: int, **_: bool) -> None:
         for _ in range(count):
             response = self._bare.handle_request(self._request)
             for _part in response.stream:

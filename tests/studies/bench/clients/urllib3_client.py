@@ -38,7 +38,7 @@ class SyncClient(Client):
             pass
         response.release_conn()
 
-    async def use_pool(self, count: int) -> None:
+    async def use_pool(self, count: int, **_: bool) -> None:
         for _ in range(count):
             self._pool.urlopen("GET", "/")
 
