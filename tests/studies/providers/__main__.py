@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 from studies.figures import Parser
@@ -51,8 +52,7 @@ def main() -> int:
     with Fakes() as fakes:
         broken += one("all", "table", lambda _, faults: table(faults))
         for row in (row for row in ROWS if row.provider in names):
-            check = lambda fakes, faults, row=row: took_census(row, fakes, faults)  # noqa: E731
-            broken += one(row.provider, row.library, check)
+            broken += one(row.provider, row.library, partial(took_census, row))
         broken += sum(one(*each) for each in checks() if each[0] in names)
     if options.providers or len(rows) < len(ROWS):
         return int(broken > 0)

@@ -114,22 +114,15 @@ def _check_snapshot(seen: Seen, row: Row, faults: Faults) -> None:
     """Check the snapshot while the provider is asked, and the totals afterwards."""
     assert seen.after is not None
     origin = f"{row.host}:{seen.port}"
+    operation = row.operation if row.reports_operation else None
     for pool in seen.calling():
         for what, found, expected in (
             ("name and provider", (pool.name, pool.provider), (row.provider, row.provider)),
             ("limits from", pool.limits_from, None),
             ("has a channel", pool.channel_state is not None, row.library == "grpc"),
             ("origins", {request.origin for request in pool.requests}, {origin}),
-            (
-                "operations",
-                {request.operation for request in pool.requests},
-                {row.operation if row.reports_operation else None},
-            ),
-            (
-                "protocols",
-                {connection.protocol for connection in pool.connections},
-                {row.protocol} - {""},
-            ),
+            ("operations", {request.operation for request in pool.requests}, {operation}),
+            ("protocols", {each.protocol for each in pool.connections}, {row.protocol} - {""}),
         ):
             faults.compare(what, found, expected)
     (total,) = seen.after.snapshot.totals

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
 
-from support.listener import Listener, ServerLoop
+from support.listener import Listener
 
 _MESSAGES = json.loads(Path(__file__).with_suffix(".json").read_text())
 
@@ -20,9 +19,7 @@ class FakeLMStudio(Listener):
     ``look`` is called on the server's loop with the name of each request, before it is answered.
     """
 
-    def __init__(self, servers: ServerLoop) -> None:
-        self.look: Callable[[str], None] = lambda _: None
-        super().__init__(servers)
+    look: Any = None
 
     async def serve(
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -64,16 +61,10 @@ class FakeLMStudio(Listener):
         self.timeline.record("message", number, what)
         self.look(what)
         if message["type"] == "rpcCall":
-            return [
-                {"type": "rpcResult", "callId": message["callId"], "result": _MESSAGES["model"]}
-            ]
+            answer = {"type": "rpcResult", "callId": message["callId"]}
+            return [{**answer, "result": _MESSAGES["model"]}]
         if message["type"] != "channelCreate":
             return []
-        channel = message["channelId"]
-        return [
-            *(
-                {"type": "channelSend", "channelId": channel, "message": contents}
-                for contents in _MESSAGES["channels"][what]
-            ),
-            {"type": "channelClose", "channelId": channel},
-        ]
+        sent = [{"type": "channelSend", "message": each} for each in _MESSAGES["channels"][what]]
+        channel = {"channelId": message["channelId"]}
+        return [{**each, **channel} for each in (*sent, {"type": "channelClose"})]

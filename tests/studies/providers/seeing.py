@@ -6,6 +6,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -83,8 +84,7 @@ class Fakes:
             for name, value in ENVIRONMENT.items():
                 patch.setenv(name, value)
             if row.provider == "lmstudio":
-                studio = listen(FakeLMStudio)
-                studio.look = look
+                studio = listen(FakeLMStudio, look=look)
                 yield f"127.0.0.1:{studio.port}", studio.port
                 return
             if row.provider == "xai":
@@ -96,7 +96,7 @@ class Fakes:
             server.answers.look = look
             if tls is not None:
                 # The SDK accepts IBM's hosts and TLS only: a proxy leads to the fake one.
-                patch.setenv("HTTPS_PROXY", listen(Detour, port=server.port).origin)
+                patch.setenv("HTTPS_PROXY", listen(Detour, end=server.port).origin)
                 yield "", 443
                 return
             if row.provider == "huggingface":
@@ -116,13 +116,11 @@ class Fakes:
 class WatchedXai(FakeXai):
     """xAI's server; ``look`` is called before a call is answered."""
 
-    def __init__(self, servers: ServerLoop, *, look: Callable[[str], None]) -> None:
-        self._look = look
-        super().__init__(servers)
+    look: Any = None
 
     async def answer(self, path: str, context: Any) -> AsyncIterator[bytes]:
         """Answer one call."""
-        self._look(path)
+        self.look(path)
         async for piece in super().answer(path, context):
             yield piece
 
@@ -130,12 +128,11 @@ class WatchedXai(FakeXai):
 class Detour(HTTPProxy):
     """A proxy whose every tunnel ends at one port of loopback."""
 
-    def __init__(self, servers: ServerLoop, *, port: int) -> None:
-        self._port = port
-        super().__init__(servers)
+    end = 0
+    """The port."""
 
     async def _relay(self, host: str, port: int, *args: Any, **kwargs: Any) -> None:
-        await super()._relay("127.0.0.1", self._port, *args, **kwargs)
+        await super()._relay("127.0.0.1", self.end, *args, **kwargs)
 
 
 def _ask_the_hub_at(origin: str, directory: Path, patch: pytest.MonkeyPatch) -> None:
@@ -174,12 +171,10 @@ def see(
 
         with fakes.of(row, look) as (origin, port):
             seen.port = port
-
-            def made() -> Any:
-                return build(origin) if build is not None else create(row.provider, origin)
+            build = build or partial(create, row.provider)
 
             async def once() -> Any:
-                instance = made()
+                instance = build(origin)
                 await call(instance, row)
                 # While the instance lives, on its loop.
                 seen.after = Moment(snapshot(), telemetry.collect())
@@ -188,7 +183,7 @@ def see(
             if make_call is None:
                 instance = asyncio.run(once())
             else:
-                make_call(instance := made())
+                make_call(instance := build(origin))
                 seen.after = Moment(snapshot(), telemetry.collect())
             del instance
     return seen
