@@ -14,14 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TOPS = ("src", "dashboards", "tests")
 LIBRARY = ROOT / "src/opentelemetry/instrumentation/gluellm"
-_LAYOUT = {
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENDMARKER,
-}
+_LAYOUT = {getattr(tokenize, name) for name in "COMMENT NL NEWLINE INDENT DEDENT ENDMARKER".split()}
 _ON_CHANNELS = re.compile(
     r"\b(?:if|elif|and|or|not|while|for|in)\b.*\bchannels?\b|\bchannels? is\b"
 )

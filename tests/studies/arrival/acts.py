@@ -118,13 +118,9 @@ class Held:
     """Requests in every phase, and pools with faults; they stay until `release`."""
 
     def __init__(self) -> None:
-        self._streams: list[Any] = []
-        self._tasks: list[asyncio.Task[str]] = []
-
-    @property
-    def leaks(self) -> int:
+        self.streams: list[Any] = []
         """Streams that are not read."""
-        return len(self._streams)
+        self._tasks: list[asyncio.Task[str]] = []
 
     async def hold(
         self, plain: Client, tight: Client, deaf: Client, http2: Client, left: Client
@@ -133,7 +129,7 @@ class Held:
         # `left` has its own connection: the client considers the stream's slot free, so on a shared
         # connection the call that should queue for it would fail instead.
         for client in (plain, tight, *[http2] * MAX_STREAMS, left):
-            self._streams.append(await client.open("stall"))
+            self.streams.append(await client.open("stall"))
         for client, phase, call in (
             (plain, "awaiting_response", plain.ask("silent")),
             (plain, "reading", plain.read("stall")),
@@ -159,7 +155,7 @@ class Held:
         _pool(asleep).skip_one_pass()
         await holder
         # A request waits far beyond its pool timeout.
-        self._streams.append(await patient.open("stall"))
+        self.streams.append(await patient.open("stall"))
         with pytest.MonkeyPatch.context() as patch:
             _pool(patient).wait_without_timeout(patch)
             await self._wait(patient, _SHORT, 2)  # the other one was not woken
@@ -168,7 +164,7 @@ class Held:
         """End all requests, waiting ones first, so that none of them is served by chance."""
         for task in self._tasks:
             await _cancel(task)
-        for stream in self._streams:
+        for stream in self.streams:
             await stream.aclose()
 
     async def _wait(self, client: Client, timeout: float, count: int) -> None:

@@ -25,14 +25,13 @@ from prometheus_client import start_http_server
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.waiting import until
 
 from . import acts
 from .acts import Client, Counted
 
 _FLUSH = 20_000
 """Milliseconds."""
-_PATIENCE = 60.0
-"""Seconds to wait for the watch, which runs once a second, and pauses while the loop is late."""
 
 
 def _recorded(kind: str, folder: Path, form: Callable[[Any], dict[str, Any]]) -> Any:
@@ -152,12 +151,12 @@ class Program:
         held = acts.Held()
         await held.hold(plain, tight, deaf, http2, left)
         await held.spoil(*odd)
-        await _until(lambda: sum(pool.leaks for pool in snapshot().totals) >= held.leaks)
+        await until(lambda: sum(pool.leaks for pool in snapshot().totals) >= len(held.streams))
         # A second event loop causes the excluded type, not a fault of a library.
-        await _until(lambda: _anomalies() == set(semconv.ANOMALY_TYPES) - {"wrong_event_loop"})
+        await until(lambda: _anomalies() == set(semconv.ANOMALY_TYPES) - {"wrong_event_loop"})
         # Last, because the watch reports no anomaly for a while after it.
         await acts.blocked(plain)
-        await _until(lambda: (snapshot().process.event_loop_lag or 0) > acts.BLOCKED / 2)
+        await until(lambda: (snapshot().process.event_loop_lag or 0) > acts.BLOCKED / 2)
         await asyncio.to_thread(self._export)
         await self._pause("held")
         await held.release()
@@ -187,12 +186,6 @@ class Program:
     def report(event: str, **more: Any) -> None:
         """Report to the process that started the program."""
         print(json.dumps({"event": event, **more}), flush=True)
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.1)
 
 
 def _anomalies() -> set[str]:

@@ -19,7 +19,7 @@ from packaging.version import Version
 from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.installation import instrument
+from support.installation import in_memory, instrument
 from support.telemetry import Telemetry
 
 LOGGER = "opentelemetry.instrumentation.gluellm"
@@ -54,11 +54,8 @@ def provider() -> Iterator[FakeProvider]:
 @pytest.fixture
 def telemetry() -> Iterator[Telemetry]:
     """Telemetry in memory; what a test instrumented is restored."""
-    found = Telemetry()
-    yield found
-    if GlueLLMInstrumentor().is_instrumented_by_opentelemetry:
-        GlueLLMInstrumentor().uninstrument()
-    found.shutdown()
+    with in_memory() as found:
+        yield found
 
 
 def requests(telemetry: Telemetry) -> dict[Any, int]:
@@ -152,10 +149,7 @@ def test_calls_and_streams_of_an_sdk_are_measured(
 ) -> None:
     """A call, a stream and an async call, on whichever library the SDK uses."""
     module = pytest.importorskip(sdk)
-    sync_kind, async_kind = {
-        "openai": ("OpenAI", "AsyncOpenAI"),
-        "anthropic": ("Anthropic", "AsyncAnthropic"),
-    }[sdk]
+    kind = {"openai": "OpenAI", "anthropic": "Anthropic"}[sdk]
     settings: dict[str, Any] = {"api_key": "any", "base_url": getattr(provider, f"{sdk}_url")}
     asked: dict[str, Any] = {"model": "some-model", "messages": MESSAGES, "max_tokens": 16}
 
@@ -164,11 +158,11 @@ def test_calls_and_streams_of_an_sdk_are_measured(
         return calls.create(**asked, **more)
 
     async def call() -> None:
-        async with getattr(module, async_kind)(**settings) as client:
+        async with getattr(module, f"Async{kind}")(**settings) as client:
             assert await create(client)
 
     instrument(telemetry)
-    with getattr(module, sync_kind)(**settings) as client:
+    with getattr(module, kind)(**settings) as client:
         modules = {each.__module__.partition(".")[0] for each in type(client._client).__mro__}
         (library,) = {name for name in modules if name.startswith("httpx")}
         assert create(client)

@@ -2,7 +2,7 @@
 
 import importlib
 import multiprocessing
-from typing import Any
+from concurrent.futures import ProcessPoolExecutor
 
 LIBRARIES = ("httpcore", "httpcore2", "aiohttp", "urllib3", "grpc")
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -16,24 +16,18 @@ PROCESSES.set_forkserver_preload(
 
 def replaced() -> list[str]:
     """``module:class:method`` of each replaced method."""
-    ours, its = PROCESSES.Pipe(duplex=False)
-    process = PROCESSES.Process(target=_replaced, args=(its,))
-    process.start()
-    its.close()
-    found: list[str] = ours.recv()
-    process.join()
-    return found
+    with ProcessPoolExecutor(1, PROCESSES) as process:
+        return process.submit(_replaced).result()
 
 
-def _replaced(out: Any) -> None:
+def _replaced() -> list[str]:
     from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+    from support.installation import installed
 
     for library in (*LIBRARIES, "grpc.aio", "urllib3.http2.connection"):
         importlib.import_module(library)
     GlueLLMInstrumentor().instrument(scope="all")
-    installation = GlueLLMInstrumentor._installation
-    assert installation is not None
-    patches = [p for adapter in installation._adapters for p in adapter._patches._patches.values()]
+    patches = [p for adapter in installed()._adapters for p in adapter._patches._patches.values()]
     owners = [
         (owner, patch.name)
         for patch in patches
@@ -42,4 +36,4 @@ def _replaced(out: Any) -> None:
         and owner.__module__.partition(".")[0] in LIBRARIES
     ]
     GlueLLMInstrumentor().uninstrument()
-    out.send(sorted({f"{o.__module__}:{o.__qualname__}:{name}" for o, name in owners}))
+    return sorted({f"{o.__module__}:{o.__qualname__}:{name}" for o, name in owners})

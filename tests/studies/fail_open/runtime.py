@@ -35,10 +35,8 @@ def _takes_anything(original: Any) -> Any:
 
 
 def _without_signature(original: Any) -> Any:
-    def changed(*args: Any, **kwargs: Any) -> Any:
-        return original(*args, **kwargs)
-
-    changed.__signature__ = "nonsense"  # type: ignore[attr-defined]
+    changed = _takes_anything(original)
+    changed.__signature__ = "nonsense"
     return changed
 
 

@@ -51,6 +51,19 @@ class Noted(list[str]):
             self.value(what, await work)
 
 
+@contextlib.contextmanager
+def _waiting(noted: Noted, work: Callable[[], object], look: Look) -> Iterator[None]:
+    """Let a thread wait for a connection, which the block releases."""
+    waited = Noted()
+    thread = threading.Thread(target=waited, args=("waited", work), daemon=True)
+    thread.start()
+    until_waiting(thread)
+    look()
+    yield
+    thread.join(5)
+    noted += waited  # now, since the thread races with the block
+
+
 def until_waiting(thread: threading.Thread) -> None:
     """Return when a thread waits for another one, as in a pool's queue, or has ended."""
     deadline = time.monotonic() + 5
@@ -103,16 +116,10 @@ def _httpcore_sync(core: Any, servers: Servers, look: Look, noted: Noted) -> Non
     with contextlib.suppress(Exception):
         held = holding.enter_context(pool.stream("GET", servers.http1))
         noted("no place", get(servers.http1, pool=0.02))
-    waited = Noted()
-    waiting = threading.Thread(target=waited, args=("waited", get(servers.http1)))
-    waiting.start()
-    until_waiting(waiting)
-    look()
-    if held is not None:
-        noted("held", lambda: b"".join(held.iter_stream()))
-        noted("closed", holding.close)
-    waiting.join(5)
-    noted += waited  # now, since the thread races with the steps above
+    with _waiting(noted, get(servers.http1), look):
+        if held is not None:
+            noted("held", lambda: b"".join(held.iter_stream()))
+            noted("closed", holding.close)
     noted("chunks", get(servers.chunked))
     noted("breaks off", get(servers.broken))
     noted("unread", unread)
@@ -254,17 +261,10 @@ def urllib3(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
         with contextlib.suppress(Exception):
             held = opened(servers.http1)
             noted("no place", get(servers.http1, pool_timeout=0.01))
-        waited = Noted()
-        waiting = threading.Thread(target=waited, args=("waited", preloaded(servers.http1)))
-        waiting.daemon = True
-        waiting.start()
-        until_waiting(waiting)
-        look()
-        if held is not None:
-            noted("held", held.read)
-            noted("given back", held.release_conn)
-        waiting.join(5)
-        noted += waited  # now, since the thread races with the steps above
+        with _waiting(noted, preloaded(servers.http1), look):
+            if held is not None:
+                noted("held", held.read)
+                noted("given back", held.release_conn)
         noted("chunks", get(servers.chunked))
         noted("streamed", lambda: list(opened(servers.chunked).stream(2)))
         noted("breaks off", get(servers.broken))

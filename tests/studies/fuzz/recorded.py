@@ -7,10 +7,9 @@ import httpx
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 
+from gluellm_pools.fake_provider import FakeProviderThread
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from support.http1 import HTTP1Server
 from support.installation import instrumented
-from support.listener import ServerLoop
 
 _EDGE_BYTES = (0, 1, 0x7F, 0x80, 0xFF, *b"\n\r\x12\x1a ,:")
 
@@ -18,22 +17,18 @@ _EDGE_BYTES = (0, 1, 0x7F, 0x80, 0xFF, *b"\n\r\x12\x1a ,:")
 @functools.cache
 def exports() -> tuple[bytes, ...]:
     """Three exports of a program that makes requests, fails, and holds a connection."""
-    loop, found = ServerLoop(), []
-    server, limits = HTTP1Server(loop), httpx.Limits(max_connections=2)
-    try:
-        with (
-            instrumented(scope="any_llm") as telemetry,
-            httpx.Client(limits=limits, trust_env=False) as client,
-        ):
-            GlueLLMInstrumentor().instrument_client(client, "recorded")
-            for _ in range(3):
-                client.get(server.url("/"))
-                data = telemetry.reader.get_metrics_data()
-                assert data is not None
-                found.append(encode_metrics(data).SerializeToString())
-    finally:
-        server.close()
-        loop.stop()
+    found, limits = [], httpx.Limits(max_connections=2)
+    with (
+        FakeProviderThread() as server,
+        instrumented(scope="any_llm") as telemetry,
+        httpx.Client(limits=limits, trust_env=False) as client,
+    ):
+        GlueLLMInstrumentor().instrument_client(client, "recorded")
+        for _ in range(3):
+            client.get(f"{server.openai_url}/models")
+            data = telemetry.reader.get_metrics_data()
+            assert data is not None
+            found.append(encode_metrics(data).SerializeToString())
     return tuple(found)
 
 

@@ -78,7 +78,7 @@ class Load:
             last = bisect.bisect_right(times, end + MARGIN)
             waited = first >= 0 and min(counts[first:last]) > 0
             none_waits = waited and not sum(phases[phase] for phase in WAITING)
-            if _holders(phases) > places or none_waits:
+            if sum(phases[phase] for phase in HOLDING) > places or none_waits:
                 found.append(f"{dict(phases)} over {places}, waiting: {waited}")
         return found
 
@@ -103,10 +103,6 @@ class Load:
             sep="\n",
             flush=True,
         )
-
-
-def _holders(phases: Counter[str]) -> int:
-    return sum(phases[phase] for phase in HOLDING)
 
 
 def run_load(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
@@ -9,30 +10,8 @@ from opentelemetry.instrumentation.gluellm.pool.call import Call
 from studies.bench.network import Backend, answer
 from studies.bench.pools import EMPTY, a_pool, a_request, calling, send
 from studies.bench.series import failures
-from support.telemetry import Telemetry
 
 MOST_SETS = 1500
-
-
-class Sets:
-    """The attribute sets that each instrument has had so far."""
-
-    def __init__(self, telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
-        self.seen: dict[str, set[frozenset[Any]]] = {}
-
-    def collect(self) -> None:
-        """Add the sets of one more collection."""
-        for name, points in self._telemetry.collect().items():
-            found = self.seen.setdefault(name, set())
-            found.update(frozenset(point.attributes.items()) for point in points)
-
-    def check(self) -> None:
-        """Assert that no instrument has overflowed or is near that."""
-        for name, found in self.seen.items():
-            assert len(found) < MOST_SETS, (name, len(found))
-            keys = {key for attributes in found for key, _ in attributes}
-            assert "otel.metric.overflow" not in keys, name
 
 
 def request(pool: Any, host: str, call: Call | None = None) -> None:
@@ -46,7 +25,12 @@ def test_no_instrument_overflows(instrument):
     telemetry = instrument(
         metrics="full", max_origins=200, model_attributes=True, time_in_queue=True
     )
-    sets = Sets(telemetry)
+    sets: dict[str, set[frozenset[Any]]] = defaultdict(set)
+
+    def collect() -> None:
+        for name, points in telemetry.collect().items():
+            sets[name].update(frozenset(point.attributes.items()) for point in points)
+
     # Origins and statuses on one pool, as a crawler would.
     network = Backend(EMPTY)
     one = a_pool(network, max_connections=1)
@@ -56,19 +40,19 @@ def test_no_instrument_overflows(instrument):
     network.parts = [answer(b"", status=status)[0] for status in range(200, 1000)]
     for _ in network.parts:
         request(one, "host-1.test")
-    sets.collect()
+    collect()
     # Names.
     network = Backend(EMPTY)
     pools = [a_pool(network, max_connections=1) for _ in range(60)]
-    for name, pool in enumerate(pools):
-        GlueLLMInstrumentor.instrument_client(pool, f"pool-{name}")
+    for number, pool in enumerate(pools):
+        GlueLLMInstrumentor.instrument_client(pool, f"pool-{number}")
         for port in range(5):
-            request(pool, f"host-{name}.test:{8000 + port}", Call("groq"))
-    sets.collect()
+            request(pool, f"host-{number}.test:{8000 + port}", Call("groq"))
+    collect()
     # Providers, which create_openai_compatible() lets applications name freely.
     for number in range(300):
         request(pools[number % 60], f"host-{number % 60}.test:8000", Call(f"provider-{number}"))
-    sets.collect()
+    collect()
     # Models, a few on each pool and origin.
     for number in range(450):
         call = Call("openai", f"model-{number}", "chat")
@@ -80,14 +64,17 @@ def test_no_instrument_overflows(instrument):
                 held = pool.handle_request(a_request(host))
             request(pool, host, call)  # times out in the queue
             held.close()
-    sets.collect()
+    collect()
     # Errors, on new connections, since each request goes to another origin than the last.
     for failing in failures():
         vars(network).update(vars(failing))
         for number in range(0, 60, 3):
             for port in range(5):
                 request(pools[number], f"host-{number}.test:{8000 + port}")
-    sets.collect()
-    sets.check()
+    collect()
+    for name, found in sets.items():
+        assert len(found) < MOST_SETS, (name, len(found))
+        keys = {key for attributes in found for key, _ in attributes}
+        assert "otel.metric.overflow" not in keys, name
     for pool in (one, *pools):
         pool.close()

@@ -22,6 +22,7 @@ from studies.figures import Figures
 from studies.load.command import Command, started
 from studies.load.growth import Growth
 from studies.load.reading import Collection
+from support.installation import installed
 from support.waiting import wait_until
 
 from .actions import Worker
@@ -76,9 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         sdk = Sdk(collector)
         Listening(record, EXPECTED)
         sdk.instrument()
-        installation: Any = GlueLLMInstrumentor._installation
-        growth = Growth(sdk.reader, partial(blocks_of_histories, installation.registry.ledgers))
-        del installation
+        growth = Growth(sdk.reader, partial(blocks_of_histories, installed().registry.ledgers))
         began = time.monotonic()
         _run(record, servers, sdk, growth, options.seconds)
         seconds = time.monotonic() - began
@@ -157,7 +156,7 @@ def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str
     idle = _wait(lambda: not _threads("gluellm-pool-watch"))
     errors = reported.by(semconv.INSTRUMENTATION_ERRORS, "failure")
     in_flight = reported.by(semconv.REQUEST_CURRENT, "phase")
-    for what, is_broken in {
+    checks = {
         **{f"an exception of the package: {what}": True for what in record.ours[:20]},
         **{f"unexpected end of a request: {what}": True for what in record.unexpected[:20]},
         f"actions that never ran: {record.missing}": record.missing and seconds >= _LONG,
@@ -169,9 +168,8 @@ def _after(record: Record, sdk: Sdk, growth: Growth, seconds: float) -> list[str
         f"{growth.most_sets} attribute sets": growth.most_sets >= _MOST_SETS,
         f"overflow in {growth.overflowed}": growth.overflowed,
         "the watch still runs although there are no requests": not idle,
-    }.items():
-        broken += [what] if is_broken else []
-    return broken
+    }
+    return broken + [what for what, is_broken in checks.items() if is_broken]
 
 
 def _kept() -> dict[str, int]:
