@@ -10,6 +10,7 @@ import gc
 import json
 import sys
 import tracemalloc
+from pathlib import Path
 
 import httpcore
 
@@ -28,6 +29,7 @@ OF_AN_ORIGIN = 77
 """Series of one provider towards one origin: its three histograms are 46 of them."""
 BYTES_OF_A_SERIES = 1700
 """An upper bound. The small processes come closest, since their fixed costs are in it."""
+_TESTS = Path(__file__).parents[2]
 GRID = ((1, 1), (5, 1), (20, 1), (1, 5), (1, 20), (5, 4))
 
 
@@ -68,7 +70,7 @@ def _held(what: str, providers: int, origins: int) -> tuple[int, int]:
 def measure(providers: int, origins: int) -> dict[str, int]:
     """Measure in a new process, so that nothing remains of an earlier run."""
     command = [sys.executable, "-m", "studies.bench.footprint", str(providers), str(origins)]
-    found: dict[str, int] = json.loads(ran(*command))
+    found: dict[str, int] = json.loads(ran(*command, cwd=_TESTS))
     return found
 
 
