@@ -7,10 +7,13 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.adapters.httpcore.reading import HttpcoreReader
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from support.clients import PoolUnderTest
+from support.http1 import HTTP1Server
 from support.installation import installed, instrument
 from support.outcomes import SLACK, assert_near, assert_settled
 from support.rows import failed, new, pool_timeout, reused
 from support.script import Reply
+from support.telemetry import Telemetry
 from support.waiting import LATENESS, PATIENCE, wait_until
 
 
@@ -148,6 +151,27 @@ def test_request_may_end_before_its_assigning_thread_continues(
     assert_settled(untouched, [holder, waiter], new(), new())
 
 
+def assert_second_connects(
+    pool: PoolUnderTest,
+    server: HTTP1Server,
+    telemetry: Telemetry,
+    reached: threading.Event,
+    goes_on: threading.Event,
+) -> None:
+    """Assert that a request counts which connects while the pool's first one is being tracked."""
+    first = pool.send(server.url())
+    assert reached.wait(PATIENCE)
+    gate = server.gate()
+    second = pool.send(server.reply("/second", Reply(head_after=gate)))
+    server.timeline.wait_for("request")
+    telemetry.check(OPEN_CONNECTIONS=1)
+    gate.open()
+    second.finish()
+    goes_on.set()
+    first.finish()
+    assert_settled(telemetry, [first, second], new(), reused())
+
+
 @pytest.mark.only("httpx", "httpx2")
 @pytest.mark.modes("sync")
 def test_request_may_connect_before_the_first_thread_has_tracked_the_pool(
@@ -163,17 +187,7 @@ def test_request_may_connect_before_the_first_thread_has_tracked_the_pool(
         adopt(*args)
 
     monkeypatch.setattr(HttpcoreReader, "adopt", adopt_later)
-    first = pool.send(server.url())
-    assert looks.wait(PATIENCE)
-    gate = server.gate()
-    second = pool.send(server.reply("/second", Reply(head_after=gate)))
-    server.timeline.wait_for("request")
-    telemetry.check(OPEN_CONNECTIONS=1)
-    gate.open()
-    second.finish()
-    goes_on.set()
-    first.finish()
-    assert_settled(telemetry, [first, second], new(), reused())
+    assert_second_connects(pool, server, telemetry, looks, goes_on)
 
 
 @pytest.mark.only("httpx", "httpx2")
@@ -192,14 +206,4 @@ def test_request_may_connect_before_the_first_thread_has_opened_the_tracker(
             return found
 
     installed().registry.trackers = Trackers()
-    first = pool.send(server.url())
-    assert registered.wait(PATIENCE)
-    gate = server.gate()
-    second = pool.send(server.reply("/second", Reply(head_after=gate)))
-    server.timeline.wait_for("request")
-    telemetry.check(OPEN_CONNECTIONS=1)
-    gate.open()
-    second.finish()
-    goes_on.set()
-    first.finish()
-    assert_settled(telemetry, [first, second], new(), reused())
+    assert_second_connects(pool, server, telemetry, registered, goes_on)
