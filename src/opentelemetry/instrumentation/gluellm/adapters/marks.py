@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from ..pool.lease import TrackedConnection, Tracker
+
 TRACKER = "_gluellm_tracker"
 """On a pool: its PoolTracker, once it is tracked."""
 OWNER = "_gluellm_owner"
@@ -51,6 +53,26 @@ def attach(connection: Any, record: Any, before: Any) -> Any:
         connection._gluellm_connection = found = record
         record.tracker.connections[record] = None
     return found
+
+
+def serves_again(known: TrackedConnection, tracker: Tracker) -> bool:
+    """Whether a closed pool has a connection and is now used again, with a tracker of its own.
+
+    Both trackers then count in one ledger, and a second record would count the end twice.
+    """
+    before = known.tracker
+    return before.registry is tracker.registry and before.ledger is tracker.ledger
+
+
+def take_over(known: TrackedConnection, tracker: Tracker) -> bool:
+    """Move a record to the next tracker of its pool. Return whether it is the tracker's now."""
+    if known.tracker is not tracker:
+        if not serves_again(known, tracker):
+            return False
+        known.tracker.connections.pop(known, None)
+        known.tracker = tracker
+        tracker.connections[known] = None
+    return True
 
 
 def give_defaults(owner: type | None, *names: str) -> None:

@@ -14,7 +14,7 @@ from ...pool.lease import TrackedConnection, Tracker
 from ...pool.tracker import PoolTracker
 from ..executors import note_executor
 from ..loops import note_loop
-from ..marks import CONNECTION, TRACKER, attach, connection_of
+from ..marks import CONNECTION, TRACKER, attach, connection_of, take_over
 from .reasons import close_reason, protocol_of
 from .responses import time_reads
 from .setup import time_setup
@@ -37,11 +37,7 @@ def protocol_connection(connection: Any) -> Any | None:
 def tracked(connection: Any, tracker: Tracker) -> TrackedConnection:
     """The record of a connection. A connection that was not tracked before gets one now."""
     known: TrackedConnection | None = connection_of(connection)
-    if known is not None and known.tracker is not tracker and serves_again(known, tracker):
-        known.tracker.connections.pop(known, None)
-        known.tracker = tracker
-        tracker.connections[known] = None
-    elif known is None or known.tracker is not tracker:
+    if known is None or not take_over(known, tracker):
         origin = getattr(connection, "_remote_origin", None) or connection._origin
         known = _track(connection, origin, tracker, known)
         known.adopted = True
@@ -53,15 +49,6 @@ def tracked(connection: Any, tracker: Tracker) -> TrackedConnection:
                 known.streams = {}
             _note(inner, known)
     return known
-
-
-def serves_again(known: TrackedConnection, tracker: Tracker) -> bool:
-    """Whether a closed pool made this connection for queued requests and is now used again.
-
-    Both trackers then count in one ledger, and a second record would count the end twice.
-    """
-    before = known.tracker
-    return before.registry is tracker.registry and before.ledger is tracker.ledger
 
 
 def _track(

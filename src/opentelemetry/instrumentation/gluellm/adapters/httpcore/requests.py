@@ -16,7 +16,7 @@ from ...pool.lease import Lease, TrackedConnection, Tracker
 from ...pool.registry import running_loop
 from ..error_types import error_type
 from ..loops import check_loop
-from ..marks import LEASE
+from ..marks import LEASE, serves_again
 from ..scope import FirstRequest, Scope, note_content_type
 from . import connections
 
@@ -283,6 +283,6 @@ def _keeper(tracked: TrackedConnection | None, tracker: Tracker) -> Tracker:
     A closed pool that is used again has a new tracker, and its new connections also serve requests
     that were queued before, under the old tracker.
     """
-    if tracked is not None and connections.serves_again(tracked, tracker):
+    if tracked is not None and serves_again(tracked, tracker):
         return tracked.tracker
     return tracker

@@ -21,7 +21,7 @@ from ...pool.registry import PoolRegistry
 from ...pool.tracker import PoolTracker
 from .. import steps
 from ..error_types import refuses_to_send
-from ..marks import attach, connection_of
+from ..marks import attach, connection_of, take_over
 from .failures import fail, failed, failure_of
 from .responses import IN_HEAD
 
@@ -92,7 +92,7 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
     """The record of a connection that a pool hands out or holds. Creates one if necessary."""
     record: TrackedConnection | None = connection_of(connection)
     connected = getattr(connection, "sock", None) is not None
-    if record is not None and not record.closed and _serves(record, tracker):
+    if record is not None and not record.closed and take_over(record, tracker):
         if connected or not record.established_at:
             return record
         record.close("connection_close")  # a subclass closed it without the library's method
@@ -113,18 +113,6 @@ def record_of(connection: Any, pool: Any, tracker: PoolTracker) -> TrackedConnec
     found: TrackedConnection = attach(connection, record, before)
     reference.record = found
     return found
-
-
-def _serves(record: TrackedConnection, tracker: PoolTracker) -> bool:
-    """Whether a record is the tracker's or that of one before it, of the same pool."""
-    before = record.tracker
-    if before is not tracker:
-        if before.registry is not tracker.registry or before.ledger is not tracker.ledger:
-            return False
-        before.connections.pop(record, None)
-        record.tracker = tracker
-        tracker.connections[record] = None
-    return True
 
 
 def connected_sockets() -> list[tuple[TrackedConnection, Any]]:
