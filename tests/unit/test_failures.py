@@ -20,8 +20,8 @@ from opentelemetry.instrumentation.gluellm.pool.observer import (
     Guard,
     PoolObserver,
 )
-from opentelemetry.instrumentation.gluellm.pool.phases import ANY_LLM
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
+from opentelemetry.instrumentation.gluellm.vocabulary import ANY_LLM
 from unit.pool.fakes import FakePool, Recorder, read
 
 EVENTS = [name for name in vars(PoolObserver) if not name.startswith("_")]

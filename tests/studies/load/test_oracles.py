@@ -9,8 +9,8 @@ import pytest
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.concurrency import snapshot_of
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
-from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
+from opentelemetry.instrumentation.gluellm.vocabulary import AWAITING_RESPONSE
 from studies.load.growth import Growth
 from studies.load.reading import Choices
 from studies.load.saturation import Load

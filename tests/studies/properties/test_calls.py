@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opentelemetry.instrumentation.gluellm import vocabulary as phases
 from opentelemetry.instrumentation.gluellm.attribution.streams import wrap_stream
-from opentelemetry.instrumentation.gluellm.pool import phases
 from opentelemetry.instrumentation.gluellm.pool.call import Call, CountedCall
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from unit.pool.fakes import SECOND, Scene

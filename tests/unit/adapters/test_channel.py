@@ -10,7 +10,7 @@ from opentelemetry.instrumentation.gluellm.adapters.grpc.channel import (
 )
 from opentelemetry.instrumentation.gluellm.adapters.grpc.channels import ChannelReader
 from opentelemetry.instrumentation.gluellm.pool.ledger import Owner
-from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE
+from opentelemetry.instrumentation.gluellm.vocabulary import AWAITING_RESPONSE
 from unit.pool.fakes import SECOND, FakePool, Scene
 
 

@@ -10,7 +10,7 @@ import pytest
 from urllib3 import exceptions
 
 from opentelemetry.instrumentation.gluellm.adapters.urllib3.failures import failure_of
-from opentelemetry.instrumentation.gluellm.pool.phases import (
+from opentelemetry.instrumentation.gluellm.vocabulary import (
     AWAITING_RESPONSE,
     CONNECTING,
     QUEUED,

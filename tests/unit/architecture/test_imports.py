@@ -88,7 +88,7 @@ def wired(module: Path, name: str) -> bool:
     return not signals or (module.name in WIRING and name in PROVIDERS)
 
 
-BELOW_THE_POOL = ("pool", "concurrency", "failures", "text", "thresholds")
+BELOW_THE_POOL = ("pool", "concurrency", "failures", "text", "thresholds", "vocabulary")
 OBSERVING = [f"{PACKAGE_NAME}.{name}" for name in ("telemetry", "diagnosis", "installation")]
 RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
     # The thresholds are numbers without imports.
@@ -105,8 +105,8 @@ RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
         lambda _, name: not is_under(name, OPENTELEMETRY_SDK),
     ),
     "dashboards and docs read the contract without anything installed": (
-        [Path("telemetry/semconv.py"), Path("pool/phases.py")],
-        lambda _, name: is_standard_library(name) or is_under(name, f"{PACKAGE_NAME}.pool.phases"),
+        [Path("telemetry/semconv.py"), Path("vocabulary.py")],
+        lambda _, name: is_standard_library(name) or is_under(name, f"{PACKAGE_NAME}.vocabulary"),
     ),
     "adapters and attribution alone know libraries, which may be missing": (
         outside("adapters", "attribution"),

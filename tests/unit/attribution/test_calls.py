@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.gluellm.attribution.context import current_ca
 from opentelemetry.instrumentation.gluellm.attribution.gluellm import GlueLLMObserver
 from opentelemetry.instrumentation.gluellm.attribution.pauses import RetryPauses
 from opentelemetry.instrumentation.gluellm.pool.lease import TrackedConnection
-from opentelemetry.instrumentation.gluellm.pool.phases import OUTCOMES, STAGES
+from opentelemetry.instrumentation.gluellm.vocabulary import OUTCOMES, STAGES
 from unit.pool.fakes import SECOND, Scene
 
 from . import fake_any_llm

@@ -22,7 +22,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.parts import (
     RequestSnapshot,
 )
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from opentelemetry.instrumentation.gluellm.pool.ring import TICKS
+from opentelemetry.instrumentation.gluellm.vocabulary import TICKS
 
 ORIGIN = "api.test:443"
 BLOCKED = {"event_loop_lag": 0.5, "event_loop_late": 40.0, "event_loop_late_share": 0.4}

@@ -16,8 +16,7 @@ from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import find
 from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView, Lease
-from opentelemetry.instrumentation.gluellm.pool.phases import LIMITED, PREPARING, READING
-from opentelemetry.instrumentation.gluellm.pool.ring import TICKS
+from opentelemetry.instrumentation.gluellm.vocabulary import LIMITED, PREPARING, READING, TICKS
 from opentelemetry.instrumentation.gluellm.watch.account import Account
 from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
 from opentelemetry.instrumentation.gluellm.watch.silent_peers import SilentPeers

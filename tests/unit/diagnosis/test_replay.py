@@ -9,7 +9,8 @@ import pytest
 from opentelemetry.instrumentation.gluellm.diagnosis.parts import PoolSnapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.replay import Recording, recording_of
 from opentelemetry.instrumentation.gluellm.diagnosis.what_if import what_if
-from opentelemetry.instrumentation.gluellm.pool.ring import KEPT, TICKS, Ring
+from opentelemetry.instrumentation.gluellm.pool.ring import KEPT, Ring
+from opentelemetry.instrumentation.gluellm.vocabulary import TICKS
 from unit.pool.fakes import SECOND
 
 from .building import Times, a_connection, a_pool, a_request, a_snapshot, by_callers, leases

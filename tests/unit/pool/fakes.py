@@ -14,9 +14,9 @@ from opentelemetry.instrumentation.gluellm.pool.lease import (
 )
 from opentelemetry.instrumentation.gluellm.pool.ledger import Owner
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
-from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
+from opentelemetry.instrumentation.gluellm.vocabulary import AWAITING_RESPONSE
 
 SECOND = 10**9
 

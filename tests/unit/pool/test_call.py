@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm.attribution.streams import wrap_strea
 from opentelemetry.instrumentation.gluellm.pool import call as call_module
 from opentelemetry.instrumentation.gluellm.pool.call import Call, CallLedger
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
-from opentelemetry.instrumentation.gluellm.pool.phases import (
+from opentelemetry.instrumentation.gluellm.vocabulary import (
     ANY_LLM,
     GLUELLM,
     OTHER,

@@ -1,7 +1,7 @@
 """Records of connections that a pool drops without closing them."""
 
 from opentelemetry.instrumentation.gluellm.pool.lease import close_missing
-from opentelemetry.instrumentation.gluellm.pool.phases import CONNECT, OTHER_STEP, RESOLVE, TLS
+from opentelemetry.instrumentation.gluellm.vocabulary import CONNECT, OTHER_STEP, RESOLVE, TLS
 from unit.pool.fakes import Scene
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 
-from opentelemetry.instrumentation.gluellm.pool.phases import (
+from opentelemetry.instrumentation.gluellm.vocabulary import (
     AWAITING_RESPONSE,
     CONNECTING,
     PHASES,

@@ -12,9 +12,9 @@ from opentelemetry.instrumentation.gluellm.pool.ledger import (
     OTHER,
     Owner,
 )
-from opentelemetry.instrumentation.gluellm.pool.phases import PHASES, QUEUED, READING, UNREAD
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
+from opentelemetry.instrumentation.gluellm.vocabulary import PHASES, QUEUED, READING, UNREAD
 from unit.pool.fakes import Clock, FakePool, Scene, read
 
 TEN_MINUTES = 600.0

@@ -4,7 +4,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.describe import holders
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease, TrackedConnection
-from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED, UNREAD
+from opentelemetry.instrumentation.gluellm.vocabulary import AWAITING_RESPONSE, QUEUED, UNREAD
 from unit.pool.fakes import SECOND, Scene
 
 

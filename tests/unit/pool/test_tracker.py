@@ -8,7 +8,7 @@ from opentelemetry.instrumentation.gluellm.pool import tracker
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease, Wait
 from opentelemetry.instrumentation.gluellm.pool.ledger import OriginLedger
-from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, QUEUED
+from opentelemetry.instrumentation.gluellm.vocabulary import AWAITING_RESPONSE, QUEUED
 from unit.pool.fakes import SECOND, FakePool
 
 # Attribution

@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.pool.call import Call, CountedCall
 from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite
 from opentelemetry.instrumentation.gluellm.pool.peak import Peak
-from opentelemetry.instrumentation.gluellm.pool.phases import ANY_LLM, AWAITING_RESPONSE
+from opentelemetry.instrumentation.gluellm.vocabulary import ANY_LLM, AWAITING_RESPONSE
 
 # Failures
 

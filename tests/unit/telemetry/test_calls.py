@@ -12,13 +12,13 @@ from opentelemetry.metrics import NoOpMeter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from opentelemetry.instrumentation.gluellm.attribution.streams import wrap_stream
-from opentelemetry.instrumentation.gluellm.pool.phases import BACKOFF
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.entry import EntryObserver, entry_context
 from opentelemetry.instrumentation.gluellm.telemetry.gauges import StateSource
 from opentelemetry.instrumentation.gluellm.telemetry.histograms import DurationObserver
 from opentelemetry.instrumentation.gluellm.telemetry.instruments import MeterInstruments
 from opentelemetry.instrumentation.gluellm.telemetry.spans import SpanObserver
+from opentelemetry.instrumentation.gluellm.vocabulary import BACKOFF
 from support.telemetry import Telemetry
 from unit.pool.fakes import Scene
 from unit.pool.test_call import Items, begin, leave

@@ -10,10 +10,10 @@ from opentelemetry.trace import SpanContext
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite, find
 from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView, Lease
-from opentelemetry.instrumentation.gluellm.pool.phases import READING, UNREAD
 from opentelemetry.instrumentation.gluellm.telemetry import logs
 from opentelemetry.instrumentation.gluellm.telemetry.logs import WatchObserver
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
+from opentelemetry.instrumentation.gluellm.vocabulary import READING, UNREAD
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import FakePool, Scene
 

@@ -8,7 +8,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.pool.call import FAILED
-from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE
+from opentelemetry.instrumentation.gluellm.vocabulary import AWAITING_RESPONSE
 from opentelemetry.instrumentation.gluellm.watch.account import Account, count_outbox, read
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import SECOND, FakePool, Scene

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool.phases import READING
 from opentelemetry.instrumentation.gluellm.pool.registry import NOWHERE, running_loop
+from opentelemetry.instrumentation.gluellm.vocabulary import READING
 from opentelemetry.instrumentation.gluellm.watch import loop_lag
 from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch

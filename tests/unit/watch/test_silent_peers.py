@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
-from opentelemetry.instrumentation.gluellm.pool.phases import READING, UNREAD
+from opentelemetry.instrumentation.gluellm.vocabulary import READING, UNREAD
 from opentelemetry.instrumentation.gluellm.watch import silent_peers
 from opentelemetry.instrumentation.gluellm.watch.silent_peers import MOST_CONNECTIONS, SilentPeers
 from support.waiting import wait_until

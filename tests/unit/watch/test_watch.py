@@ -13,8 +13,8 @@ import pytest
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.lease import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
-from opentelemetry.instrumentation.gluellm.pool.phases import AWAITING_RESPONSE, READING, UNREAD
-from opentelemetry.instrumentation.gluellm.pool.phases import STREAM_QUEUED as STREAM
+from opentelemetry.instrumentation.gluellm.vocabulary import AWAITING_RESPONSE, READING, UNREAD
+from opentelemetry.instrumentation.gluellm.vocabulary import STREAM_QUEUED as STREAM
 from opentelemetry.instrumentation.gluellm.watch import watch as watch_module
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from support.waiting import wait_until

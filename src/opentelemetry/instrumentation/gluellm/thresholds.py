@@ -9,6 +9,8 @@ Durations are seconds. Shares are between 0 and 1.
 
 # --- Waiting for a connection ---------------------------------------------------------------------
 
+SHORTEST_LIMITED = 0.01
+"""Shortest wait in GlueLLM's rate limiter: that of its own pause. Less is none."""
 WAIT_NOTICED = 1.0
 """Wait that delays a caller noticeably. Waits that are shorter, even in sum, are a burst."""
 STUCK_AFTER = 10.0

@@ -15,7 +15,7 @@ from typing import Any
 from ..failures import raise_on
 from ..patching import is_patched
 from ..pool.lease import TrackedConnection
-from ..pool.phases import CONNECT, OTHER_STEP, RESOLVE, THREAD
+from ..vocabulary import CONNECT, OTHER_STEP, RESOLVE, THREAD
 
 SET_UP: ContextVar[TrackedConnection | None] = ContextVar("gluellm_setup", default=None)
 """The record of the connection that the running code establishes. Set-ups are rare, so setting it

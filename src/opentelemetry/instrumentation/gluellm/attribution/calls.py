@@ -14,9 +14,9 @@ from typing import Any
 from ..failures import raise_on
 from ..pool.call import Call, CountedCall, LiveCalls
 from ..pool.call_site import CallSite, find
-from ..pool.phases import ABANDONED, ANY_LLM
 from ..providers import PROVIDERS
 from ..text import one_line
+from ..vocabulary import ABANDONED, ANY_LLM
 from .context import (
     CallVariable,
     current_call,

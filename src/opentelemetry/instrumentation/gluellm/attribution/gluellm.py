@@ -21,8 +21,8 @@ from typing import Any
 
 from ..patching import Hooks, ModulePatches, version_of
 from ..pool.call import CountedCall, LiveCalls
-from ..pool.phases import BACKOFF, GLUELLM, LIMITED, PREPARING, SUCCEEDED
 from ..providers import PROVIDERS
+from ..vocabulary import BACKOFF, GLUELLM, LIMITED, PREPARING, SUCCEEDED
 from .calls import operation_name
 from .context import counted_call, current_counted, outer_call
 from .streams import hand_over, leave

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..patching import ModulePatches
 from ..pool.lease import TrackedConnection
-from ..pool.phases import PREPARING
+from ..vocabulary import PREPARING
 from .calls import OnError
 from .context import counted_call
 

@@ -16,7 +16,7 @@ from contextvars import Token
 from typing import Any
 
 from ..pool.call import Call, CountedCall
-from ..pool.phases import ABANDONED, SUCCEEDED
+from ..vocabulary import ABANDONED, SUCCEEDED
 from .context import CallVariable, current_call
 
 _ENDING_STEPS = frozenset({"aclose", "close"})

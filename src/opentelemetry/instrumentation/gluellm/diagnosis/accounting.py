@@ -13,10 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import thresholds
-from ..pool.call import RETRIED
-from ..pool.phases import OUTCOMES
 from ..text import counted, one_line, percent, period_text, seconds, with_outcome
-from ..watch.account import CALLS, Item, Subject
+from ..vocabulary import CALLS, OUTCOMES, RETRIED, Item, Subject
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .findings import Finding, Kind, Severity
 from .intervals import Activity, activity_of

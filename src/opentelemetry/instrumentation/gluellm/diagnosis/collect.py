@@ -21,11 +21,11 @@ from ..pool.describe import trace_id
 from ..pool.durations import in_seconds, longest_of
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import OriginLedger, PoolLedger
-from ..pool.phases import PHASES, QUEUED, STAGES, STEPS
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
-from ..watch.account import CALLS, TIMES, Account, Item, Reading, Subject, count_outbox, read
+from ..vocabulary import CALLS, PHASES, QUEUED, STAGES, STEPS, TIMES, Item, Subject
+from ..watch.account import Account, Reading, count_outbox, read
 from ..watch.loop_lag import LoopLag
 from ..watch.silent_peers import SilentPeers
 from . import parts

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..pool.ledger import MOST_ANSWERED, MOST_FAILED
-from ..pool.phases import PHASES
 from ..thresholds import BASELINE_REQUESTS, CHURN_REQUESTS_PER_POOL, RECENT
-from ..watch.account import Item, Subject
+from ..vocabulary import MOST_ANSWERED, MOST_FAILED, PHASES, Item, Subject
 from . import parts
 from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient

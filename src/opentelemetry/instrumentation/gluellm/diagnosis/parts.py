@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..pool.call import SHORTEST_LIMITED
-from ..pool.durations import in_seconds
-from ..pool.ledger import served
-from ..pool.phases import OUTCOMES, STAGES
 from ..text import seconds
-from ..watch.account import Item, Subject
+from ..thresholds import SHORTEST_LIMITED
+from ..vocabulary import OUTCOMES, STAGES, Item, Subject, served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -423,7 +420,7 @@ class CallsSnapshot:
     @property
     def waiting(self) -> int:
         """Calls that wait in GlueLLM's rate limiter: for longer than it takes to pass."""
-        waits = self.oldest.get("limited", 0.0) >= in_seconds(SHORTEST_LIMITED)
+        waits = self.oldest.get("limited", 0.0) >= SHORTEST_LIMITED
         return self.now.get("limited", 0) if waits else 0
 
     @property

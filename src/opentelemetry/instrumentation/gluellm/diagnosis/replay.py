@@ -28,9 +28,9 @@ from heapq import heapreplace
 from operator import attrgetter
 from statistics import median
 
-from ..pool.ring import TICKS
 from ..text import counted, percent, seconds
 from ..thresholds import QUEUED_SHARE, REPLAY_REQUESTS
+from ..vocabulary import TICKS
 from .parts import OriginTotals, PoolSnapshot
 
 _arrival = attrgetter("arrival")

@@ -19,7 +19,7 @@ from ..text import (
     with_outcome,
     wrapped,
 )
-from ..watch.silent_peers import SENDING
+from ..vocabulary import SENDING
 from . import parts
 from .findings import Finding
 from .windows import Windows, named

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import thresholds
-from ..watch.account import CALLS, Item, Subject
+from ..vocabulary import CALLS, Item, Subject
 from .parts import Account, AccountRow, Numbers
 
 

@@ -20,31 +20,27 @@ from .. import thresholds
 from ..concurrency import snapshot_of, snapshot_of_queue
 from ..failures import raise_on
 from ..text import one_line
-from .call_site import CallSite
-from .durations import CLASSES, class_of, nanoseconds
-from .outbox import Outbox
-from .peak import Peak
-from .phases import (
+from ..vocabulary import (
     ABANDONED,
     BACKOFF,
     CANCELLED,
     FAILED,
     FINISHING,
     LIMITED,
+    NOT_RETRIED,
     OTHER,
     OUTCOMES,
     PREPARING,
     REQUESTING,
+    RETRIED,
     STAGES,
     SUCCEEDED,
 )
+from .call_site import CallSite
+from .durations import CLASSES, class_of, nanoseconds
+from .outbox import Outbox
+from .peak import Peak
 
-RETRIED = frozenset(
-    {408, 409, 425, 429, *range(500, 600), "UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
-)
-"""HTTP and gRPC statuses after which libraries pause and send the request again."""
-NOT_RETRIED = (None, "cancelled")
-"""Errors after which libraries do not send a request again. None is a request without an error."""
 _REFUSED = 400
 _RECENT = 1_000
 """Number of requests in the outbox, the latest ones, that are searched for those of a call."""
@@ -55,8 +51,7 @@ _LONGEST_STEP = _HOUR // 100
 _FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
 _SILENT_FACTOR = int(thresholds.CALL_SILENT_FACTOR)
 
-SHORTEST_LIMITED = 10**7
-"""Shortest wait in GlueLLM's rate limiter, in nanoseconds: that of its own pause. Less is none."""
+_SHORTEST_LIMITED = nanoseconds(thresholds.SHORTEST_LIMITED)
 MAX_LEDGERS = 50
 """Bound on the pairs of provider and source. Further providers are reported as ``_OTHER``."""
 MAX_OPERATIONS = 6
@@ -199,7 +194,7 @@ class CountedCall:
             if before == BACKOFF:
                 self.paused = True
             self.spent[before] += now - self.since
-            if before == LIMITED and ledger is not None and now - self.since >= SHORTEST_LIMITED:
+            if before == LIMITED and ledger is not None and now - self.since >= _SHORTEST_LIMITED:
                 ledger.limited += 1
             self.since = now
         self.stage = stage
@@ -374,11 +369,6 @@ class CountedCall:
             calls.outbox.put(self)
             if self.client_span is not None and outcome != ABANDONED:
                 calls.observer.call_ended(self)
-
-
-def is_retried(last: Any) -> bool:
-    """Return whether libraries pause after a request with this result, and send it again."""
-    return last.status in RETRIED or last.error not in NOT_RETRIED
 
 
 class CallLedger:

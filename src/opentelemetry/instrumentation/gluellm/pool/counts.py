@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from ..vocabulary import PHASES, WEBSOCKET
 from .ledger import OriginLedger, PoolLedger
-from .phases import PHASES, WEBSOCKET
 
 CONNECTING, ACTIVE_1, IDLE_1, ACTIVE_2, IDLE_2, ACTIVE_WEBSOCKET = PLACES = range(6)
 """Indexes into a count of connections: being established; active and idle on HTTP/1.1 and HTTP/2.

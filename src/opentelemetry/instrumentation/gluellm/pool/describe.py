@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..concurrency import snapshot_of
 from ..text import call_site_text, one_line, seconds
+from ..vocabulary import PHASES, QUEUED, STREAM_QUEUED
 from .durations import in_seconds
 from .lease import Lease, Tracker, read_states
-from .phases import PHASES, QUEUED, STREAM_QUEUED
 
 HOLDERS = 3
 LONGEST = 200

@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Protocol
 
 from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
+from ..vocabulary import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD, served
 from .call import Call
 from .call_site import CallSite, CallSites
 from .durations import SECOND, class_of
@@ -37,9 +38,7 @@ from .ledger import (
     EndedTimes,
     OriginLedger,
     PoolLedger,
-    served,
 )
-from .phases import ALL_STEPS, AWAITING_RESPONSE, OTHER_STEP, QUEUED, UNREAD
 
 _TIMEOUT_KINDS = {
     "pool_timeout": "pool",

@@ -16,13 +16,13 @@ from typing import Any, ClassVar
 
 from ..concurrency import snapshot_of
 from ..failures import Failures
+from ..vocabulary import ALL_STEPS, ANOMALIES, MOST_ANSWERED, MOST_FAILED, PHASES, served
+from ..vocabulary import OTHER as OTHER
 from .call import CallLedgers
 from .call_site import CallSite, CallSites
 from .durations import CLASSES, SECOND, nanoseconds
 from .outbox import Outbox
 from .peak import Peak
-from .phases import ALL_STEPS, ANOMALIES, PHASES
-from .phases import OTHER as OTHER
 from .ring import Ring
 
 MAX_NAMES = 50
@@ -39,11 +39,6 @@ Counters = dict[tuple[str, str | None], int]
 GONE_REPORTED = 600 * SECOND
 """Nanoseconds for which series are reported after they have ended. Over OTLP, nothing else ends a
 series."""
-_REFUSED = 400
-"""Lowest HTTP status by which a provider refuses a request."""
-MOST_FAILED = 100
-MOST_ANSWERED = 200
-"""Bounds on the latest requests of a pool name that are kept with their times."""
 KEPT_PER_SECOND = 20
 """Bound on the answers that are kept, so that a busy pool does not pay for each."""
 SAMPLE_EVERY = 9 * SECOND
@@ -80,13 +75,6 @@ def is_host(text: str) -> bool:
 def _is_port(port: object) -> bool:
     # Libraries accept any number. One beyond 64 bits would keep data points from being exported.
     return port is None or (isinstance(port, int) and 0 < port <= _HIGHEST_PORT)
-
-
-def served(status: int | str | None, error: str | None) -> bool:
-    """Return whether the provider fulfilled a request that left with this status and error."""
-    if error is not None:
-        return False
-    return status == "OK" if isinstance(status, str) else (status or 0) < _REFUSED
 
 
 class Bound:

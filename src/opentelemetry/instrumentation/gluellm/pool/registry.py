@@ -10,13 +10,13 @@ from typing import Any
 
 from .. import thresholds
 from ..concurrency import snapshot_of
+from ..vocabulary import QUEUED
 from .call import LiveCalls
 from .call_site import CallSite
 from .counts import NameState, PoolSums
 from .lease import Lease, LeaseState, read_states
 from .ledger import Ledgers, Owner, PoolLedger, is_host
 from .observer import Guard, PoolObserver
-from .phases import QUEUED
 from .reader import PoolReader
 from .tracker import PoolTracker, Registry
 

@@ -6,11 +6,10 @@ from array import array
 from collections import deque
 
 from ..concurrency import snapshot_of_queue
+from ..vocabulary import TICKS
 
 KEPT = 2_000
 """Requests that a ring keeps. With `MAX_NAMES` rings they take 15 to 19 MB."""
-TICKS = 10_000
-"""Ticks per second in `Ring.times`. 32 bits hold two days of them."""
 _TICK = 1_000_000_000 // TICKS
 _LONGEST = (2**31 - 1) * _TICK
 

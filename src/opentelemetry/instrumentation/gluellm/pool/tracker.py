@@ -14,23 +14,25 @@ from typing import Any, ClassVar, Protocol
 
 from ..concurrency import nothing, snapshot_of
 from ..failures import Failures
-from .call import NOT_RETRIED, RETRIED, Call
+from ..vocabulary import (
+    AWAITING_RESPONSE,
+    BACKOFF,
+    CONNECTING,
+    FINISHING,
+    NOT_RETRIED,
+    PREPARING,
+    QUEUED,
+    REQUESTING,
+    RETRIED,
+    STREAM_QUEUED,
+    UNREAD,
+)
+from .call import Call
 from .call_site import CallSite, CallSites
 from .lease import Lease, PoolView, TrackedConnection, Tracker, Wait, WaitSnapshot
 from .ledger import OTHER, Ledgers, OriginLedger, PoolLedger
 from .observer import PoolObserver
 from .outbox import Outbox
-from .phases import (
-    AWAITING_RESPONSE,
-    BACKOFF,
-    CONNECTING,
-    FINISHING,
-    PREPARING,
-    QUEUED,
-    REQUESTING,
-    STREAM_QUEUED,
-    UNREAD,
-)
 from .reader import PoolReader, seconds_or_none
 
 _HOLDERS = 3

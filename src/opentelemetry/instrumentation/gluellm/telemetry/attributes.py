@@ -11,7 +11,7 @@ from typing import Any
 from ..pool.call import CallLedger, CountedCall
 from ..pool.durations import in_seconds
 from ..pool.ledger import OriginLedger, Outcome, PoolLedger, PoolSeries
-from ..pool.phases import PHASES, STEPS
+from ..vocabulary import PHASES, STEPS
 from . import semconv
 
 MAX_SETS = 1_000

@@ -16,8 +16,8 @@ from ..pool.call import CallsNow
 from ..pool.durations import in_seconds
 from ..pool.lease import Lease
 from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
-from ..pool.phases import PHASES, STAGES, STEPS, by_name
 from ..pool.registry import PoolRegistry
+from ..vocabulary import PHASES, STAGES, STEPS, by_name
 from ..watch.loop_lag import LoopLag
 from . import semconv
 from .attributes import AttributeSets, of_calls, of_origin, of_series, protocol_key

@@ -11,7 +11,7 @@ from ..pool.call import CountedCall, bounded
 from ..pool.durations import SECOND, in_seconds
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
-from ..pool.phases import RESOLVE, by_name
+from ..vocabulary import RESOLVE, by_name
 from . import semconv
 from .attributes import HistogramAttributes, of_calls, of_origin, protocol_key
 from .drain import NO_SPAN, Drain, bare_context

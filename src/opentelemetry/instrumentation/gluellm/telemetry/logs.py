@@ -14,8 +14,8 @@ from ..pool.describe import LONGEST, duration_text, holders, label, state, whose
 from ..pool.lease import Lease, Tracker
 from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.observer import PoolObserver
-from ..pool.phases import PHASES, WEBSOCKET
 from ..text import call_site_text, counted, one_line
+from ..vocabulary import PHASES, WEBSOCKET
 from ..watch.watch import LOGGED_EVERY
 from .semconv import SCOPE_NAME
 

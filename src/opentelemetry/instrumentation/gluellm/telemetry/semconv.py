@@ -14,14 +14,14 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
-from ..pool import phases
-from ..pool.phases import OTHER as OTHER
-from ..pool.phases import OUTCOMES as OUTCOMES
-from ..pool.phases import PHASES as PHASES
-from ..pool.phases import SOURCES as SOURCES
-from ..pool.phases import STAGES as STAGES
-from ..pool.phases import STEPS as STEPS
-from ..pool.phases import WEBSOCKET as WEBSOCKET
+from ..vocabulary import ANOMALIES as ANOMALY_TYPES
+from ..vocabulary import OTHER as OTHER
+from ..vocabulary import OUTCOMES as OUTCOMES
+from ..vocabulary import PHASES as PHASES
+from ..vocabulary import SOURCES as SOURCES
+from ..vocabulary import STAGES as STAGES
+from ..vocabulary import STEPS as STEPS
+from ..vocabulary import WEBSOCKET as WEBSOCKET
 
 SCOPE_NAME: Final = "opentelemetry.instrumentation.gluellm"
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.39.0"
@@ -135,7 +135,6 @@ TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")
 CHANNEL_STATES: Final = ("idle", "connecting", "ready", "transient_failure", "shutdown")
 PEER_STATES: Final = ("unacknowledged", "unreachable", "closed", "reset", "not_reading", "unknown")
 DISCARD_REASONS: Final = ("closed", "garbage_collected")
-ANOMALY_TYPES: Final = phases.ANOMALIES
 
 
 class ErrorType(StrEnum):

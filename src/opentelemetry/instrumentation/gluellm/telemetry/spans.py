@@ -15,8 +15,8 @@ from ..pool.call import CountedCall
 from ..pool.durations import SECOND, in_seconds, nanoseconds
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.observer import PoolObserver
-from ..pool.phases import FAILED, PHASES, REQUESTING, STEPS, by_name
 from ..version import __version__
+from ..vocabulary import FAILED, PHASES, REQUESTING, STEPS, by_name
 from . import semconv
 from .attributes import of_call, of_origin
 from .drain import bare_context

@@ -17,20 +17,12 @@ from ..pool.counts import PoolSums
 from ..pool.durations import longest_of, nanoseconds
 from ..pool.lease import Lease
 from ..pool.ledger import OriginLedger, PoolLedger
-from ..pool.phases import OUTCOMES, PHASES, STAGES, STEPS
 from ..pool.registry import PoolRegistry
+from ..vocabulary import CALLS, OUTCOMES, PHASES, STAGES, STEPS, Item, Subject
 
 ROW = nanoseconds(thresholds.ACCOUNT_ROW)
 
-CALLS = "calls"
-Subject = tuple[str, str | None, str | None]
-"""Whose numbers they are: ``calls``, source and provider; or a pool's name and library, the origin
-and the provider of its requests; or only a pool's name and library."""
-Item = tuple[str | float | None, ...]
-"""What is counted, such as ``("stage", "backoff")``. Times are in nanoseconds."""
 Reading = dict[tuple[Subject, Item], int]
-TIMES = frozenset({"stage", "phase", "step", "left_time", "paused"})
-"""First words of the items that are times."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ from ..concurrency import snapshot_of, snapshot_of_queue, threads_are_greenlets
 from ..pool.durations import in_seconds, nanoseconds
 from ..pool.lease import Lease, Tracker
 from ..pool.peak import Peak
-from ..pool.phases import READING, UNREAD
 from ..pool.registry import NOWHERE, PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..thresholds import LATE_FROM, LATE_WINDOW, STALE_LATE
+from ..vocabulary import READING, UNREAD
 from .busy_loops import busy_loops
 from .late_causes import PERIOD, LateCauses, Split, Usage, split, usage_of
 

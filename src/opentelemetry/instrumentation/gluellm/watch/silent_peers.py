@@ -20,16 +20,14 @@ from typing import Any
 from ..pool.durations import nanoseconds
 from ..pool.lease import Lease, TrackedConnection, read_states
 from ..pool.ledger import PoolLedger
-from ..pool.phases import AWAITING_RESPONSE, READING
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
+from ..vocabulary import AWAITING_RESPONSE, READING, SENDING
 
 AVAILABLE = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
 MOST_CONNECTIONS = 10
 """Number of connections of a pool that are read in a pass, those with the longest waits first. Each
 costs a few microseconds, and the text of a snapshot lists as many requests."""
-SENDING = "sending"
-"""State of a peer that has not taken all of the request, and acknowledges what it takes."""
 UNKNOWN = "unknown"
 """State without evidence, as while a provider works on an answer."""
 _MILLISECOND = 10**6

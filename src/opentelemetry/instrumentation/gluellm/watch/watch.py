@@ -17,9 +17,9 @@ from .. import thresholds
 from ..concurrency import DaemonThread, snapshot_of
 from ..pool.durations import nanoseconds
 from ..pool.lease import Lease
-from ..pool.phases import QUEUED, STREAM_QUEUED, UNREAD
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
+from ..vocabulary import QUEUED, STREAM_QUEUED, UNREAD
 from .account import Account
 from .anomalies import Anomalies
 from .churn import Churn

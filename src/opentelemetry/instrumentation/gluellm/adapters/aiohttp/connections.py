@@ -15,8 +15,8 @@ from typing import Any
 from ...patching import is_hooked
 from ...pool.lease import Lease, TrackedConnection
 from ...pool.ledger import OriginLedger, is_host
-from ...pool.phases import OTHER_STEP, PROXY, TLS
 from ...pool.tracker import PoolTracker
+from ...vocabulary import OTHER_STEP, PROXY, TLS
 from .. import steps
 from ..loops import note_loop
 from ..marks import CONNECTION, attach

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from ...pool.lease import Lease
-from ...pool.phases import QUEUED
+from ...vocabulary import QUEUED
 from ..error_types import error_type
 
 _CONCURRENT_READ = RuntimeError

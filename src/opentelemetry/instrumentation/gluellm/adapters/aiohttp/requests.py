@@ -11,9 +11,9 @@ import sys
 from typing import Any
 
 from ...pool.lease import Lease
-from ...pool.phases import QUEUED
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
+from ...vocabulary import QUEUED
 from .. import steps
 from ..loops import check_loop
 from ..marks import CONNECTION, LEASE, TRACKER

@@ -8,7 +8,7 @@ from typing import Any
 from ...concurrency import snapshot_of
 from ...failures import raise_on
 from ...pool.lease import Lease, TrackedConnection
-from ...pool.phases import READING, UNREAD, WEBSOCKET
+from ...vocabulary import READING, UNREAD, WEBSOCKET
 from ..marks import CONNECTION
 from ..scope import Scope, note_content_type
 from . import connections, failures

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ...pool.ledger import OTHER
-from ...pool.phases import CONNECTING, QUEUED
 from ...pool.registry import running_loop
+from ...vocabulary import CONNECTING, QUEUED
 from ..marks import OWNER, TRACKER
 from ..scope import Scope
 from .channel import READY, SHUTDOWN, CallLease, ChannelTracker

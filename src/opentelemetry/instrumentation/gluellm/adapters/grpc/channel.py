@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from ...concurrency import snapshot_of
 from ...pool.lease import Lease, PoolView
 from ...pool.ledger import CONNECT_ERRORS, Counters, PoolLedger
-from ...pool.phases import AWAITING_RESPONSE, CONNECTING, QUEUED, READING, UNREAD
 from ...pool.tracker import PoolTracker
+from ...vocabulary import AWAITING_RESPONSE, CONNECTING, QUEUED, READING, UNREAD
 
 IDLE, BEING_CONNECTED, READY, TRANSIENT_FAILURE, SHUTDOWN = range(5)
 STATES = ("idle", "connecting", "ready", "transient_failure", "shutdown")

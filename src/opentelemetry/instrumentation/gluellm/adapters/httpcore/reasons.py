@@ -12,7 +12,7 @@ from typing import Any
 
 from ...pool.lease import Lease, TrackedConnection
 from ...pool.ledger import OTHER
-from ...pool.phases import AWAITING_RESPONSE
+from ...vocabulary import AWAITING_RESPONSE
 from ..error_types import error_type
 from ..marks import connection_of
 

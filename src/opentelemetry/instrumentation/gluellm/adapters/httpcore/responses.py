@@ -8,8 +8,8 @@ import weakref
 from typing import Any
 
 from ...pool.lease import Lease, TrackedConnection
-from ...pool.phases import AWAITING_RESPONSE, READING, UNREAD, WEBSOCKET
 from ...pool.registry import PoolRegistry
+from ...vocabulary import AWAITING_RESPONSE, READING, UNREAD, WEBSOCKET
 from ..error_types import error_type
 from ..marks import LEASE, connection_of
 from ..signatures import fits

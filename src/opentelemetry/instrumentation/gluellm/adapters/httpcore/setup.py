@@ -9,7 +9,7 @@ from typing import Any
 
 from ...pool.lease import TrackedConnection
 from ...pool.ledger import is_host
-from ...pool.phases import OTHER_STEP, PROXY, TLS
+from ...vocabulary import OTHER_STEP, PROXY, TLS
 from .. import steps
 from ..marks import CONNECTION
 

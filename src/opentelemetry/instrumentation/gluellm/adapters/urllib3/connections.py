@@ -16,9 +16,9 @@ from ...concurrency import snapshot_of
 from ...patching import is_hooked
 from ...pool.lease import Lease, TrackedConnection
 from ...pool.ledger import is_host
-from ...pool.phases import CONNECTING, OTHER_STEP, PROXY, READING, TLS
 from ...pool.registry import PoolRegistry
 from ...pool.tracker import PoolTracker
+from ...vocabulary import CONNECTING, OTHER_STEP, PROXY, READING, TLS
 from .. import steps
 from ..error_types import refuses_to_send
 from ..marks import attach, connection_of, take_over

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...pool.lease import Lease
 from ...pool.ledger import OTHER
-from ...pool.phases import CONNECTING
+from ...vocabulary import CONNECTING
 from ..error_types import error_type, verify_code
 
 _DEPTH = 4

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from ...pool.lease import Lease
-from ...pool.phases import READING, UNREAD
+from ...vocabulary import READING, UNREAD
 from ..marks import LEASE
 from ..scope import Scope, note_content_type
 from .failures import failed, failure_of

@@ -10,9 +10,9 @@ from functools import partial
 from statistics import median
 
 from ... import thresholds
-from ...pool.phases import WEBSOCKET
 from ...providers import is_carried_by
 from ...text import call_site_text, counted, one_line, percent, seconds, timeout_text
+from ...vocabulary import WEBSOCKET
 from ..advice.servers import CERTIFICATE_HELP, CONNECT_HELP, SET_UP_HELP, server_words
 from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import Activity, PoolCase

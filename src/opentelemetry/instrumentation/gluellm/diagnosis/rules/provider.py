@@ -10,9 +10,8 @@ from itertools import accumulate
 from statistics import mean, median
 
 from ... import thresholds
-from ...pool.ledger import MOST_ANSWERED
 from ...text import counted, one_line, percent, seconds
-from ...watch.silent_peers import SENDING
+from ...vocabulary import MOST_ANSWERED, SENDING
 from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
 from ..parts import PROVIDERS_PART, Answer, Group

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ... import thresholds
-from ...pool.call import is_retried
 from ...text import counted, one_line, percent, period_text
+from ...vocabulary import is_retried
 from ..findings import Finding, Kind, Severity
 from ..intervals import Activity, PoolCase, to_origin
 from ..parts import CallsSnapshot
