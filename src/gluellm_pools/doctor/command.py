@@ -1,8 +1,8 @@
 """Report what is wrong with the pools of a program, at which line, and what to do.
 
-With --pid, inspect a running process. Otherwise, run a program, observe all its
-pools (scope "all"), and report when it ends. The program or
-OTEL_PYTHON_GLUELLM_SCOPE can set another scope.
+With --pid, inspect a running process and its child processes. Otherwise, run a
+program, observe all its pools (scope "all"), and report when it ends. The
+program or OTEL_PYTHON_GLUELLM_SCOPE can set another scope.
 
 examples:
   gluellm-pools doctor --pid 4242
@@ -12,7 +12,8 @@ examples:
   gluellm-pools doctor -- python app.py
 
 For --pid, set a signal for reports before the process starts, and scope "all"
-if it calls an SDK directly, without any-llm:
+if it calls an SDK directly, without any-llm. For gunicorn, uvicorn --workers
+and Celery, use SIGRTMIN:
   export OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2
   export OTEL_PYTHON_GLUELLM_SCOPE=all
   opentelemetry-instrument python app.py

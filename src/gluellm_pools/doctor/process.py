@@ -11,6 +11,7 @@ from pathlib import Path
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous, signals
 
 from ..arguments import CommandError
+from ..text import printable
 
 _VARIABLE = "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL"
 _HOW_TO_START = (
@@ -18,10 +19,24 @@ _HOW_TO_START = (
     'GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2") in it. To observe SDKs that it '
     'calls directly, also set OTEL_PYTHON_GLUELLM_SCOPE=all or pass scope="all"'
 )
+_ANOTHER_SIGNAL = f"start it with another signal, as in {_VARIABLE}=SIGRTMIN"
 
 
 class InspectionError(CommandError):
     """The process can't be inspected; the message says why and what to do."""
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(f"{reason}: {advice}" if advice else reason)
+        self.reason = reason
+
+
+def descendants_of(pid: int) -> list[int]:
+    """Return the processes below a process that may be inspected."""
+    try:
+        announced = rendezvous.presences(rendezvous.Directory.open(make=False))
+    except OSError:
+        return []
+    return sorted(one for one in announced if pid in rendezvous.ancestors(one))
 
 
 class TargetProcess:
@@ -80,10 +95,17 @@ class TargetProcess:
         number = presence.get("signal")
         if type(number) is not int or number not in signals.signal_numbers().values():
             raise InspectionError(f"process {pid} lists no valid signal for reports")
+        name = next(name for name, one in signals.signal_numbers().items() if one == number)
         if signals.is_caught(pid, number) is False:
             raise InspectionError(
-                f"process {pid} no longer catches signal {number}, which would end it: "
-                f"{_HOW_TO_START}"
+                f"process {pid} ({self._name}) no longer catches {name}, which would end it",
+                _ANOTHER_SIGNAL,
+            )
+        if replaced_by := presence.get("handler_replaced_by"):
+            raise InspectionError(
+                f"process {pid} ({self._name}) gives no report, since "
+                f"{printable(replaced_by, 120)} has replaced its handler of {name}",
+                _ANOTHER_SIGNAL,
             )
         if state.startswith(("T", "t")):
             raise InspectionError(f"process {pid} is stopped; continue it with: kill -CONT {pid}")
@@ -120,8 +142,8 @@ class TargetProcess:
             if f"{_VARIABLE}=".encode() in Path(f"/proc/{self.pid}/environ").read_bytes():
                 is_set = f", although its environment has {_VARIABLE}. It may not be instrumented"
         return InspectionError(
-            f"process {self.pid} ({self._name}) handles no signal for reports{is_set}: "
+            f"process {self.pid} ({self._name}) handles no signal for reports{is_set}",
             f"{_HOW_TO_START}.\n"
             "If it was started like this, run doctor in the same container, with the same TMPDIR "
-            f"({where})."
+            f"({where}).",
         )

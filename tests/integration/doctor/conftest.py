@@ -21,6 +21,7 @@ from .answering import Begin, next_line
 PYTHON = sys.executable
 SCRIPTS = Path(__file__).with_name("scripts")
 LEAKING, CALLING = SCRIPTS / "leaking.py", SCRIPTS / "calling.py"
+LAUNCHER = Path(PYTHON).with_name("opentelemetry-instrument")
 DOCTOR = [PYTHON, "-m", answering.MAIN, "doctor"]
 
 has_signals = pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no such signals here")
@@ -28,6 +29,10 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 needs_any_llm = pytest.mark.skipif(
     importlib.util.find_spec("any_llm") is None or importlib.util.find_spec("openai") is None,
     reason="needs any-llm and openai",
+)
+needs_launcher = pytest.mark.skipif(
+    not LAUNCHER.exists() or importlib.util.find_spec("opentelemetry.distro") is None,
+    reason="needs opentelemetry-distro",
 )
 
 

@@ -212,7 +212,7 @@ def test_process_without_its_signal_handler_gets_no_signal(doctor, begin):
     )
     done = doctor("--pid", process.pid)
     assert done.returncode == 2
-    assert "no longer catches signal" in done.stderr
+    assert "no longer catches SIGUSR2" in done.stderr
     finish(process)
 
 

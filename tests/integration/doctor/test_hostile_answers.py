@@ -222,6 +222,9 @@ def test_two_doctors_at_once_are_both_answered(place, private, begin):
 @only_linux
 def test_thread_and_doctor_itself_are_refused(doctor, begin):
     """The message for a thread names its process."""
+    status, _, message = doctor("--pid", os.getpid())
+    assert status == 2
+    assert "handles no signal for reports" in message
     process = begin(USUAL)
     (thread,) = (
         int(one.name)
@@ -231,7 +234,4 @@ def test_thread_and_doctor_itself_are_refused(doctor, begin):
     status, _, message = doctor("--pid", thread)
     assert status == 2
     assert f"{thread} is a thread: use --pid {process.pid}" in message
-    status, _, message = doctor("--pid", os.getpid())
-    assert status == 2
-    assert "handles no signal for reports" in message
     assert finish(process) == []

@@ -94,10 +94,9 @@ def test_disk_that_fills_up_later_is_reported(doctor, place, private, begin):
 )
 def test_doctor_without_standard_streams_returns_its_status(place, begin, closed, status):
     """The status is that of an answer or that of a refusal."""
-    process = begin(USUAL)
-    pid = os.getpid() if status else process.pid
+    process = begin("ready(); wait()" if status else USUAL)
     done = subprocess.run(
-        ["sh", "-c", f'"{PYTHON}" -m {MAIN} doctor --json --pid {pid} {closed}'],
+        ["sh", "-c", f'"{PYTHON}" -m {MAIN} doctor --json --pid {process.pid} {closed}'],
         env=environment(TMPDIR=str(place), PYTHONPATH=os.environ.get("PYTHONPATH", "")),
         capture_output=True,
         timeout=TIMEOUT,

@@ -1,6 +1,5 @@
 """`doctor -- PROGRAM`, with real programs that call a fake provider."""
 
-import importlib.util
 import json
 import re
 import signal
@@ -10,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from .answering import TIMEOUT
-from .conftest import CALLING, DOCTOR, LEAKING, PYTHON, line_number, needs_any_llm
+from .conftest import (
+    CALLING,
+    DOCTOR,
+    LAUNCHER,
+    LEAKING,
+    PYTHON,
+    line_number,
+    needs_any_llm,
+    needs_launcher,
+)
 
 EVERY_CLIENT = {"OTEL_PYTHON_GLUELLM_SCOPE": "all"}
 ONE_REQUEST = re.compile(r"^1 request in a run of [\d.]+ s$", re.MULTILINE)
@@ -143,13 +151,7 @@ def test_process_that_outlives_the_doctor_is_not_affected(doctor, tmp_path):
     assert (done.stdout, done.stderr) == ("runs\n", "")
 
 
-LAUNCHER = Path(PYTHON).with_name("opentelemetry-instrument")
-
-
-@pytest.mark.skipif(
-    not LAUNCHER.exists() or importlib.util.find_spec("opentelemetry.distro") is None,
-    reason="needs opentelemetry-distro",
-)
+@needs_launcher
 def test_program_under_opentelemetry_instrument_is_observed(doctor, provider):
     """Both sitecustomize modules run, and the instrumentations enabled by it stay on."""
     command = (LAUNCHER, PYTHON, CALLING, provider.openai_url)

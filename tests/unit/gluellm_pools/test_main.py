@@ -6,11 +6,14 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from gluellm_pools import main as command
 from gluellm_pools.doctor import ask
+from gluellm_pools.doctor.inquiry import FINE
 
 VERIFY = ("verify", "--prometheus", "http://h")
 ACTS = (
@@ -130,8 +133,11 @@ def test_a_missing_extra_is_named(name, extra, monkeypatch, capsys):
 
 def test_characters_that_the_output_lacks_are_replaced(monkeypatch):
     """The terminal has ASCII only; bars keep their length."""
-    report = {"text": "\u2588\u2588 4 active", "findings": []}
-    monkeypatch.setattr(ask, "_report", lambda *_: report)
+    report = {"text": "\u2588\u2588 4 active", "findings": [], "snapshot": None}
+    answered = SimpleNamespace(report=report, error=None, rank=FINE, attempt=Mock(), close=Mock())
+    monkeypatch.setattr(ask, "Inquiry", lambda _: answered)
+    monkeypatch.setattr(ask, "descendants_of", lambda _: [])
+    monkeypatch.setattr(ask, "_ask", Mock())
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
     assert command.main(["doctor", "--pid", "1"]) == 0
@@ -167,7 +173,7 @@ def test_names_of_files_reach_the_terminal_without_escapes(capsys, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_a_command_in_order(number, monkeypatch):
     """The terminal and files are left in order, and the exit status is 128 + n."""
-    monkeypatch.setattr(ask, "_report", lambda *_: os.kill(os.getpid(), number))
+    monkeypatch.setattr(ask, "_ask", lambda *_: os.kill(os.getpid(), number))
     before = signal.signal(number, signal.SIG_DFL)  # nohup ignores SIGHUP
     try:
         with pytest.raises(SystemExit) as stop:

@@ -37,6 +37,7 @@ from .telemetry import instruments, logs
 from .telemetry.entry import EntryObserver, entry_context, suppressed
 from .telemetry.gauges import StateSource
 from .telemetry.histograms import DurationObserver
+from .telemetry.resource import identity_of
 from .telemetry.spans import SpanObserver, tracer_of
 from .watch.loop_lag import LoopLag
 from .watch.watch import Watch
@@ -134,7 +135,7 @@ class Installation:
             for adapter in ADAPTERS
             for module in adapter.MODULES
         )
-        self._reporter = self._reporter_on(config.snapshot_signal)
+        self._reporter = self._reporter_on(config.snapshot_signal, tracer_provider)
         self._http_spans: HttpSpans | None = None
         if config.http_spans and not clients_only:
             from .http_spans import HttpSpans
@@ -198,7 +199,9 @@ class Installation:
             hooks=self._hooks(),
         )
 
-    def _reporter_on(self, signal_name: str | None) -> SignalReporter | None:
+    def _reporter_on(
+        self, signal_name: str | None, tracer_provider: TracerProvider | None
+    ) -> SignalReporter | None:
         if signal_name is None:
             return None
         # The rules load here: a signal must not be the first to import them.
@@ -206,7 +209,11 @@ class Installation:
         from .diagnosis.signal_report.on_signal import SignalReporter
 
         return SignalReporter(
-            signal_name, Reports(self.snapshot), logs.write_report, self._failures.caught
+            signal_name,
+            Reports(self.snapshot),
+            logs.write_report,
+            self._failures.caught,
+            functools.partial(identity_of, tracer_provider),
         )
 
     def _listen_to_signal(self) -> None:

@@ -1,6 +1,7 @@
 """Reports on a signal: which signals are free, reports, and removal."""
 
 import faulthandler
+import json
 import os
 import signal
 import stat
@@ -147,13 +148,37 @@ def test_report_is_logged_until_uninstall(reporter, logged):
 
 def test_entry_never_grows_old(reporter, logged, place, monkeypatch):
     """Otherwise systemd-tmpfiles would remove it. Reports continue."""
-    monkeypatch.setattr(on_signal, "_DAY", 0.01)
+    monkeypatch.setattr(on_signal, "_FIRST_LOOK", 0.01)
     reporter.install()
     entry = place / f"{os.getpid()}.json"
     os.utime(entry, (0, 0))
     wait_until(lambda: entry.stat().st_mtime, "a young entry")
     os.kill(os.getpid(), signal.SIGUSR2)
     wait_until(lambda: logged, "a report")
+
+
+def test_entry_names_a_handler_that_has_replaced_the_reporters(reporter, place, monkeypatch):
+    """Servers replace it after instrument(). The entry changes back as well."""
+    monkeypatch.setattr(on_signal, "_FIRST_LOOK", 0.01)
+    reporter.install()
+    entry = place / f"{os.getpid()}.json"
+    own = signal.signal(signal.SIGUSR2, theirs)
+    for handler, name in ((None, f"{__name__}.theirs"), (signal.SIG_IGN, "SIG_IGN"), (own, None)):
+        if handler:
+            signal.signal(signal.SIGUSR2, handler)
+        wait_until(lambda name=name: json.loads(entry.read_text())["handler_replaced_by"] == name)
+
+
+@pytest.mark.parametrize(
+    "code", ["resource_tracker import main;main(6)", "forkserver import main; main(7, 8, ['x'])"]
+)
+def test_helper_of_multiprocessing_has_no_entry(code, reporter, place, monkeypatch):
+    """It makes no calls. A process that is forked by it makes some."""
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-c", f"from multiprocessing.{code}"])
+    reporter.install()
+    assert not place.exists()
+    reporter.after_fork_in_child()
+    assert [one.name for one in place.iterdir()] == [f"{os.getpid()}.json"]
 
 
 def test_failures_are_reported_and_go_no_further():

@@ -11,7 +11,9 @@ from __future__ import annotations
 import _thread
 import atexit
 import contextlib
+import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...concurrency import is_native, threads_are_greenlets
 from ...text import one_line
 from .rendezvous import Presence
-from .signals import signal_number, why_taken
+from .signals import described, signal_number, why_taken
 
 if TYPE_CHECKING:
     from ..report import Report
@@ -33,9 +35,13 @@ ResultT = TypeVar("ResultT")
 _LONGEST_REASON = 500
 _PATIENCE = 1.0
 """Seconds that uninstall() waits for a report in progress."""
-_DAY = 86_400.0
+_FIRST_LOOK, _LAST_LOOK = 0.1, 3600.0
+"""Seconds between two looks at the handler, which double each time. Servers that replace it do that
+soon after the start."""
 _POLL = 0.1
 """Seconds between two looks of a greenlet into the queue."""
+_HELPER = re.compile(r"from [\w.]*(resource_tracker|semaphore_tracker|forkserver) import main")
+"""Code of a process that multiprocessing, billiard or loky starts for itself."""
 
 
 class _Handler:
@@ -61,17 +67,20 @@ class SignalReporter:
         report: Callable[..., Report],
         log: Callable[[str], None],
         failed: Callable[[str, BaseException], None] = lambda _what, _error: None,
+        about: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         """Create a reporter. It calls ``report(compare=...)`` and ``log`` in its own thread.
 
-        Their exceptions go only to ``failed``, with the name of the step that failed. Raises
-        ValueError, naming the allowed signals, if ``signal_name`` is not one of them.
+        ``about`` returns what the doctor's list shows of this process. Exceptions of the three go
+        only to ``failed``, with the name of the step that failed. Raises ValueError, naming the
+        allowed signals, if ``signal_name`` is not one of them.
         """
         self.signal_name = signal_name
         self._number = signal_number(signal_name)
         self._report = report
         self._log = log
         self._failed = failed
+        self._about = about
         self._handler: _Handler | None = None
         self._thread: threading.Thread | None = None
         self._presence: Presence | None = None
@@ -110,7 +119,8 @@ class SignalReporter:
             ) from error
         # siginterrupt stays on, so that the signal interrupts a system call that hangs.
         self._handler = handler
-        self._start(handler)
+        # Only here: what multiprocessing's forkserver forks are workers.
+        self._start(handler, announce=not any(map(_HELPER.match, sys.orig_argv)))
         atexit.register(self._at_exit)
 
     def uninstall(self) -> None:
@@ -144,7 +154,7 @@ class SignalReporter:
         self._withdraw()
         self._start(handler)
 
-    def _start(self, handler: _Handler) -> None:
+    def _start(self, handler: _Handler, *, announce: bool = True) -> None:
         """Create the queue, the thread and the entry. Failures are logged, never raised."""
         requests: SimpleQueue[bool] = SimpleQueue()
         self._thread = None
@@ -164,9 +174,11 @@ class SignalReporter:
             self._say(f"No reports on {self.signal_name}: {error}. Requests are not affected.")
             return
         handler.requests = requests
+        if not announce:
+            return
         try:
             # Last: a doctor that finds the entry sends the signal.
-            self._presence = Presence(self._number)
+            self._presence = Presence(self._number, **self._state())
         except Exception as error:
             self._say(
                 f"Reports on {self.signal_name} go to the log only, and `gluellm-pools doctor "
@@ -175,14 +187,16 @@ class SignalReporter:
 
     def _run(self, requests: SimpleQueue[bool]) -> None:
         in_greenlet = threads_are_greenlets()
+        wait = _FIRST_LOOK
         while True:
-            while in_greenlet and requests.empty():
+            until = time.monotonic() + wait
+            while in_greenlet and requests.empty() and time.monotonic() < until:
                 time.sleep(_POLL)
             try:
-                goes_on = requests.get(timeout=_DAY)
+                goes_on = requests.get(not in_greenlet, wait)
             except Empty:
-                if self._presence is not None:
-                    self._attempt("report.refresh", self._presence.refresh)
+                wait = min(2 * wait, _LAST_LOOK)
+                self._attempt("report.refresh", self._refresh)
                 continue
             # One report answers all signals that came during the one before.
             while goes_on and not requests.empty():
@@ -207,6 +221,19 @@ class SignalReporter:
                 self._attempt("report.answer", partial(presence.answer, token, content))
         if text is not None:
             self._say(f"Report on {self.signal_name}:\n{text}")
+
+    def _refresh(self) -> None:
+        if (presence := self._presence) is not None:
+            # Without a free descriptor, for example, the next look tries again.
+            with contextlib.suppress(OSError):
+                presence.update(**self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """Return what the entry says beside the signal."""
+        current: object = signal.getsignal(self._number)
+        replaced = None if current is self._handler else described(current)
+        about = self._attempt("report.about", self._about) or {}
+        return {**about, "handler_replaced_by": replaced}
 
     def _say(self, text: str) -> None:
         self._attempt("report.log", partial(self._log, text))

@@ -2,18 +2,23 @@
 
 A directory that is private to the user contains a file for each process that answers a signal,
 named by its PID. It says when the process started, which distinguishes a live process from a
-leftover file and from a reused PID. The doctor writes a request, sends the signal, and reads the
-answer under the same token.
+leftover file and from a reused PID. It can say more about the process: a doctor ignores fields that
+it does not know. The doctor writes a request, sends the signal, and reads the answer under the same
+token.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import stat
 import subprocess
 import tempfile
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +95,29 @@ class Directory:
 class Presence:
     """Entry of one process in the directory."""
 
-    def __init__(self, signal_number: int) -> None:
-        """Announce that this process answers the signal. Raises OSError if that fails."""
+    def __init__(self, signal_number: int, **about: Any) -> None:
+        """Announce that this process answers the signal, and more. Raises OSError if that fails."""
         self.directory = Directory.open()
         self._pid = os.getpid()
-        content = {"protocol": PROTOCOL, "signal": signal_number, "started": start_of(self._pid)}
-        self.directory.write(f"{self._pid}{_PRESENCE}", content)
+        self._content = {
+            "protocol": PROTOCOL,
+            "signal": signal_number,
+            "started": start_of(self._pid),
+            "namespace": _namespace(),
+            "began": time.time(),
+        }
+        self._writing = threading.Lock()
+        self._withdrawn = False
+        self.update(**about)
 
-    def refresh(self) -> None:
-        """Make the entry young, since systemd-tmpfiles(8) removes old ones. Raises OSError."""
-        os.utime(self.directory.path / f"{self._pid}{_PRESENCE}")
+    def update(self, **about: Any) -> None:
+        """Replace what else the entry says. Raises OSError.
+
+        This also makes the entry young: systemd-tmpfiles(8) removes old ones.
+        """
+        with self._writing:
+            if not self._withdrawn:
+                self.directory.write(f"{self._pid}{_PRESENCE}", {**about, **self._content})
 
     def compares(self, token: str) -> bool:
         """Return whether a request is for the time since the report before."""
@@ -134,14 +152,11 @@ class Presence:
         doctor looks for the entry again before it sends. So either the doctor finds no entry, or
         this method finds the request.
         """
-        awaited = False
-        if self._pid == os.getpid():
-            self.directory.remove(f"{self._pid}{_PRESENCE}")
-            for name in self.directory.names():
-                if name.startswith((f"{self._pid}-", f"{self._pid}.")):
-                    awaited |= name.endswith(_REQUEST)
-                    self.directory.remove(name)
-        return awaited
+        if self._pid != os.getpid():
+            return False
+        with self._writing:
+            self._withdrawn = True
+            return _remove_files(self.directory, self._pid)
 
 
 class ReportRequest:
@@ -182,21 +197,80 @@ def presence_of(directory: Directory, pid: int) -> dict[str, Any] | None:
     return content if content.get("started") == start_of(pid) else None
 
 
+def presences(directory: Directory) -> dict[int, dict[str, Any]]:
+    """Return what each live process announced, by PID. Removes files of dead ones. Raises OSError.
+
+    If containers share the directory, the processes of another one look dead: its files stay.
+    """
+    found = {}
+    for name in directory.names():
+        pid, kind = Path(name).stem, Path(name).suffix
+        if kind != _PRESENCE or not pid.isdecimal():
+            continue
+        with contextlib.suppress(FileNotFoundError, UnsuitableFileError):
+            content = directory.read(name)
+            if content.get("namespace") != _namespace():
+                continue
+            if content.get("started") == start_of(int(pid)):
+                found[int(pid)] = content
+            else:
+                _remove_files(directory, int(pid))
+    return found
+
+
+def ancestors(pid: int) -> Iterator[int]:
+    """Yield the parent of a live process, the parent's parent, and so on."""
+    while pid := parent_of(pid):
+        yield pid
+
+
+def parent_of(pid: int) -> int:
+    """Return the parent of a live process; 0 if it has none, or the system does not tell."""
+    fields = _stat(pid)
+    return int(fields[1] if fields else _by_ps(pid, "ppid=") or 0)
+
+
 def start_of(pid: int) -> str | None:
     """Return when a live process started, as text to compare; None if the system does not tell."""
+    fields = _stat(pid)
+    if fields is None:  # no such process, or not Linux
+        return _by_ps(pid, "lstart=")
+    return None if fields[0] in ("Z", "X") else fields[19]
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Return the fields of proc_pid_stat(5) from the third on; None without that file."""
     try:
         text = (_PROC / f"{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # no such process, or not Linux
-        return _start_by_ps(pid)
-    # The second field, the name in parentheses, may contain anything (proc_pid_stat(5)).
-    state, *fields = text.rpartition(")")[2].split()
-    return None if state in ("Z", "X") else fields[18]
+    except OSError:
+        return None
+    # The second field, the name in parentheses, may contain anything.
+    return text.rpartition(")")[2].split()
 
 
-def _start_by_ps(pid: int) -> str | None:
-    command = ("/bin/ps", "-o", "lstart=", "-p", str(pid))
+def _by_ps(pid: int, column: str) -> str | None:
+    command = ("/bin/ps", "-o", column, "-p", str(pid))
     try:
         done = subprocess.run(command, capture_output=True, env=_PLAIN, text=True, check=False)
     except OSError:
         return None
     return done.stdout.strip() or None
+
+
+def _namespace() -> str | None:
+    """Return the namespace that PIDs here belong to; None if the system has none."""
+    try:
+        return os.readlink(_PROC / "self/ns/pid")  # noqa: PTH115  it is no path
+    except OSError:
+        return None
+
+
+def _remove_files(directory: Directory, pid: int) -> bool:
+    """Remove the entry and other files of a process. Return whether a doctor awaits an answer."""
+    awaited = False
+    directory.remove(f"{pid}{_PRESENCE}")
+    for name in directory.names():
+        if name.startswith((f"{pid}-", f"{pid}.")):
+            awaited |= name.endswith(_REQUEST)
+            directory.remove(name)
+    return awaited

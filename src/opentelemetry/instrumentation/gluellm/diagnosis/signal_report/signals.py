@@ -57,7 +57,7 @@ def why_taken(name: str, current: Any) -> str | None:
     if current is None:
         return "a handler that was not set from Python"
     if current not in (signal.SIG_DFL, signal.SIG_IGN):
-        return f"the handler {one_line(_described(current), _LONGEST_HANDLER)}"
+        return f"the handler {described(current)}"
     if is_caught("self", number):
         # faulthandler.register() and native libraries bypass Python's table of handlers.
         return "a handler that was set outside Python's signal module, as by faulthandler"
@@ -85,7 +85,11 @@ def status_of(process: int | str) -> dict[str, str]:
     return {key: value.strip() for key, _, value in lines}
 
 
-def _described(handler: object) -> str:
+def described(handler: object) -> str:
+    """Describe a handler that ``getsignal`` returned, in one line."""
+    if isinstance(handler, signal.Handlers):
+        return handler.name
     module = getattr(handler, "__module__", None)
     name = getattr(handler, "__qualname__", None)
-    return f"{module}.{name}" if module and name else type(handler).__qualname__
+    text = f"{module}.{name}" if module and name else type(handler).__qualname__
+    return one_line(text, _LONGEST_HANDLER)
