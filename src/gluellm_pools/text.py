@@ -40,3 +40,11 @@ def duration(text: str) -> float | None:
     if re.fullmatch(rf"(?:{_PART.pattern})+", text, re.ASCII):
         return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
     return float(text) if re.fullmatch(_NUMBER, text, re.ASCII) else None
+
+
+def age_text(age: float) -> str:
+    """Format an age; from 3 minutes on in minutes, hours or days: ``13 min``."""
+    for unit, name in ((86_400, "days"), (3600, "hours"), (60, "min")):
+        if age >= (3 if unit == 60 else 2) * unit:
+            return f"{age / unit:.0f} {name}"
+    return seconds(age)

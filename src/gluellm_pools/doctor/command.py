@@ -1,10 +1,12 @@
 """Report what is wrong with the pools of a program, at which line, and what to do.
 
-With --pid, inspect a running process and its child processes. Otherwise, run a
-program, observe all its pools (scope "all"), and report when it ends. The
-program or OTEL_PYTHON_GLUELLM_SCOPE can set another scope.
+Without arguments, list the processes that can be inspected. With --pid, inspect
+one and its child processes. With -- PROGRAM, run a program, observe all its
+pools (scope "all"), and report when it ends. The program or
+OTEL_PYTHON_GLUELLM_SCOPE can set another scope.
 
 examples:
+  gluellm-pools doctor
   gluellm-pools doctor --pid 4242
   gluellm-pools doctor --pid 4242 --for 60
   gluellm-pools doctor --pid 4242 --what-if max_connections=40
@@ -21,6 +23,8 @@ and Celery, use SIGRTMIN:
 With -- PROGRAM, an answer that has been unread for 10 s is a leak. To replace
 the 10 s, set leak_threshold in the program, or
 OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD.
+
+exit status without arguments: 0, or 2 if there is no such process
 
 exit status with --pid: 0 if no problem was found, 1 for a warning, an error or
 no answer, 2 if the process can't be inspected
@@ -41,7 +45,8 @@ _TIMEOUT = 10.0
 _SPAN = time_span("1ms", "1h")
 
 _USAGE = """\
-gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS]
+gluellm-pools doctor [-h] [--json] [-o FILE]
+       gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS]
                             [--what-if SETTING=VALUE] [--workers N] [--json]
                             [-o FILE] --pid N
        gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N]
@@ -73,21 +78,27 @@ def _doctor(options: argparse.Namespace) -> int:
     program = options.program
     if program[:1] == ["--"]:  # some versions of argparse leave it there
         program = program[1:]
-    if (options.pid is None) is not bool(program):
-        found = f"; found {program[0]!r} as well as --pid" if program else ""
+    if options.pid is not None and program:
         raise CommandError(
-            f"give either --pid N or a program, as in: gluellm-pools doctor -- python app.py{found}"
+            "give either --pid N or a program, as in: gluellm-pools doctor -- python app.py; found "
+            f"{program[0]!r} as well as --pid"
         )
     if len(dict(options.what_if)) < len(options.what_if):
         raise CommandError("--what-if has one setting twice: give each setting once")
-    if program and (options.period or options.timeout):
+    if options.pid is None and (options.period or options.timeout):
         raise CommandError("--for and --timeout need --pid")
+    if options.pid is None and not program and (options.what_if or options.workers):
+        raise CommandError("--what-if and --workers need --pid or a program")
     if program and options.json and options.output is None:
         raise CommandError("--json needs -o FILE here: the output is the program's")
     if program:
         from .launch import launch
 
         return launch(program, options)
+    if options.pid is None:
+        from .processes import list_processes
+
+        return list_processes(options)
     from .ask import inspect
 
     return inspect(options, options.timeout or _TIMEOUT)

@@ -59,7 +59,7 @@ class Inquiry:
             step()
         except InspectionError as error:
             self.error = error
-        except (UnsuitableFileError, RecursionError) as error:
+        except UnsuitableFileError as error:
             what = f"process {self.pid} gave an answer that can't be used: {error}"
             self.error = InspectionError(what)
         except OSError as error:
@@ -125,9 +125,8 @@ class Inquiry:
         return next((rank for rank, one in enumerate(_SEVERITIES[:FINE]) if one in found), FINE)
 
 
-def _checked(pid: int, answer: Any) -> dict[str, Any]:
+def _checked(pid: int, answer: dict[str, Any]) -> dict[str, Any]:
     # The other process can be of another version.
-    answer = answer if isinstance(answer, dict) else {}
     if "error" in answer:
         error = printable(answer["error"])
         raise InspectionError(f"process {pid} failed to take its snapshot, with {error}")

@@ -14,7 +14,7 @@ from ..arguments import CommandError
 from ..text import printable
 
 _VARIABLE = "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL"
-_HOW_TO_START = (
+HOW_TO_START = (
     f"start it with {_VARIABLE}=SIGUSR2 opentelemetry-instrument python ..., or call "
     'GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2") in it. To observe SDKs that it '
     'calls directly, also set OTEL_PYTHON_GLUELLM_SCOPE=all or pass scope="all"'
@@ -143,7 +143,7 @@ class TargetProcess:
                 is_set = f", although its environment has {_VARIABLE}. It may not be instrumented"
         return InspectionError(
             f"process {self.pid} ({self._name}) handles no signal for reports{is_set}",
-            f"{_HOW_TO_START}.\n"
+            f"{HOW_TO_START}.\n"
             "If it was started like this, run doctor in the same container, with the same TMPDIR "
             f"({where}).",
         )

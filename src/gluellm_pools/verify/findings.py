@@ -8,10 +8,10 @@ from importlib.resources import files
 from typing import cast
 
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
-from opentelemetry.instrumentation.gluellm.text import percent, seconds
+from opentelemetry.instrumentation.gluellm.text import percent
 
 from ..prometheus import Way, metric_name
-from ..text import printable
+from ..text import age_text, printable
 from .client import MOST_ROWS
 from .contents import LOOKBACK, PROCESS_LABELS, Contents
 from .metrics import missing
@@ -134,14 +134,6 @@ def _values(contents: Contents, living: Sequence[Path]) -> Iterator[Finding]:
 def _unscrapable(contents: Contents) -> str:
     down = "; ".join(printable(one, 160) for one in contents.down[:3])
     return down and f". Prometheus can't scrape {down}"
-
-
-def age_text(age: float) -> str:
-    """Format an age; from 3 minutes on in minutes, hours or days: ``13 min``."""
-    for unit, name in ((86_400, "days"), (3600, "hours"), (60, "min")):
-        if age >= (3 if unit == 60 else 2) * unit:
-            return f"{age / unit:.0f} {name}"
-    return seconds(age)
 
 
 def some(values: Sequence[str], most: int = 4) -> str:

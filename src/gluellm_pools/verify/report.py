@@ -11,9 +11,9 @@ from typing import Any
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Severity
 from opentelemetry.instrumentation.gluellm.text import counted, seconds
 
-from ..text import printable
+from ..text import age_text, printable
 from .contents import Contents
-from .findings import age_text, some
+from .findings import some
 from .metrics import missing
 from .outcomes import NO_RULES, Outcome
 from .paths import Path

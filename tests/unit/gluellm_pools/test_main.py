@@ -54,7 +54,11 @@ ACTS = (
         (["doctor", "--timeout", "9", "--", "python"], "--for and --timeout need --pid"),
         (["doctor", "--json", "--", "python"], "--json needs -o FILE"),
         (["doctor", "-o", "/", "--", "python"], "can't write '/'"),
-        *((["doctor", *more], "give either --pid N or a program") for more in ([], ["--"])),
+        *(
+            (["doctor", *more], "--what-if and --workers need --pid or a program")
+            for more in (["--workers", "2"], ["--what-if", "traffic=2"])
+        ),
+        (["doctor", "--for", "9"], "--for and --timeout need --pid"),
         *(
             (
                 ["doctor", "--pid", "1", "--what-if", wrong],

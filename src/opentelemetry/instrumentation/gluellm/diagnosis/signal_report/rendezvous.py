@@ -65,9 +65,11 @@ class Directory:
     def read(self, name: str) -> dict[str, Any]:
         """Return a file's content. Raises UnsuitableFileError; OSError if it can't be opened."""
         try:
-            content: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except ValueError:
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
             raise UnsuitableFileError("it is not JSON") from None
+        if not isinstance(content, dict):
+            raise UnsuitableFileError("it is no report")
         return content
 
     def write(self, name: str, content: dict[str, Any]) -> None:
@@ -202,14 +204,14 @@ def presences(directory: Directory) -> dict[int, dict[str, Any]]:
 
     If containers share the directory, the processes of another one look dead: its files stay.
     """
-    found = {}
+    found, namespace = {}, _namespace()
     for name in directory.names():
         pid, kind = Path(name).stem, Path(name).suffix
         if kind != _PRESENCE or not pid.isdecimal():
             continue
         with contextlib.suppress(FileNotFoundError, UnsuitableFileError):
             content = directory.read(name)
-            if content.get("namespace") != _namespace():
+            if content.get("namespace", namespace) != namespace:
                 continue
             if content.get("started") == start_of(int(pid)):
                 found[int(pid)] = content
