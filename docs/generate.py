@@ -23,6 +23,7 @@ from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
 from opentelemetry.instrumentation.gluellm.allowed import BOOLEAN
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import LOST as ANY_LLM_HOOKS
 from opentelemetry.instrumentation.gluellm.attribution.gluellm import LOST as GLUELLM_LOST
+from opentelemetry.instrumentation.gluellm.attribution.stainless import StainlessCalls
 from opentelemetry.instrumentation.gluellm.config import SETTINGS, Config
 from opentelemetry.instrumentation.gluellm.environment import (
     APPLY_HTTPX_ENV,
@@ -397,12 +398,13 @@ def query_section() -> list[str]:
 
 
 def hook_tables() -> str:
-    """Return what is not observed without each hook, for each library, any-llm and GlueLLM."""
+    """Return what is not observed without each hook, for each library, any-llm, GlueLLM and SDKs."""
     lost: dict[str, Mapping[str, str]] = {
         " and ".join(map(code, adapter.MODULES.values())): adapter.LOST for adapter in ADAPTERS
     }
     lost["any-llm"] = {name: ANY_LLM_LOST[name] for name in ANY_LLM_HOOKS}
     lost["GlueLLM"] = GLUELLM_LOST
+    lost["openai, anthropic, groq, together, cerebras and fireworks"] = StainlessCalls.LOST
     tables = []
     for library, signals in lost.items():
         rows = [f"| {code(name)} | {text} |" for name, text in signals.items()]

@@ -6,18 +6,15 @@ import contextvars
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.adapters.marks import connection_of
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call, current_counted
 from opentelemetry.instrumentation.gluellm.attribution.gluellm import GlueLLMObserver
-from opentelemetry.instrumentation.gluellm.attribution.pauses import RetryPauses
-from opentelemetry.instrumentation.gluellm.pool.lease import TrackedConnection
+from opentelemetry.instrumentation.gluellm.attribution.stainless import StainlessCalls
 from opentelemetry.instrumentation.gluellm.vocabulary import OUTCOMES, STAGES
 from unit.pool.fakes import SECOND, Scene
 
@@ -48,7 +45,13 @@ class Counting:
                 lambda hooks: self.missing.extend(hooks.missing()),
                 calls=calls,
             ),
-            RetryPauses(lambda kind, _: self.errors.append(kind), connection_of),
+            StainlessCalls(
+                "openai",
+                lambda kind, _: self.errors.append(kind),
+                lambda hooks: self.missing.extend(hooks.missing()),
+                lambda: None,
+                calls,
+            ),
         ]
         for patches in self.patches:
             patches.install()
@@ -324,22 +327,10 @@ async def test_pauses_of_an_sdk_are_back_off(counting):
     assert counting.times() == {"preparing": 2, "backoff": 5}
     counting.patches[2].uninstall()
     assert [vars(cls)["_sleep_for_retry"] for cls in _clients(module)] == originals
+    assert counting.missing == ["calls", "attempts", "items"]
+    counting.missing.clear()
     counting.patch(2, ModuleType("openai._base_client"))  # an SDK without the method
-
-
-async def test_pauses_of_an_sdk_outside_of_calls_count_for_the_origin(counting):
-    """A pause without a known connection, as in an application's tests, is not counted."""
-    scene = counting.scene
-    module = sdk(scene.clock)
-    counting.patch(2, module)
-    record = TrackedConnection(scene.tracker, scene.origin, scene.clock())
-    answers = [SimpleNamespace(_gluellm_connection=record), SimpleNamespace(), None, Mock()]
-    for stream in answers:
-        response = SimpleNamespace(extensions={"network_stream": stream})
-        assert await module.AsyncAPIClient()._sleep_for_retry(response=response) == "slept"
-    assert await module.AsyncAPIClient()._sleep_for_retry(response=Mock()) == "slept"
-    assert (scene.origin.pauses, scene.origin.paused) == (1, 3 * SECOND)
-    assert scene.origin.pausing == scene.origin.pausing_since == 0
+    assert counting.missing == []
 
 
 def _clients(module: Any) -> tuple[type, type]:

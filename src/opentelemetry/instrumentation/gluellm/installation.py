@@ -15,13 +15,12 @@ from opentelemetry.trace import TracerProvider
 
 from .adapters import ADAPTERS
 from .adapters.drains import StreamDrains
-from .adapters.marks import connection_of
 from .adapters.scope import Scope
 from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.gluellm import GlueLLMObserver, calls_per_minute
 from .attribution.hosts import provider_for_host
-from .attribution.pauses import RetryPauses
+from .attribution.stainless import SDKS, StainlessCalls
 from .concurrency import snapshot_of
 from .config import Config
 from .diagnosis.advice.advisor import advisor_for
@@ -122,14 +121,13 @@ class Installation:
         any_llm = AnyLLMAttribution(
             caught, logs.warn_of_missing_hooks, whole_stacks=config.leak_stacks, calls=calls
         )
-        pauses = RetryPauses(caught, connection_of)
-        of_calls = (
-            ()
-            if calls is None
-            else (GlueLLMObserver(caught, logs.warn_of_missing_hooks, calls), pauses)
+        gluellm = (
+            () if calls is None else (GlueLLMObserver(caught, logs.warn_of_missing_hooks, calls),)
         )
-        of_sdks = StreamDrains()
-        self._attribution = (of_sdks,) if clients_only else (any_llm, *of_calls, of_sdks)
+        settings = caught, logs.warn_of_missing_hooks, self.registry.find_call_site, calls
+        sdks = (StainlessCalls(sdk, *settings) for sdk in SDKS)
+        drains = StreamDrains()
+        self._attribution = (drains,) if clients_only else (any_llm, *gluellm, *sdks, drains)
         self._adapters = tuple(
             adapter(module, logs.warn_of_missing_hooks)
             for adapter in ADAPTERS

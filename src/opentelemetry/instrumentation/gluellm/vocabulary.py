@@ -32,8 +32,8 @@ STAGES = ("limited", "preparing", "requesting", "backoff", "finishing")
 SUCCEEDED, ABANDONED, CANCELLED, FAILED = range(4)
 OUTCOMES = ("succeeded", "abandoned", "cancelled", "failed")
 """Outcomes of a call: their names in the telemetry contract, by number."""
-GLUELLM, ANY_LLM = SOURCES = ("gluellm", "any_llm")
-"""Libraries whose calls are counted, as named in the telemetry contract."""
+GLUELLM, ANY_LLM, SDK = SOURCES = ("gluellm", "any_llm", "sdk")
+"""Where calls are counted, as named in the telemetry contract."""
 
 ANOMALIES = (
     "waiter_with_idle_connection",

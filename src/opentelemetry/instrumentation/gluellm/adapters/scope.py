@@ -72,7 +72,7 @@ class Scope:
     def claim(self, pool: Any) -> None:
         """Store on a new pool the any-llm provider or the SDK that it is built for."""
         call = self._call()
-        if call is not None:
+        if call is not None and not call.sdk:
             if getattr(pool, OWNER, None) is None:
                 setattr(pool, OWNER, Owner(call.provider, call.provider, call.call_site))
         elif self.everything:
@@ -187,9 +187,9 @@ class Scope:
             return None
         if owner is not None and owner.name:
             return owner
-        if call is not None:
+        if call is not None and not call.sdk:
             return Owner(call.provider, None)
-        if not handed_in and not self.everything:
+        if call is None and not handed_in and not self.everything:
             return None
         name: str | None = getattr(pool, BUILT_BY, None)
         if name is None:

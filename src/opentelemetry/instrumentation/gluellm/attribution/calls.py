@@ -46,7 +46,7 @@ _GLUELLM = "gluellm.runtime.context"
 _CORRELATION_ID = re.compile(r"[^ ]{1,64}", re.DOTALL)
 _LONGEST_MODEL = 256
 """Characters. An ARN of bedrock or a path of Vertex AI has fewer than 200."""
-_model_text = functools.lru_cache(maxsize=100)(functools.partial(one_line, longest=_LONGEST_MODEL))
+model_text = functools.lru_cache(maxsize=100)(functools.partial(one_line, longest=_LONGEST_MODEL))
 
 
 def operation_name(method: str) -> str:
@@ -82,7 +82,7 @@ def model_reader(method: Any) -> ModelOf:
             model = args[index]
         # A model name can be any text, and it ends up in labels, in logs and on terminals. Data
         # points with an unpaired surrogate in an attribute would not be exported.
-        return _model_text(model) if isinstance(model, str) else None
+        return model_text(model) if isinstance(model, str) else None
 
     return model_of
 

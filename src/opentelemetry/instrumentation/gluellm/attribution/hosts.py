@@ -1,4 +1,4 @@
-"""Provider of each known API host, for pools that are used outside of any-llm.
+"""Provider of each known API host, and which requests call a model.
 
 The hosts come from the ``API_BASE`` constants of any-llm 1.40 and from the SDKs that its providers
 use. Left out are hosts that serve several providers' APIs or other services: Databricks workspaces,
@@ -7,6 +7,8 @@ hosts on the local machine.
 """
 
 from __future__ import annotations
+
+import functools
 
 _HOSTS = {
     "aiplatform.eu.rep.googleapis.com": "vertexai",
@@ -81,6 +83,56 @@ _AWS_SERVICES = {
     "runtime.sagemaker": "sagemaker",
     "runtime-fips.sagemaker": "sagemaker",
 }
+
+_OPERATIONS = {
+    "/chat/completions": "chat",
+    "/completions": "text_completion",
+    "/responses": "chat",
+    "/v1/messages": "chat",  # not the messages of openai's threads
+    "/embeddings": "embeddings",
+    "/moderations": "moderation",
+    "/images/generations": "generate_content",
+    "/images/edits": "generate_content",
+    "/audio/speech": "generate_content",
+    "/audio/transcriptions": "generate_content",
+    "/audio/translations": "generate_content",
+    ":generateContent": "generate_content",
+    ":streamGenerateContent": "generate_content",
+    ":predict": "generate_content",
+    ":embedContent": "embeddings",
+    ":batchEmbedContents": "embeddings",
+    ":rawPredict": "chat",
+    ":streamRawPredict": "chat",
+    "/api/chat": "chat",
+    "/api/generate": "text_completion",
+    "/api/embed": "embeddings",
+    "/chat": "chat",
+    "/embed": "embeddings",
+    "/rerank": "rerank",
+    "/converse": "chat",
+    "/converse-stream": "chat",
+    "/invoke": "chat",
+    "/invoke-with-response-stream": "chat",
+}
+"""``gen_ai.operation.name`` by the end of the path. Files, batches and models are not in it."""
+_ENDINGS = tuple(_OPERATIONS)
+_known_provider = functools.lru_cache(maxsize=1_000)(lambda host: provider_for_host(host))
+
+
+def operation_of(path: str) -> str | None:
+    """Return the operation of a POST to ``path``, which may have a query; None if unknown.
+
+    The path is not stored.
+    """
+    path = path.partition("?")[0]
+    if not path.endswith(_ENDINGS):
+        return None
+    return next(operation for end, operation in _OPERATIONS.items() if path.endswith(end))
+
+
+def calls_model(host: str, path: str) -> bool:
+    """Return whether a POST to this host and path calls a model."""
+    return _known_provider(host) is not None and operation_of(path) is not None
 
 
 def provider_for_host(host: str) -> str | None:

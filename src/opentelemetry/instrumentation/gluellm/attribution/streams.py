@@ -55,16 +55,16 @@ class current:  # noqa: N801
         leave(self.token)
 
 
-class _Hold:
+class Hold:
     """Object shared by all wrappers of a call, which ends the call when the last one is dropped."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("call",)
 
     def __init__(self, call: Call) -> None:
-        self._call = call
+        self.call = call
 
     def __del__(self) -> None:
-        self._call.end(ABANDONED)
+        self.call.end(ABANDONED)
 
 
 class _Stream:
@@ -73,7 +73,7 @@ class _Stream:
     __slots__ = ("__weakref__", "_call", "_hold", "_stream", "_variable")
 
     _call: Call
-    _hold: _Hold
+    _hold: Hold
     _stream: Any
     _variable: CallVariable
 
@@ -82,12 +82,12 @@ class _Stream:
         stream: Any,
         call: Call,
         variable: CallVariable = current_call,
-        hold: _Hold | None = None,
+        hold: Hold | None = None,
     ) -> None:
         own = object.__setattr__
         own(self, "_variable", variable)
         own(self, "_call", call)
-        own(self, "_hold", hold or _Hold(call))
+        own(self, "_hold", hold or Hold(call))
         own(self, "_stream", stream)
 
     @property  # type: ignore[misc]
@@ -244,7 +244,7 @@ class SyncContextStream(SyncStream):
 
 
 def wrap_stream(
-    result: Any, call: Call, variable: CallVariable = current_call, hold: _Hold | None = None
+    result: Any, call: Call, variable: CallVariable = current_call, hold: Hold | None = None
 ) -> Any:
     """Return a wrapper for a stream; None for any other result.
 

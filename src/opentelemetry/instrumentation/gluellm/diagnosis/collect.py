@@ -340,6 +340,7 @@ def _calls(state: CallsNow, numbers: Numbers) -> parts.CallsSnapshot:
         now=dict(zip(STAGES, state.count, strict=True)),
         oldest=dict(zip(STAGES, map(in_seconds, state.oldest), strict=True)),
         **calls_counted(numbers.get((CALLS, ledger.source, ledger.provider), {})),
+        unseen=state.unseen,
         silent=state.silent,
         oldest_silence=in_seconds(state.silence) if ledger.streamed else None,
         ages={longest_of(number): count for number, count in enumerate(state.ages) if count},

@@ -387,7 +387,7 @@ class CallsSnapshot:
     provider: str | None
     """any-llm's key of the provider that a call went to first; None if unknown."""
     source: str
-    """Where the calls are observed: ``gluellm`` or ``any_llm``."""
+    """Where the calls are observed: ``gluellm``, ``any_llm`` or ``sdk``."""
     now: Mapping[str, int]
     """Calls in flight, by stage: limited, preparing, requesting, backoff, finishing."""
     oldest: Mapping[str, float]
@@ -408,6 +408,9 @@ class CallsSnapshot:
     """Pauses among them for which the provider had sent ``Retry-After``."""
     limited: int = 0
     """Attempts that waited in GlueLLM's rate limiter and have passed it."""
+    unseen: int = 0
+    """Calls in ``requesting`` whose request no observed pool shows: of an own transport, for
+    example."""
     silent: int = 0
     """Calls in flight that have been waiting unusually long for the provider."""
     oldest_silence: float | None = None

@@ -99,8 +99,10 @@ def _calls(
     failures = [with_outcome(count, error) for error, count in errors[:_MOST]]
     if len(errors) > _MOST:
         failures.append(f"and {counted(len(errors) - _MOST, 'more error')}")
+    unseen = f"{calls.unseen} with a request that no observed pool shows" if calls.unseen else ""
     rows = {
-        "in flight": f"{calls.in_flight or 'none'}{_after(': ', ', '.join(now))}",
+        "in flight": f"{calls.in_flight or 'none'}{_after(': ', ', '.join(now))}"
+        f"{_after('; ', unseen)}",
         "silent": silent,
         "ended": f"{calls.ended or 'none'}{_after(': ', _listed(calls.outcomes))}",
         "errors": ", ".join(failures),

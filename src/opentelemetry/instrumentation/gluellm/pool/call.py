@@ -1,8 +1,8 @@
 """LLM calls: the attribution of requests to calls, and the time that calls spend in each stage.
 
-A `Call` is one any-llm call, to which requests are attributed. A `CountedCall` is one model call as
-the application makes it, which can contain several `Call` objects. Its mutable state is its stage,
-the time at which it entered that stage, and the number of its requests in flight.
+A `Call` is one call of any-llm or an SDK, to which requests are attributed. A `CountedCall` is one
+model call as the application makes it, which can contain several `Call` objects. Its mutable state
+is its stage, the time at which it entered that stage, and the number of its requests in flight.
 
 The finalizer rule and the atomic rule (``lease.py``) apply to both classes, since finalizers end
 calls.
@@ -63,7 +63,10 @@ MAX_ERRORS = 1_200
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One any-llm call, to which its requests and the pools built inside it are attributed."""
+    """One call of any-llm or an SDK, to which its requests are attributed.
+
+    So are the pools that any-llm builds inside a call.
+    """
 
     provider: str
     model: str | None = None
@@ -77,6 +80,8 @@ class Call:
     constructor, or with ``calls=False``."""
     ends_counted: bool = False
     """Whether `counted` ends with this call."""
+    sdk: bool = False
+    """Whether it is a call of an SDK. Pools are then named after SDKs."""
     ended: bool = False
     """Whether the call is over. Further requests are then not attributed to it."""
     requests: int = 0
@@ -114,6 +119,11 @@ class CountedCall:
     # Attributes that most calls never set are defaults of the class.
     attempts = 0
     """Attempts of GlueLLM so far."""
+    resends = False
+    """Whether its next request is a retry that `send` has counted."""
+    ends_with_requests = False
+    """Whether it ends when none of its requests is in flight any more: an SDK has returned a
+    response whose body is still open."""
     queued = 0
     """Nanoseconds that its requests waited for connections."""
     awaiting_response = 0
@@ -221,6 +231,9 @@ class CountedCall:
             self.paused = False
             self.retries += 1
             lease.resend = True
+        elif self.resends:
+            self.resends = False
+            lease.resend = True
 
     def request_left(self, lease: Any, now: int) -> None:
         """Count the end of a request. `PoolTracker` counts the only one in flight itself.
@@ -243,6 +256,42 @@ class CountedCall:
             self.stage = BACKOFF
         else:
             self.stage = FINISHING
+        # end of atomic
+        if self.ends_with_requests and not (self.stream is not None and self.stream.waiting):
+            self._end_with(lease)
+
+    def _end_with(self, lease: Any) -> None:
+        """End the call with the response of its last request. The finalizer rule applies.
+
+        While the application waits for the next item of a stream, that step decides instead: SDKs
+        close the response in the step that finds the end, before they have read all of the body.
+        """
+        lease.call.ended = True
+        self.client_span = None  # its lock may be held
+        if lease.error not in NOT_RETRIED:
+            self.end(FAILED, lease.error)
+        elif lease.error is not None:
+            self.end(CANCELLED)
+        else:
+            self.end(ABANDONED if lease.incomplete else SUCCEEDED)
+
+    def returned_open(self) -> None:
+        """Keep the call open until the body of the response that an SDK returned is closed."""
+        if self.stream is None:
+            self.streams_to(None)
+        # atomic
+        if self.in_flight:
+            self.ends_with_requests = True
+            self.resting = FINISHING
+
+    def send(self) -> None:
+        """Count an attempt of an SDK, which begins. A pool may show its request, or none does."""
+        self.enter(REQUESTING)
+        # atomic
+        if self.paused:
+            self.paused = False
+            self.retries += 1
+            self.resends = True
 
     def attempt(self) -> None:
         """Count an attempt of GlueLLM, which begins."""
@@ -517,7 +566,17 @@ def bounded(known: dict[str, str], name: str, most: int) -> str:
 class CallsNow:
     """The calls of one ledger at one moment. Times are nanoseconds."""
 
-    __slots__ = ("ages", "count", "ledger", "oldest", "retries", "silence", "silent", "spent")
+    __slots__ = (
+        "ages",
+        "count",
+        "ledger",
+        "oldest",
+        "retries",
+        "silence",
+        "silent",
+        "spent",
+        "unseen",
+    )
 
     def __init__(self, ledger: CallLedger) -> None:
         self.ledger = ledger
@@ -530,13 +589,15 @@ class CallsNow:
         """Longest time that a call has been in each stage without leaving it."""
         self.ages = [0] * CLASSES
         """Calls in flight by the class of their time so far."""
+        self.unseen = 0
+        """Calls in `REQUESTING` whose request no pool shows."""
         self.silent = 0
         """Calls that have waited unusually long for the provider."""
         self.silence = 0
         """Longest time that the application has been waiting for the next item of a stream."""
 
 
-_state = attrgetter("ended_at", "stage", "since", "retries")
+_state = attrgetter("ended_at", "stage", "since", "retries", "in_flight")
 _spent = attrgetter("spent")
 
 
@@ -628,13 +689,14 @@ class LiveCalls:
         # No Python code runs while the states are read, as in `read_states`.
         read = [*zip(live, map(_state, live), map(tuple, map(_spent, live)), strict=True)]
         now = self.clock()
-        for call, (ended, stage, since, retries), spent in read:
+        for call, (ended, stage, since, retries, in_flight), spent in read:
             of_ledger = found.get(call.ledger) if call.ledger is not None else None
             if ended or of_ledger is None:
                 continue
             stay = max(now - since, 0)
             self._add(call, stage, stay, spent, of_ledger, now)
             of_ledger.retries += retries
+            of_ledger.unseen += stage == REQUESTING and not in_flight
         return list(found.values())
 
     def _add(

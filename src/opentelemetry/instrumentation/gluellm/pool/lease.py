@@ -157,6 +157,8 @@ class Lease:
     to another provider; 0 if there was none."""
     cut_by: str | None = None
     """Name of the exception with which its caller left the response before the end."""
+    incomplete = False
+    """Whether its response was closed before it was read to its end."""
     acquire_known = True
     """False if nothing reports how long it waited: its acquire is then not recorded."""
 
@@ -546,6 +548,8 @@ class TrackedConnection:
         lease = self.lease
         if lease is None or lease.ended_at or lease.connection is not self:
             self.lease = None
+        elif reason == "response_incomplete":
+            lease.incomplete = True
         if self.established_at:
             tracker.connection_closed(self, reason)
 

@@ -681,6 +681,7 @@ class PoolTracker(Tracker):
         # No response is alive that could still give its connection back.
         for lease in snapshot_of(self.leases.keys):
             if lease.answered_at:
+                lease.incomplete = True
                 self.released(lease)
             else:
                 self.failed(lease, "cancelled", in_finalizer=True)

@@ -92,17 +92,18 @@ HOOK_LIBRARY: Final = "gluellm.hook.library"
 INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
 """What failed. `buffer_full` for dropped records."""
 REQUEST_MODEL: Final = "gen_ai.request.model"
-"""Model passed to any-llm, at most 256 characters, with `?` for unprintable ones. On metrics only
+"""Model of the call, at most 256 characters, with `?` for unprintable ones. On metrics only
 with `model_attributes=True`."""
 OPERATION_NAME: Final = "gen_ai.operation.name"
-"""Operation of the any-llm call. On metrics of requests only with `model_attributes=True`. On
+"""Operation of the call. On metrics of requests only with `model_attributes=True`. On
 metrics of calls at most 6 different ones, then `_OTHER`."""
 CALL_STAGE: Final = "gluellm.call.stage"
 """Stage of the call."""
 CALL_OUTCOME: Final = "gluellm.call.outcome"
 """How the call ended. `abandoned`: its stream was closed or dropped before its end."""
 CALL_SOURCE: Final = "gluellm.call.source"
-"""Library of the call; of nested calls, that of the outermost one."""
+"""Where the call was observed: GlueLLM, any-llm, or an SDK that the application calls (`sdk`). Of
+nested calls, only the outermost one counts."""
 RESPONSE_STREAMING: Final = "gluellm.response.streaming"
 """Whether the response was streamed."""
 
@@ -127,7 +128,8 @@ TLS_PROTOCOL_VERSION: Final = "tls.protocol.version"
 # --- sets of values -------------------------------------------------------------------------------
 
 POOL_LIBRARIES: Final = ("httpx", "httpx2", "aiohttp", "urllib3", "grpc")
-HOOK_LIBRARIES: Final = (*POOL_LIBRARIES, "any_llm", "gluellm")
+_SDKS: Final = ("anthropic", "cerebras", "fireworks", "groq", "openai", "together")
+HOOK_LIBRARIES: Final = (*POOL_LIBRARIES, "any_llm", "gluellm", *_SDKS)
 CONNECTION_STATES: Final = ("active", "idle")
 PROTOCOL_VERSIONS: Final = ("1.1", "2")
 TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")

@@ -215,6 +215,7 @@ class HttpcoreResponseHooks:
                             lease.note_error(_broken_off_by(self_, cause, is_open=is_open))
                             if is_open:
                                 lease.note_cut(cause)
+                        lease.incomplete = is_open
                         # Released before another request gets the stream's slot. The hook on the
                         # response runs later, with other tasks in between.
                         lease.tracker.released(lease)
