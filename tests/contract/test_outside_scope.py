@@ -14,14 +14,14 @@ from support.installation import instrument
 from support.telemetry import Telemetry
 
 LOGGER = "opentelemetry.instrumentation.gluellm"
-OUTSIDE = "outside the scope any_llm"
+OUTSIDE = "outside the scope llm"
 
 
 @pytest.fixture
 def scoped(untouched: Telemetry, caplog: pytest.LogCaptureFixture) -> Iterator[Telemetry]:
-    """The instrumentation with its default scope, calls of any-llm."""
+    """The instrumentation with its default scope, requests to LLMs."""
     caplog.set_level(logging.INFO, LOGGER)
-    instrument(untouched, scope="any_llm")
+    instrument(untouched, scope="llm")
     yield untouched
     GlueLLMInstrumentor().uninstrument()
 

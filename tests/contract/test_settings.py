@@ -14,8 +14,8 @@ from support.script import Reply
 
 
 def test_default_scope_has_no_pools_outside_any_llm(runner, library, server, untouched):
-    """``scope="any_llm"`` reports only pools that any-llm calls use."""
-    instrument(untouched, scope="any_llm")
+    """``scope="llm"`` reports only pools that carry requests to LLMs."""
+    instrument(untouched, scope="llm")
     runner.pool(library).get(server.url())
     assert_rows(untouched)
     assert untouched.points(semconv.POOL_OPENED) == []
@@ -24,7 +24,7 @@ def test_default_scope_has_no_pools_outside_any_llm(runner, library, server, unt
 
 def test_instrumented_client_has_the_given_name(runner, library, server, untouched):
     """``instrument_client()`` observes one client in every scope until uninstrument_client()."""
-    instrument(untouched, scope="any_llm")
+    instrument(untouched, scope="llm")
     client, other = runner.client(library), runner.client(library)
     GlueLLMInstrumentor().instrument_client(client.raw, pool_name="mine")
     client.get(server.url())

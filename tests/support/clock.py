@@ -33,5 +33,5 @@ def instrumented(telemetry: Telemetry, **settings: Any) -> Iterator[Clock]:
     """Instrument with a `Clock`, and run the watch every 20 ms."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(watch, "INTERVAL", 0.02)
-        with installation.instrumented(telemetry, **{"scope": "any_llm", **settings}):
+        with installation.instrumented(telemetry, **{"scope": "llm", **settings}):
             yield Clock()

@@ -74,7 +74,7 @@ taken.uptime = 1.0  # type: ignore[misc]
 
 config = Config.read(scope="all")
 assert_type(config, Config)
-assert_type(config.scope, Literal["any_llm", "all"])
+assert_type(config.scope, Literal["llm", "all"])
 assert_type(config.metrics, Literal["lean", "full"])
 assert_type(config.span_min_duration, float)
 assert_type(config.max_origins, int)

@@ -13,7 +13,7 @@ LOGGER = "opentelemetry.instrumentation.gluellm"
 
 INFINITE, NAN = float("inf"), float("nan")
 WRONG_VALUES = {
-    ("scope", '"any_llm" or "all"'): ("everything", None),
+    ("scope", '"llm" or "all"'): ("everything", "any_llm", None),
     ("http_spans", "True or False"): ("true", 1),
     ("metrics", '"lean" or "full"'): ("FULL",),
     ("span_min_duration", "at least 0"): (-0.1, NAN, INFINITE, "0.1", True),
@@ -68,7 +68,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 DEFAULTS = {
-    "scope": "any_llm",
+    "scope": "llm",
     "http_spans": False,
     "metrics": "lean",
     "span_min_duration": 0.05,
@@ -143,7 +143,7 @@ def test_argument_wins_over_environment(monkeypatch, caplog, text):
     monkeypatch.setenv("OTEL_PYTHON_GLUELLM_MAX_ORIGINS", text)
     monkeypatch.setenv("OTEL_PYTHON_GLUELLM_SCOPE", " ")
     read = Config.read(max_origins=8)
-    assert (read.max_origins, read.scope) == (8, "any_llm")
+    assert (read.max_origins, read.scope) == (8, "llm")
     assert not caplog.records
 
 

@@ -59,7 +59,7 @@ def off() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        ("scope", "everything", "^scope='everything'.*any_llm"),
+        ("scope", "any_llm", "^scope='any_llm'.*\"llm\""),
         ("peak_window", float("inf"), "^peak_window=inf.*above 0"),
         ("max_origin", 5, "max_origin'"),
     ],

@@ -16,8 +16,7 @@ from ..text import printable
 _VARIABLE = "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL"
 HOW_TO_START = (
     f"start it with {_VARIABLE}=SIGUSR2 opentelemetry-instrument python ..., or call "
-    'GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2") in it. To observe SDKs that it '
-    'calls directly, also set OTEL_PYTHON_GLUELLM_SCOPE=all or pass scope="all"'
+    'GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2") in it'
 )
 _ANOTHER_SIGNAL = f"start it with another signal, as in {_VARIABLE}=SIGRTMIN"
 

@@ -20,7 +20,7 @@ QUESTION: Any = [{"role": "user", "content": "hi"}]
 @pytest.fixture
 def telemetry(instrument):
     """The instrumentation with its default scope, any-llm's pools only."""
-    return instrument(scope="any_llm")
+    return instrument(scope="llm")
 
 
 async def test_httpx_over_aiohttp_is_one_pool(telemetry):

@@ -45,7 +45,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def telemetry(instrument):
     """The instrumentation with its default scope, any-llm's pools only."""
-    return instrument(scope="any_llm")
+    return instrument(scope="llm")
 
 
 def answers(server: HTTP1Server, head_after: Delay = 0.0) -> str:

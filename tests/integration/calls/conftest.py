@@ -33,4 +33,4 @@ def server() -> Iterator[FakeProvider]:
 @pytest.fixture
 def ledger(instrument: Callable[..., Telemetry]) -> Ledger:
     """The ledger of the active instrumentation."""
-    return Ledger(instrument(scope="any_llm"))
+    return Ledger(instrument(scope="llm"))

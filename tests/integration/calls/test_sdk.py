@@ -299,7 +299,7 @@ async def test_requests_that_no_pool_shows(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "provider"),
+    ("make", "expected"),
     [
         (
             lambda url: openai.AzureOpenAI(
@@ -315,14 +315,14 @@ async def test_requests_that_no_pool_shows(ledger: Ledger) -> None:
     ids=["AzureOpenAI", "AnthropicFoundry"],
 )
 async def test_provider_of_a_platforms_client(
-    make: Callable[[str], Any], provider: str, server: FakeProvider, ledger: Ledger
+    make: Callable[[str], Any], expected: str, server: FakeProvider, ledger: Ledger
 ) -> None:
     """It is the provider of the client's platform, not of the SDK."""
     server.replies["POST", "/openai/deployments/m/chat/completions"] = {"choices": []}
     with contextlib.suppress(openai.APIError, anthropic.APIError), make(server.url) as client:
         chat(client)
     (found,) = ledger.telemetry.now().by("gluellm.calls", semconv.PROVIDER_NAME)
-    assert found == (provider,)
+    assert found == (expected,)
 
 
 @both

@@ -104,7 +104,7 @@ def _observed(base: str, *, limits: bool) -> tuple[list[str], set[str], int]:
     telemetry = Telemetry()
     if limits:
         configure_pools(max_connections=3, pool_timeout=5)
-    instrument(telemetry, scope="any_llm")
+    instrument(telemetry, scope="llm")
     found = results(base)
     missing = [hook.partition(": ") for hook in snapshot().process.missing_hooks]
     off = {hook for library, _, hook in missing if library == "any_llm"}

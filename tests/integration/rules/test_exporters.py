@@ -119,7 +119,7 @@ def test_failing_exporter_leaves_no_series_finding_or_log_line(
 
 
 @pytest.mark.parametrize("kind", ["http", "grpc"])
-@pytest.mark.parametrize("scope", ["any_llm", "all"])
+@pytest.mark.parametrize("scope", ["llm", "all"])
 def test_exporter_inside_an_any_llm_call_is_not_observed(
     kind, scope, dead_collector, instrument, stack
 ):

@@ -30,7 +30,7 @@ MESSAGES: Any = [{"role": "user", "content": "hello"}]
 def test_call_of_xai_has_provider_library_model_and_operation(listen, instrument):
     """The default scope does not report other channels."""
     server = listen(FakeXai, word_after=0.02)
-    telemetry = instrument(scope="any_llm", model_attributes=True)
+    telemetry = instrument(scope="llm", model_attributes=True)
     phases: set[str] = set()
 
     async def main() -> None:
@@ -64,7 +64,7 @@ def test_call_of_xai_has_provider_library_model_and_operation(listen, instrument
 def test_single_client_of_xai_has_its_name(listen, instrument):
     """instrument_client() finds the channels in an SDK's client."""
     server = listen(FakeXai)
-    telemetry = instrument(scope="any_llm")
+    telemetry = instrument(scope="llm")
 
     async def main() -> None:
         from xai_sdk import AsyncClient

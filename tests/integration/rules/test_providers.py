@@ -70,7 +70,7 @@ def test_origins_of_a_shared_client_have_their_own_providers(
         assert "providers openai 2, anthropic 2, unknown 2" in " ".join(str(snapshot()).split())
 
 
-@pytest.mark.parametrize("scope", ["any_llm", "all"])
+@pytest.mark.parametrize("scope", ["llm", "all"])
 def test_client_shared_by_two_providers_has_a_series_for_each(scope, provider_server, instrument):
     """This also holds for one origin. Connections have the latest request's provider."""
     telemetry = instrument(scope=scope)
@@ -111,7 +111,7 @@ def test_connections_from_before_instrument_have_the_later_requests_provider(
         async with HTTP_OF_OPENAI.AsyncClient() as client:
             llm = create("openai", provider_server, http_client=client)
             await llm.acompletion(model="m", **CHAT)
-            telemetry = instrument(scope="any_llm")
+            telemetry = instrument(scope="llm")
             await llm.acompletion(model="m", **CHAT)
             providers = {
                 (point.attributes or {}).get(semconv.PROVIDER_NAME)

@@ -75,7 +75,7 @@ def test_uninstrument_while_a_pool_for_a_proxy_is_built_is_no_failure(instrument
 
 def test_requests_sessions_are_observed(server, instrument):
     """Their pools are urllib3's, so scope "all" or instrument_client() observes them."""
-    telemetry = instrument(scope="any_llm")
+    telemetry = instrument(scope="llm")
     with requests.Session() as session:
         session.trust_env = False
         assert session.get(server.url()).text == "ok"

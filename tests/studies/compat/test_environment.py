@@ -177,7 +177,7 @@ def test_any_llm_calls_are_measured_with_their_provider(
 ) -> None:
     from any_llm import AnyLLM
 
-    instrument(telemetry, scope="any_llm")
+    instrument(telemetry, scope="llm")
 
     async def calls() -> None:
         openai = AnyLLM.create("openai", api_key="any", api_base=provider.openai_url)
@@ -200,7 +200,7 @@ def test_waiting_for_a_connection_is_measured(provider: FakeProvider, telemetry:
     """Two calls on a pool of one: a metric and a span report the second's wait."""
     from any_llm import AnyLLM
 
-    instrument(telemetry, scope="any_llm")
+    instrument(telemetry, scope="llm")
     http = importlib.import_module(library_of_openai())
     provider.behaviour = Behaviour(head_delay=0.3)
 
@@ -225,7 +225,7 @@ def test_gluellm_calls_are_measured(
     """GlueLLM hands its own httpx client to any-llm."""
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     monkeypatch.setenv("OPENAI_BASE_URL", provider.openai_url)
-    instrument(telemetry, scope="any_llm")
+    instrument(telemetry, scope="llm")
     from gluellm import complete
 
     asyncio.run(complete("hello", model="openai:some-model"))

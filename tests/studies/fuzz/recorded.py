@@ -20,7 +20,7 @@ def exports() -> tuple[bytes, ...]:
     found, limits = [], httpx.Limits(max_connections=2)
     with (
         FakeProviderThread() as server,
-        instrumented(scope="any_llm") as telemetry,
+        instrumented(scope="llm") as telemetry,
         httpx.Client(limits=limits, trust_env=False) as client,
     ):
         GlueLLMInstrumentor().instrument_client(client, "recorded")

@@ -163,7 +163,7 @@ def see(
 
     ``build`` gets the fake's origin, ``make_call`` the instance; it calls synchronously.
     """
-    with instrumented(scope="any_llm") as telemetry:
+    with instrumented(scope="llm") as telemetry:
         seen = Seen(0)
 
         def look(path: str) -> None:

@@ -189,7 +189,7 @@ def test_operation_of_a_path(path: str, operation: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "provider"),
+    ("name", "expected"),
     [
         ("AsyncAzureOpenAI", "azureopenai"),
         ("AnthropicBedrockMantle", "bedrock"),
@@ -197,7 +197,7 @@ def test_operation_of_a_path(path: str, operation: str | None) -> None:
         ("OpenAI", None),
     ],
 )
-def test_platform_of_a_class_of_clients(name: str, provider: str | None) -> None:
+def test_platform_of_a_class_of_clients(name: str, expected: str | None) -> None:
     """Subclasses of the application have their parent's."""
     kind = type(name, (), {})
-    assert sdk.platform_of(kind) == sdk.platform_of(type("Own", (kind,), {})) == provider
+    assert sdk.platform_of(kind) == sdk.platform_of(type("Own", (kind,), {})) == expected

@@ -52,10 +52,11 @@ class Config:
     docs/settings.md is made of the docstrings.
     """
 
-    scope: Literal["any_llm", "all"] = _setting("any_llm", one_of("any_llm", "all"))
-    """Which pools are observed: those that any-llm calls build or use, or every pool of httpx,
-    httpx2, aiohttp, urllib3 and gRPC in the process. Pools that OpenTelemetry exports through are
-    never observed."""
+    scope: Literal["llm", "all"] = _setting("llm", one_of("llm", "all"))
+    """Which pools are observed: those that carry requests to LLMs, from the first one on, or every
+    pool of httpx, httpx2, aiohttp, urllib3 and gRPC in the process. A request to an LLM is one of a
+    call, or one that calls a model at a known provider's host. Pools that OpenTelemetry exports
+    through are never observed."""
     http_spans: bool = _setting(False, BOOLEAN)
     """Also turn on OpenTelemetry's own instrumentations of httpx and httpx2 and, if they are
     installed, those of aiohttp, urllib3 and gRPC, in the whole process. Their spans contain whole

@@ -19,7 +19,7 @@ from .adapters.scope import Scope
 from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.gluellm import GlueLLMObserver, calls_per_minute
-from .attribution.hosts import provider_for_host
+from .attribution.hosts import calls_model, provider_for_host
 from .attribution.stainless import SDKS, StainlessCalls
 from .concurrency import snapshot_of
 from .config import Config
@@ -115,6 +115,7 @@ class Installation:
             suppressed=suppressed,
             note_streaming=config.metrics == "full",
             everything=config.scope == "all" and not clients_only,
+            calls_model=(lambda *_: False) if clients_only else calls_model,
         )
         calls = self.registry.calls if config.calls else None
         caught = self._failures.caught

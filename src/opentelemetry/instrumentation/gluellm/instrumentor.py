@@ -30,7 +30,7 @@ class Settings(TypedDict, total=False):
 
     tracer_provider: TracerProvider | None
     meter_provider: MeterProvider | None
-    scope: Literal["any_llm", "all"]
+    scope: Literal["llm", "all"]
     http_spans: bool
     metrics: Literal["lean", "full"]
     span_min_duration: float
@@ -74,7 +74,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         variable, else from its default:
 
         - ``tracer_provider``, ``meter_provider``: OpenTelemetry providers (None: the global ones)
-        - ``scope``: ``"any_llm"`` (default), the pools of any-llm calls, or ``"all"``
+        - ``scope``: ``"llm"`` (default), the pools that carry LLM calls, or ``"all"``
         - ``http_spans``: also turn on OpenTelemetry's own HTTP and gRPC instrumentations (False)
         - ``metrics``: ``"lean"`` (default), or ``"full"`` with six more histograms
         - ``span_min_duration``: shortest wait or connection set-up that becomes a span (0.05 s)

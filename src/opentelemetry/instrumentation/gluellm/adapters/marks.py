@@ -18,7 +18,7 @@ OWNER = "_gluellm_owner"
 """On a pool: its Owner, if it was built inside an any-llm call or instrumented by the user."""
 BUILT_BY = "_gluellm_built_by"
 """On a pool without a named owner: the name that it is reported under, that of an SDK or of the
-library. Set with ``scope="all"``, and for clients instrumented without a name."""
+library."""
 LIMITS_FROM = "_gluellm_limits_from"
 """On a pool: what set its limits, in words, if that was ``configure_pools()``."""
 POOL_TIMEOUT = "_gluellm_pool_timeout"

@@ -21,8 +21,9 @@ EXCLUDED = Owner("", None)
 """Owner of a pool that is not observed: the user excluded it, or an exporter sends through it."""
 _EVENT_STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
 
-FirstRequest = tuple[str, "float | None"]
-"""Host and read timeout (seconds, None without one) of a pool's first request."""
+FirstRequest = tuple[str, "float | None", bool]
+"""Host and read timeout (seconds, None without one) of a pool's first request, and whether the
+request calls a model."""
 
 
 class LibraryReader(PoolReader[TrackerT], Protocol[TrackerT]):
@@ -61,13 +62,15 @@ class Scope:
     reader: LibraryReader[Any]
     registry: PoolRegistry
     current_call: Callable[[], Call | None]
-    """The any-llm call of the running code, ended or not."""
+    """The call of any-llm or an SDK that the running code is in, ended or not."""
     suppressed: Callable[[], bool]
     """Whether OpenTelemetry's key that suppresses instrumentation is set in the running code."""
     note_streaming: bool = False
     """Whether to note which responses are event streams."""
     everything: bool = False
-    """Whether pools that no any-llm call builds or uses are in scope (``scope="all"``)."""
+    """Whether pools that carry no requests to LLMs are in scope (``scope="all"``)."""
+    calls_model: Callable[[str | bytes, str | bytes | None], bool] = lambda *_: False
+    """Whether a POST to a host and a path calls a model; without a path, whether any can."""
 
     def claim(self, pool: Any) -> None:
         """Store on a new pool the any-llm provider or the SDK that it is built for."""
@@ -149,11 +152,11 @@ class Scope:
         self, pool: Any, first_of: Callable[..., FirstRequest | None], request: tuple[Any, ...]
     ) -> PoolTracker | None:
         call = self._call()
-        owner = self._owner(pool, call)
         first = first_of(*request)
+        owner = None if first is None else self._owner(pool, call, calls_model=first[2])
         if owner is None or first is None:
             return None
-        host, read_timeout = first
+        host, read_timeout, _ = first
 
         def adopt(pool: Any, tracker: PoolTracker) -> None:
             tracker.read_timeout = seconds_or_none(read_timeout)
@@ -177,7 +180,7 @@ class Scope:
             adopt=adopt,
         )
 
-    def _owner(self, pool: Any, call: Call | None) -> Owner | None:
+    def _owner(self, pool: Any, call: Call | None, *, calls_model: bool) -> Owner | None:
         owner: Owner | None = getattr(pool, OWNER, None)
         if owner is EXCLUDED:
             return None
@@ -189,7 +192,7 @@ class Scope:
             return owner
         if call is not None and not call.sdk:
             return Owner(call.provider, None)
-        if call is None and not handed_in and not self.everything:
+        if call is None and not (handed_in or calls_model or self.everything):
             return None
         name: str | None = getattr(pool, BUILT_BY, None)
         if name is None:

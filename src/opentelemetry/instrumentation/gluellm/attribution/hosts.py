@@ -116,7 +116,6 @@ _OPERATIONS = {
 }
 """``gen_ai.operation.name`` by the end of the path. Files, batches and models are not in it."""
 _ENDINGS = tuple(_OPERATIONS)
-_known_provider = functools.lru_cache(maxsize=1_000)(lambda host: provider_for_host(host))
 
 
 def operation_of(path: str) -> str | None:
@@ -130,9 +129,18 @@ def operation_of(path: str) -> str | None:
     return next(operation for end, operation in _OPERATIONS.items() if path.endswith(end))
 
 
-def calls_model(host: str, path: str) -> bool:
-    """Return whether a POST to this host and path calls a model."""
-    return _known_provider(host) is not None and operation_of(path) is not None
+def calls_model(host: str | bytes, path: str | bytes | None) -> bool:
+    """Return whether a POST to this host and path calls a model; without a path, if any can."""
+    return _is_known(host) and (path is None or operation_of(_text(path)) is not None)
+
+
+@functools.lru_cache(maxsize=1_000)
+def _is_known(host: str | bytes) -> bool:
+    return provider_for_host(_text(host)) is not None
+
+
+def _text(part: str | bytes) -> str:
+    return part if isinstance(part, str) else part.decode("ascii", "replace")
 
 
 def provider_for_host(host: str) -> str | None:

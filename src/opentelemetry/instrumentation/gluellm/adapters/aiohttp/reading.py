@@ -26,6 +26,11 @@ class AiohttpReader(LibraryReader[PoolTracker]):
     def adopt(self, pool: Any, tracker: PoolTracker) -> None:
         for _ in _idle(pool, tracker):
             pass
+        # Those in use are held by requests that entered before. Placeholders have no transport.
+        for protocol in tuple(pool._acquired):
+            transport = getattr(protocol, "transport", None)
+            if transport is not None:
+                record_of_idle(protocol, _peer_of(transport, tracker), tracker)
         tracker.maximum = _bound(pool._limit)
 
     def count(self, pool: Any, tracker: PoolTracker, counts: PoolSums) -> Occupancy:
@@ -118,6 +123,14 @@ def _in_use(pool: Any, tracker: PoolTracker) -> tuple[list[tuple[Any, TrackedCon
         else:
             others += 1
     return known, others
+
+
+def _peer_of(transport: Any, tracker: PoolTracker) -> OriginLedger:
+    """The origin of a connection whose request is unknown, by what its transport knows."""
+    peer = transport.get_extra_info("peername")
+    address, port = peer[:2] if isinstance(peer, tuple) else ("", None)
+    host = getattr(transport.get_extra_info("ssl_object"), "server_hostname", None) or address
+    return tracker.origin_of_connection(host.encode(), port, b"")
 
 
 def _unseen_origin(tracker: PoolTracker) -> OriginLedger | None:

@@ -37,7 +37,7 @@ class AiohttpRequestHooks:
         """Track a request from entering the pool until it has its connection."""
         scope = self._scope
         current_call, everything, outside = scope.current_call, scope.everything, scope.outside
-        enter, failed = scope.enter, scope.failed
+        enter, failed, calls_model = scope.enter, scope.failed, self._calls_model
         registry = scope.registry
 
         async def tracked(
@@ -83,11 +83,16 @@ class AiohttpRequestHooks:
             # The check of the scope comes first, since this runs for every request of the process.
             tracker = self_._gluellm_tracker
             if tracker is None or not tracker.open or tracker.registry is not registry:
-                if not everything and self_._gluellm_owner is None and current_call() is None:
+                if (
+                    not everything
+                    and self_._gluellm_owner is None
+                    and current_call() is None
+                    and (req.method != "POST" or not calls_model(req))
+                ):
                     if registry.counts_outside:
                         outside()
                     return original(self_, req, traces, timeout)
-                tracker = enter(self_, _first_of, self_, req, timeout)
+                tracker = enter(self_, self._first_of, self_, req, timeout)
                 if tracker is None:
                     return original(self_, req, traces, timeout)
             if tracker.loop is None:
@@ -95,6 +100,20 @@ class AiohttpRequestHooks:
             return tracked(tracker, self_, req, traces, timeout)
 
         return connect
+
+    def _calls_model(self, req: Any) -> bool:
+        """Whether a request calls a model at a known provider's host."""
+        try:
+            url = req.url
+            return req.method == "POST" and self._scope.calls_model(url.raw_host or "", url.path)
+        except Exception as error:
+            self._registry.failures.caught("aiohttp.scope", error)
+            return False
+
+    def _first_of(self, pool: Any, req: Any, timeout: Any) -> FirstRequest | None:
+        if pool._closed:
+            return None
+        return req.url.raw_host or "", timeout.sock_read, self._calls_model(req)
 
     def wait(self, original: Any) -> Any:
         """Record that a request joins the queue: the limits allow no further connection."""
@@ -168,7 +187,3 @@ class AiohttpRequestHooks:
             return protocol
 
         return _create_connection
-
-
-def _first_of(pool: Any, request: Any, timeout: Any) -> FirstRequest | None:
-    return None if pool._closed else (request.url.raw_host or "", timeout.sock_read)

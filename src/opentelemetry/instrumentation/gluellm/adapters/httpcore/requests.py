@@ -41,7 +41,7 @@ class HttpcoreRequestHooks:
     def _begin(self) -> Callable[[Any, Any], tuple[Lease, Any] | None]:
         scope, is_async = self._scope, self._is_async
         enter, outside, everything = scope.enter, scope.outside, scope.everything
-        current_call = scope.current_call
+        current_call, calls_model = scope.current_call, self._calls_model
         registry = scope.registry
 
         def begin(pool: Any, request: Any) -> tuple[Lease, Any] | None:
@@ -49,11 +49,16 @@ class HttpcoreRequestHooks:
             # The check of the scope comes first, since this runs for every request of the process.
             tracker = pool._gluellm_tracker
             if tracker is None or not tracker.open or tracker.registry is not registry:
-                if not everything and pool._gluellm_owner is None and current_call() is None:
+                if (
+                    not everything
+                    and pool._gluellm_owner is None
+                    and current_call() is None
+                    and (request.method != b"POST" or not calls_model(request))
+                ):
                     if registry.counts_outside:
                         outside()
                     return None
-                tracker = enter(pool, _first_of, request)
+                tracker = enter(pool, self._first_of, request)
                 if tracker is None:
                     return None
             if is_async and tracker.loop is None:
@@ -72,6 +77,20 @@ class HttpcoreRequestHooks:
             return lease, request
 
         return begin
+
+    def _calls_model(self, request: Any) -> bool:
+        """Whether a request calls a model at a known provider's host."""
+        try:
+            url = request.url
+            return request.method == b"POST" and self._scope.calls_model(url.host, url.target)
+        except Exception as error:
+            self._registry.failures.caught("httpcore.scope", error)
+            return False
+
+    def _first_of(self, request: Any) -> FirstRequest:
+        timeouts = request.extensions.get("timeout") or {}
+        host = request.url.host.decode("ascii", "replace")
+        return host, timeouts.get("read"), self._calls_model(request)
 
     def _answered(self) -> Callable[[Lease, Any], None]:
         note_streaming, reports_release = self._scope.note_streaming, self.reports_release
@@ -265,11 +284,6 @@ class HttpcoreRequestHooks:
                 _FORWARDED.set(None)
 
         return handle_async_request if self._is_async else handle_request
-
-
-def _first_of(request: Any) -> FirstRequest:
-    timeouts = request.extensions.get("timeout") or {}
-    return request.url.host.decode("ascii", "replace"), timeouts.get("read")
 
 
 def _failure_of(lease: Lease, error: BaseException) -> str | None:

@@ -6,8 +6,10 @@ That happens inside ``urlopen``, hence inside the span of OpenTelemetry's urllib
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -57,17 +59,22 @@ class Urllib3RequestHooks:
         scope = self._scope
         current_call, everything, outside = scope.current_call, scope.everything, scope.outside
         enter, failed, first_of = scope.enter, scope.failed, self._first_of
-        registry = scope.registry
+        registry, calls_model = scope.registry, self._calls_model
 
         def _get_conn(self_: Any, timeout: float | None = None) -> Any:
             # The check of the scope comes first, since this runs for every request of the process.
             tracker = self_._gluellm_tracker
             if tracker is None or not tracker.open or tracker.registry is not registry:
-                if not everything and self_._gluellm_owner is None and current_call() is None:
+                if (
+                    not everything
+                    and self_._gluellm_owner is None
+                    and current_call() is None
+                    and not calls_model(self_, sys._getframe(1))
+                ):
                     if registry.counts_outside:
                         outside()
                     return original(self_, timeout)
-                tracker = enter(self_, first_of, self_)
+                tracker = enter(self_, first_of, self_, sys._getframe(1))
                 if tracker is None:
                     return original(self_, timeout)
             try:
@@ -167,10 +174,29 @@ class Urllib3RequestHooks:
 
         return _put_conn
 
-    def _first_of(self, pool: Any) -> FirstRequest:
+    def _calls_model(self, pool: Any, caller: FrameType) -> bool:
+        """Whether a request calls a model at a known provider's host.
+
+        ``caller`` is ``urlopen``. ``_get_conn`` itself gets neither the method nor the path.
+        """
+        try:
+            calls_model = self._scope.calls_model
+            forwarded = _FORWARDED.get()
+            host = pool.host if forwarded is None else forwarded[0]
+            if not calls_model(host, None):
+                return False
+            url = caller.f_locals.get("url")
+            is_post = caller.f_locals.get("method") == "POST"
+            return is_post and isinstance(url, str) and calls_model(host, url)
+        except Exception as error:
+            self._registry.failures.caught("urllib3.scope", error)
+            return False
+
+    def _first_of(self, pool: Any, caller: FrameType) -> FirstRequest:
         if forwards(pool):
             self._on_forwarding()
-        return str(pool.host), getattr(pool.timeout, "_read", None)
+        read_timeout = getattr(pool.timeout, "_read", None)
+        return str(pool.host), read_timeout, self._calls_model(pool, caller)
 
 
 def _fresh(pool: Any, connection: Any, lease: Lease, tracker: PoolTracker) -> TrackedConnection:

@@ -193,8 +193,8 @@ def outside_scope(snapshot: Snapshot) -> Finding | None:
         severity=Severity.WARNING,
         observed="No request went through a pool in the scope, and at least "
         f"{requests} went through others.",
-        explanation="Only pools of any-llm and GlueLLM calls, or of instrumented clients, are "
-        "observed, so this report does not show the others.",
+        explanation="Only pools with requests to LLMs, or of instrumented clients, are observed, "
+        "so this report does not show the others.",
         advice="Start the program with OTEL_PYTHON_GLUELLM_SCOPE=all, or call "
         'GlueLLMInstrumentor().instrument(scope="all").',
     )
