@@ -104,7 +104,7 @@ METRICS_CLOSE = """
 
 A pool can serve several providers, so the provider is that of the request:
 
-- **O** series have the provider of the innermost any-llm call; else of the any-llm call that built the pool;
+- **O** series have the provider of the call, of the innermost one of any-llm; else of the any-llm call that built the pool;
   else the one to which the host belongs; else none. A connection has the provider of its latest request.
 - **P** series have a provider as long as all requests of that pool name have the same one. When a second provider
   appears, new series without `gen_ai.provider.name` start at 0. The old series end 10 minutes later. Until then their
@@ -112,8 +112,8 @@ A pool can serve several providers, so the provider is that of the request:
 
 ## Pool names
 
-A pool has the name given to `instrument_client`; else any-llm's name of the provider; else, with `scope="all"`, the name of
-the SDK that built it or sent its first request ({sdks}); else the name of the library.
+A pool has the name given to `instrument_client`; else, for any-llm and GlueLLM, any-llm's name of the provider; else the name
+of the SDK that built it or sent its first request ({sdks}); else the name of the library.
 
 ## When series start and end
 

@@ -32,7 +32,7 @@ def set_up() -> None:
     tracer_provider = TracerProvider(resource=resource)
     tracer_provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     set_tracer_provider(tracer_provider)
-    GlueLLMInstrumentor().instrument()  # scope="all" adds SDKs that the program calls directly
+    GlueLLMInstrumentor().instrument()
 
 
 def flush() -> None:

@@ -13,11 +13,9 @@ examples:
   gluellm-pools doctor --pid 4242 --json -o report.json
   gluellm-pools doctor -- python app.py
 
-For --pid, set a signal for reports before the process starts, and scope "all"
-if it calls an SDK directly, without any-llm. For gunicorn, uvicorn --workers
-and Celery, use SIGRTMIN:
+For --pid, set a signal for reports before the process starts. For gunicorn,
+uvicorn --workers and Celery, use SIGRTMIN:
   export OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL=SIGUSR2
-  export OTEL_PYTHON_GLUELLM_SCOPE=all
   opentelemetry-instrument python app.py
 
 With -- PROGRAM, an answer that has been unread for 10 s is a leak. To replace

@@ -39,8 +39,8 @@ _NOT_INSTRUMENTED = (
     "GlueLLMInstrumentor().instrument() called in it, with the same meter provider?"
 )
 _NO_POOL = (
-    "Instrumented, but no request has been observed yet. Requests outside any-llm and GlueLLM "
-    f"calls are observed only with {ENVIRONMENT_PREFIX}SCOPE=all."
+    "Instrumented, but no request has been observed yet. Requests that call no LLM are observed "
+    f"only with {ENVIRONMENT_PREFIX}SCOPE=all."
 )
 _Blocks = frozenset[tuple[Process, Key]]
 
