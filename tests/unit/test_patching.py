@@ -1,11 +1,11 @@
 """Applying and removing patches."""
 
+import asyncio
 import contextlib
 import functools
 import gc
 import inspect
 import logging
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -89,8 +89,7 @@ def test_replacement_looks_like_the_original(target, patches, name):
         assert getattr(replacement, attribute) == getattr(original, attribute)
     assert inspect.signature(replacement) == inspect.signature(original)
     assert replacement.__wrapped__ is original
-    if sys.version_info >= (3, 12):  # a plain function can't be marked before
-        assert inspect.iscoroutinefunction(replacement) is (name == "coroutine")
+    assert inspect.iscoroutinefunction(replacement) is (name == "coroutine")
     patches.undo()
 
     def make(original):
@@ -101,6 +100,25 @@ def test_replacement_looks_like_the_original(target, patches, name):
 
     patches.wrap(target, "coroutine", make)
     assert inspect.iscoroutinefunction(target.coroutine)
+
+
+def test_replacement_of_a_coroutine_function_runs_at_the_call_and_the_original_when_awaited(
+    target, patches, calls
+):
+    """On every Python: call sites are found and closes are noted at the call."""
+    original = target.coroutine
+
+    async def coroutine(self: Any, url: str) -> str:
+        calls.append("awaited")
+        return await original(self, url)
+
+    target.coroutine = coroutine
+    patches.wrap(target, "coroutine", counting(calls))
+    pending = target().coroutine("a")
+    assert inspect.iscoroutine(pending)
+    assert calls == ["coroutine"]
+    assert asyncio.run(pending) == "a"
+    assert calls == ["coroutine", "awaited"]
 
 
 def test_class_reached_under_two_names_is_patched_once(target, patches, calls):

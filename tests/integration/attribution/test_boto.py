@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 import threading
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
@@ -89,9 +88,8 @@ async def test_bedrock_pool_has_its_provider_and_its_calls(server, telemetry):
     assert pool.read_timeout == 60
     (request,) = pool.requests
     assert (request.model, request.operation, request.provider) == (MODEL, "chat", "bedrock")
-    if sys.version_info >= (3, 12):  # older ones lack the call site of a task's coroutine
-        assert request.call_site is not None
-        assert "test_boto.py" in request.call_site
+    assert request.call_site is not None
+    assert "test_boto.py" in request.call_site
     assert telemetry.by(semconv.REQUESTS, "library", "name", "provider", "status") == {
         ("urllib3", "bedrock", "aws.bedrock", 200): 1
     }

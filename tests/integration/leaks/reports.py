@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,14 +77,6 @@ class Reports(logging.Handler):
     def over(self, model: str | None = None) -> list[SimpleNamespace]:
         """Return the leaks whose end was logged, of one model if given."""
         return self._matching(_OVER, logging.INFO, model)
-
-
-KNOWN_IN_TASKS = sys.version_info >= (3, 12)
-"""Whether calls in tasks, such as those of any-llm's sync API, have a call site.
-
-Before 3.12, the package finds the call site when the coroutine first runs, without a frame of the
-application.
-"""
 
 
 def call_site(file: str, mark: str, function: Callable[..., object] | str) -> str:

@@ -14,7 +14,7 @@ from support.waiting import wait_until
 
 from . import calls
 from .conftest import PROVIDERS
-from .reports import KNOWN_IN_TASKS, call_site
+from .reports import call_site
 
 pytestmark = pytest.mark.anyio
 
@@ -73,7 +73,7 @@ def test_streams_of_any_llms_sync_api_are_no_leaks_but_downloads_can_be(
     wait_until(lambda: calls.phases("silent") == ["reading"], "a read")
     (request,) = [request for pool in snapshot().pools for request in pool.requests]
     test = test_streams_of_any_llms_sync_api_are_no_leaks_but_downloads_can_be
-    assert request.call_site == (call_site(__file__, "silent", test) if KNOWN_IN_TASKS else None)
+    assert request.call_site == call_site(__file__, "silent", test)
     # Larger than all buffers.
     server.replies = {("GET", "/v1/files/f1/content"): b"0" * 1_000_000}
     download = llm.download_file("f1", chunk_size=10)

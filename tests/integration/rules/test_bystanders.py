@@ -35,6 +35,22 @@ def test_hooked_coroutine_functions_are_still_coroutine_functions(library, telem
     assert inspect.iscoroutinefunction(pool.aclose)
 
 
+@pytest.mark.anyio
+async def test_close_of_a_pool_is_noted_at_the_call_and_done_when_awaited(
+    library, server, telemetry
+):
+    """On every Python: the coroutine of ``aclose()`` may run later."""
+    pool = library.core.AsyncConnectionPool()
+    response = await pool.request("GET", server.url())
+    assert response.status == 200
+    closing = pool.aclose()
+    telemetry.check(POOL_LIVE=0)
+    assert len(pool.connections) == 1
+    await closing
+    assert pool.connections == []
+    assert telemetry.closed() == {"pool_closed": 1}
+
+
 def test_time_of_a_request_that_ends_during_a_collection_counts_once(
     threads, library, server, telemetry, monkeypatch
 ):

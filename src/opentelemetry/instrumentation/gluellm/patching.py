@@ -137,10 +137,8 @@ class PatchSet:
             if isinstance(raw, classmethod):
                 original = raw.__func__
             replacement = functools.wraps(original)(make(original))
-            if inspect.iscoroutinefunction(original) and hasattr(inspect, "markcoroutinefunction"):
-                # The replacement is a plain function that returns a coroutine. From Python 3.12 on
-                # it can be marked as a coroutine function.
-                inspect.markcoroutinefunction(replacement)
+            if inspect.iscoroutinefunction(original):
+                _mark_coroutine_function(replacement)
             attribute = classmethod(replacement) if isinstance(raw, classmethod) else replacement
             self._set(owner, name, raw, attribute, replacement)
             return True
@@ -179,6 +177,16 @@ class PatchSet:
         # patch that was not applied does nothing.
         self._patches[next(self._numbers)] = patch
         setattr(owner, name, attribute)
+
+
+def _mark_coroutine_function(function: Any) -> None:
+    """Let `inspect` recognize a plain function that returns a coroutine as a coroutine function."""
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(function)
+    elif sys.implementation.name == "cpython":
+        # CPython 3.11 itself reads the flag only in code that creates a coroutine.
+        code = function.__code__
+        function.__code__ = code.replace(co_flags=code.co_flags | inspect.CO_COROUTINE)
 
 
 def _subclasses(base: type[Any]) -> Iterator[type[Any]]:

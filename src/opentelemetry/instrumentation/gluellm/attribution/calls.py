@@ -100,8 +100,6 @@ def correlation_id() -> str | None:
     return None
 
 
-_HERE = object()
-"""Default for a call site that is to be found where the coroutine runs."""
 _EARLY = "_gluellm_early_call"
 """Attribute of a client that one of any-llm's module functions built for a call."""
 
@@ -322,9 +320,8 @@ class CallScope:
         model_of, variable = model_reader(original), self.variable
 
         async def attribute(
-            instance: Any, /, *args: Any, gluellm_site: Any = _HERE, **kwargs: Any
+            instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call_site: Any
         ) -> Any:
-            call_site = self.call_site() if gluellm_site is _HERE else gluellm_site
             call = self.begin(instance, operation, model_of, args, kwargs, call_site)
             if call is None:
                 return await original(instance, *args, **kwargs)
@@ -344,13 +341,10 @@ class CallScope:
         attribute.__name__ = getattr(original, "__name__", "attribute")
         attribute.__qualname__ = getattr(original, "__qualname__", "attribute")
 
-        if not hasattr(inspect, "markcoroutinefunction"):
-            return attribute  # Python 3.11 recognizes a coroutine function only by its code
-
         def attributed(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return attribute(instance, *args, gluellm_site=self.call_site(), **kwargs)
+            return attribute(instance, args, kwargs, self.call_site())
 
-        return inspect.markcoroutinefunction(attributed)
+        return attributed
 
     def around_function(self, original: Any, operation: str) -> Any:
         """Wrap a plain function, which may return an awaitable, a stream or a context manager."""
