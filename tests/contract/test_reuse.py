@@ -15,8 +15,10 @@ def test_expired_connection_is_closed_with_its_reason(runner, library, server, t
     """An expired connection is closed, at the latest by the request that makes a new one."""
     pool = runner.pool(library, keepalive_expiry=0.05)
     first = pool.get(server.url())
-    wait_until(lambda: all(connection.has_expired() for connection in pool.connections))
-    if not library.closes_expired_itself:
+    if library.closes_expired_itself:
+        wait_until(lambda: telemetry.closed() == {"keepalive_expired": 1})
+    else:
+        wait_until(lambda: all(connection.has_expired() for connection in pool.connections))
         assert telemetry.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
         assert telemetry.value(semconv.CONNECTION_CLOSED) == 0
     second = pool.get(server.url())

@@ -25,7 +25,9 @@ class Watched:
         self.intake = Intake(lambda: self.now)
         self.out = io.StringIO()
         plain = {"color_system": None, "force_terminal": terminal, "legacy_windows": False}
-        self.console = Terminal(file=self.out, width=width, height=height, **plain)
+        # On a dumb terminal nothing is redrawn.
+        size = {"width": width, "height": height, "_environ": {"TERM": "xterm"}}
+        self.console = Terminal(file=self.out, **size, **plain)
 
     def lines(self) -> LineDisplay:
         return LineDisplay(URL, self.intake, self.console)
