@@ -5,6 +5,7 @@ Methods that run for each request have replacements of their own, without these 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -42,5 +43,25 @@ def before_close(note: Note, failures: Failures, kind: str) -> Callable[[Any], A
             return original(self_)
 
         return close
+
+    return make
+
+
+def before(note: Callable[..., Any], failures: Failures, kind: str) -> Callable[[Any], Any]:
+    """Call ``note`` with the arguments of each call, before the original.
+
+    The replacement is compatible with the methods that ``note`` is compatible with.
+    """
+
+    def make(original: Any) -> Any:
+        def replaced(*args: Any, **kwargs: Any) -> Any:
+            try:
+                note(*args, **kwargs)
+            except Exception as error:
+                failures.caught(kind, error)
+            return original(*args, **kwargs)
+
+        replaced.__signature__ = inspect.signature(note)  # type: ignore[attr-defined]
+        return replaced
 
     return make

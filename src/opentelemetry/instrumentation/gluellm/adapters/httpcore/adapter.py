@@ -13,7 +13,7 @@ from .. import steps
 from ..base import LOST_IN_ALL, Adapter, ScopeOf, imported
 from ..executors import EXECUTOR
 from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
-from ..replacements import after_init, before_close
+from ..replacements import after_init, before, before_close
 from ..scope import Scope
 from ..signatures import has
 from . import connections
@@ -104,6 +104,9 @@ class HttpcoreAdapter(Adapter):
             origin = core.Origin(b"http", b"localhost", 80)
             return pool(max_connections=1).create_connection(origin)
 
+        def noted(note: Any, kind: str) -> Any:
+            return before(note, failures, f"httpcore.{kind}")
+
         def hook_awaited(name: str, owner: Any, attribute: str, make: Any) -> None:
             hook(name, owner, attribute, make, asynchronous=is_async)
 
@@ -113,12 +116,12 @@ class HttpcoreAdapter(Adapter):
         for name in ("acquire", "wait", "requeue"):
             probe(name, requested)
         hook("acquire", pool_request, "assign_to_connection", requests.assign_to_connection)
-        hook_awaited("wait", pool_request, "wait_for_connection", requests.wait_for_connection)
-        hook("requeue", pool_request, "clear_connection", requests.clear_connection)
+        hook_awaited("wait", pool_request, "wait_for_connection", noted(requests.waits, "wait"))
+        hook("requeue", pool_request, "clear_connection", noted(requests.requeues, "requeue"))
         # Both hooks or none: without the first, a request through a forward proxy stays queued.
         forward = imported(f"{inside}.http_proxy", f"{prefix}ForwardHTTPConnection")
         hook_awaited("accept", forward, handle, requests.forward)
-        hook_awaited("accept", http11, "_send_request_headers", requests.http11_send)
+        hook_awaited("accept", http11, "_send_request_headers", noted(requests.accepts, "accept"))
         probe("release", has(lambda: stream(None, None, None), "_pool_request", "_closed"))
         released = responses.async_close if is_async else responses.sync_close
         hook_awaited("release", stream, close, released)
@@ -133,8 +136,9 @@ class HttpcoreAdapter(Adapter):
         identified = identified and has(lambda: http2(None, None)._h2_state, "streams")
         if http2 is not None and probe("http2", identified):
             read = responses.async_http2_read if is_async else responses.sync_http2_read
-            hook_awaited("http2", http2, "_send_request_headers", responses.http2_send)
-            hook_awaited("http2", http2, "_response_closed", responses.http2_response_closed)
+            sends, ends = responses.http2_sends, responses.http2_response_closes
+            hook_awaited("http2", http2, "_send_request_headers", noted(sends, "http2"))
+            hook_awaited("http2", http2, "_response_closed", noted(ends, "http2"))
             hook_awaited("http2", http2, "_receive_stream_event", read)
         switched = imported(f"{inside}.http11", f"{prefix}HTTP11UpgradeStream")
         probe("upgrade", has(lambda: switched(None, b""), "_stream"))

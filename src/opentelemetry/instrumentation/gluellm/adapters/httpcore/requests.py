@@ -170,26 +170,17 @@ class HttpcoreRequestHooks:
 
     # The queue
 
-    def wait_for_connection(self, original: Any) -> Any:
+    def waits(self, pool_request: Any, timeout: float | None = None) -> None:
         """Record that a request waits: a pass over the queue has assigned it no connection.
 
         The library calls this after each pass.
         """
-        registry = self._registry
-
-        def wait_for_connection(self_: Any, timeout: float | None = None) -> Any:
-            try:
-                lease = self_.request._gluellm_lease
-                if lease is not None and lease.tracker.registry is registry:
-                    tracker = lease.tracker
-                    tracker.ledger.acquire_timeout = timeout
-                    if self_.connection is None:
-                        tracker.waiting(lease, timeout)
-            except Exception as error:
-                registry.failures.caught("httpcore.wait", error)
-            return original(self_, timeout)
-
-        return wait_for_connection
+        lease = pool_request.request._gluellm_lease
+        if lease is not None and lease.tracker.registry is self._registry:
+            tracker = lease.tracker
+            tracker.ledger.acquire_timeout = timeout
+            if pool_request.connection is None:
+                tracker.waiting(lease, timeout)
 
     def assign_to_connection(self, original: Any) -> Any:
         """Record the assignment of a connection.
@@ -224,47 +215,30 @@ class HttpcoreRequestHooks:
 
         return assign_to_connection
 
-    def clear_connection(self, original: Any) -> Any:
-        """Record a requeue: the assigned connection is no longer available."""
-        registry = self._registry
+    def requeues(self, pool_request: Any) -> None:
+        """Record a requeue: the assigned connection is no longer available.
 
-        def clear_connection(self_: Any) -> Any:
-            # Recorded first: after the original call another thread can assign a new connection.
-            try:
-                lease = self_.request._gluellm_lease
-                if lease is not None and lease.tracker.registry is registry:
-                    lease.tracker.requeued(lease)
-            except Exception as error:
-                registry.failures.caught("httpcore.requeue", error)
-            return original(self_)
+        Before the original call: after it, another thread can assign a new connection.
+        """
+        lease = pool_request.request._gluellm_lease
+        if lease is not None and lease.tracker.registry is self._registry:
+            lease.tracker.requeued(lease)
 
-        return clear_connection
-
-    def http11_send(self, original: Any) -> Any:
+    def accepts(self, inner: Any, request: Any) -> None:
         """Record that an HTTP/1.1 connection accepts a request and starts to send it.
 
         The library calls this once for each accepted request, and never for a refused one.
         """
-        registry = self._registry
-        forwarded = _FORWARDED.get
-
-        def send_request_headers(self_: Any, request: Any) -> Any:
-            try:
-                connection: TrackedConnection | None = self_._gluellm_connection
-                if connection is not None and connection.promised:
-                    lease = request._gluellm_lease or forwarded()
-                    if (
-                        lease is not None
-                        and connection.lease is not lease
-                        and lease.connection is connection
-                        and lease.tracker.registry is registry
-                    ):
-                        lease.tracker.accepted(lease, connection)
-            except Exception as error:
-                registry.failures.caught("httpcore.accept", error)
-            return original(self_, request)
-
-        return send_request_headers
+        connection: TrackedConnection | None = inner._gluellm_connection
+        if connection is not None and connection.promised:
+            lease = request._gluellm_lease or _FORWARDED.get()
+            if (
+                lease is not None
+                and connection.lease is not lease
+                and lease.connection is connection
+                and lease.tracker.registry is self._registry
+            ):
+                lease.tracker.accepted(lease, connection)
 
     def forward(self, original: Any) -> Any:
         """Carry the lease of a request that is sent through a forward proxy."""

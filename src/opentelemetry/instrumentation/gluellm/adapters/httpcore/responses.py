@@ -181,52 +181,36 @@ class HttpcoreResponseHooks:
 
     # HTTP/2
 
-    def http2_send(self, original: Any) -> Any:
+    def http2_sends(self, inner: Any, request: Any, stream_id: int) -> None:
         """Record that the request has its stream and is being sent."""
-        clock = self._registry.clock
+        lease = getattr(request, LEASE, None)
+        connection = inner._gluellm_connection
+        if lease is not None and connection is not None and lease.connection is connection:
+            connection.streams[stream_id] = lease
+            lease.sent_at = now = self._registry.clock()
+            lease.enter(AWAITING_RESPONSE, now)
 
-        def send_request_headers(self_: Any, request: Any, stream_id: int) -> Any:
-            try:
-                lease = getattr(request, LEASE, None)
-                connection = self_._gluellm_connection
-                if lease is not None and connection is not None and lease.connection is connection:
-                    connection.streams[stream_id] = lease
-                    lease.sent_at = now = clock()
-                    lease.enter(AWAITING_RESPONSE, now)
-            except Exception as error:
-                self._registry.failures.caught("httpcore.http2", error)
-            return original(self_, request=request, stream_id=stream_id)
-
-        return send_request_headers
-
-    def http2_response_closed(self, original: Any) -> Any:
+    def http2_response_closes(self, inner: Any, stream_id: int) -> None:
         """Record that the stream has ended."""
-
-        def response_closed(self_: Any, stream_id: int) -> Any:
-            try:
-                connection = self_._gluellm_connection
-                if connection is not None:
-                    lease = connection.streams.pop(stream_id, None)
-                    stream = self_._h2_state.streams.get(stream_id)
-                    is_open = stream is not None and not stream.closed
-                    if lease is not None and lease.answered_at:
-                        cause = sys.exc_info()[1]
-                        if cause is not None and not lease.error:
-                            lease.note_error(_broken_off_by(self_, cause, is_open=is_open))
-                            if is_open:
-                                lease.note_cut(cause)
-                        lease.incomplete = is_open
-                        # Released before another request gets the stream's slot. The hook on the
-                        # response runs later, with other tasks in between.
-                        lease.tracker.released(lease)
-                    if is_open:
-                        # The library sends no RST_STREAM, so the peer keeps sending.
-                        connection.orphans[stream_id] = None
-            except Exception as error:
-                self._registry.failures.caught("httpcore.http2", error)
-            return original(self_, stream_id=stream_id)
-
-        return response_closed
+        connection = inner._gluellm_connection
+        if connection is None:
+            return
+        lease = connection.streams.pop(stream_id, None)
+        stream = inner._h2_state.streams.get(stream_id)
+        is_open = stream is not None and not stream.closed
+        if lease is not None and lease.answered_at:
+            cause = sys.exc_info()[1]
+            if cause is not None and not lease.error:
+                lease.note_error(_broken_off_by(inner, cause, is_open=is_open))
+                if is_open:
+                    lease.note_cut(cause)
+            lease.incomplete = is_open
+            # Released before another request gets the stream's slot. The hook on the response runs
+            # later, with other tasks in between.
+            lease.tracker.released(lease)
+        if is_open:
+            # The library sends no RST_STREAM, so the peer keeps sending.
+            connection.orphans[stream_id] = None
 
     def async_http2_read(self, original: Any) -> Any:
         """Record that a stream waits for its next event. One stream reads for all of them."""
