@@ -10,7 +10,6 @@ from base64 import b64encode
 from collections import Counter, deque
 from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import Any
 
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue, threads_are_greenlets
@@ -20,7 +19,7 @@ from ..pool.counts import PoolSums
 from ..pool.describe import trace_id
 from ..pool.durations import in_seconds, longest_of
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
-from ..pool.ledger import OriginLedger, PoolLedger
+from ..pool.ledger import Answered, Failed, OriginLedger, PoolLedger
 from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
@@ -263,35 +262,35 @@ def _totals(
     )
 
 
-def _failures(failed: deque[tuple[Any, ...]], now: int) -> tuple[parts.Failure, ...]:
+def _failures(failed: deque[Failed], now: int) -> tuple[parts.Failure, ...]:
     return tuple(
         parts.Failure(
-            in_seconds(max(now - at, 0)),
-            str(result),
-            in_seconds(age),
-            PHASES[phase],
-            in_seconds(phase_age),
-            model,
-            None if site is None else str(site),
-            in_seconds(head),
-            code,
+            ago=in_seconds(max(now - one.ended_at, 0)),
+            result=str(one.result),
+            age=in_seconds(one.age),
+            phase=PHASES[one.phase],
+            phase_age=in_seconds(one.phase_age),
+            model=one.model,
+            call_site=None if one.call_site is None else str(one.call_site),
+            head=in_seconds(one.head),
+            verify_code=one.verify_code,
         )
-        for at, result, age, phase, phase_age, model, site, head, code in snapshot_of_queue(failed)
+        for one in snapshot_of_queue(failed)
     )
 
 
-def _answers(answered: deque[tuple[Any, ...]], now: int) -> tuple[parts.Answer, ...]:
+def _answers(answered: deque[Answered], now: int) -> tuple[parts.Answer, ...]:
     return tuple(
         parts.Answer(
-            in_seconds(max(now - at, 0)),
-            model,
-            in_seconds(head),
-            in_seconds(rest),
-            items,
-            number,
-            None if call_site is None else str(call_site),
+            ago=in_seconds(max(now - one.ended_at, 0)),
+            model=one.model,
+            head=in_seconds(one.head),
+            rest=in_seconds(one.rest),
+            items=one.items,
+            number=one.number,
+            call_site=None if one.call_site is None else str(one.call_site),
         )
-        for at, model, head, rest, items, number, call_site in snapshot_of_queue(answered)
+        for one in snapshot_of_queue(answered)
     )
 
 

@@ -35,7 +35,9 @@ from .ledger import (
     KEPT_PER_SECOND,
     SAMPLE_EVERY,
     SAMPLED_FIRST,
+    Answered,
     EndedTimes,
+    Failed,
     OriginLedger,
     PoolLedger,
 )
@@ -340,7 +342,7 @@ def _keep(pool: PoolLedger, lease: Lease) -> None:
     call, ended_at = lease.call, lease.ended_at
     model, items = (None, 0) if call is None else (call.model, call.steps)
     rest = ended_at - lease.answered_at
-    answer = (ended_at, model, lease.awaited, rest, items, pool.answers, lease.call_site)
+    answer = Answered(ended_at, model, lease.awaited, rest, items, pool.answers, lease.call_site)
     if ended_at - pool.kept_since >= SECOND:
         pool.kept_since = ended_at
         pool.kept = 0
@@ -361,14 +363,14 @@ def _keep(pool: PoolLedger, lease: Lease) -> None:
         pool.sampled[-1] = answer
 
 
-def _failed(lease: Lease) -> tuple[Any, ...]:
+def _failed(lease: Lease) -> Failed:
     """Return a request as an entry of the ledger's ``failed``."""
     call = lease.call
     counted = None if call is None else call.counted
     connection = lease.connection
     began_at = lease.entered_at if counted is None else counted.began_at
     ended_at = lease.ended_at
-    return (
+    return Failed(
         ended_at,
         lease.error or lease.cut_by or lease.status,
         ended_at - began_at,

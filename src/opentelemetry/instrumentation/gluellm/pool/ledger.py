@@ -12,7 +12,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from ..concurrency import snapshot_of
 from ..failures import Failures
@@ -75,6 +75,41 @@ def is_host(text: str) -> bool:
 def _is_port(port: object) -> bool:
     # Libraries accept any number. One beyond 64 bits would keep data points from being exported.
     return port is None or (isinstance(port, int) and 0 < port <= _HIGHEST_PORT)
+
+
+class Failed(NamedTuple):
+    """A request that failed, was refused, or was cut by its reader. Times are nanoseconds."""
+
+    ended_at: int
+    result: Any
+    """Error type, else the exception that cut it, else the status."""
+    age: int
+    """Time from the begin of its call, or from its entry without one."""
+    phase: int
+    """Its last phase."""
+    phase_age: int
+    model: str | None
+    call_site: CallSite | None
+    head: int
+    """Time that it waited for the head of the response."""
+    verify_code: int
+    """`TrackedConnection.verify_code`."""
+
+
+class Answered(NamedTuple):
+    """A first attempt that was served. Times are nanoseconds."""
+
+    ended_at: int
+    model: str | None
+    head: int
+    """Time until the head of the response."""
+    rest: int
+    """Time from the head to the end."""
+    items: int
+    """Items that the application requested."""
+    number: int
+    """Answers since the entry before."""
+    call_site: CallSite | None
 
 
 class Bound:
@@ -286,19 +321,15 @@ class PoolLedger:
         the one in another loop whose request failed."""
         self.closed_at: CallSite | None = None
         """Call site that closed a pool with requests in flight, the last one."""
-        self.failed: deque[tuple[Any, ...]] = deque(maxlen=MOST_FAILED)
-        """Latest requests that failed or were refused: when they ended, the result, the age of the
-        call, the last phase and the time in it, the model, the call site, the time that it
-        waited for the head of the response, and `TrackedConnection.verify_code`."""
-        self.answered: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
-        """First attempts that were served, at most `KEPT_PER_SECOND`: when it ended, its model, the
-        time until the head and after it, the number of items that the application requested, the
-        number of answers since the entry before, and the call site."""
+        self.failed: deque[Failed] = deque(maxlen=MOST_FAILED)
+        """Latest requests that failed or were refused."""
+        self.answered: deque[Answered] = deque(maxlen=MOST_ANSWERED)
+        """First attempts that were served, at most `KEPT_PER_SECOND`."""
         self.kept = self.kept_since = 0
         """Entries added to `answered` in the current second, and when that second began."""
         self.answers = 0
         """Answers since the last entry."""
-        self.sampled: deque[tuple[Any, ...]] = deque(maxlen=MOST_ANSWERED)
+        self.sampled: deque[Answered] = deque(maxlen=MOST_ANSWERED)
         """Entries of ``answered`` kept for longer: one in `SAMPLE_EVERY`, first four a second."""
         self.sampled_at = -SAMPLE_EVERY
         self.sampled_from = 0
