@@ -110,7 +110,10 @@ for _event in [name for name in vars(PoolObserver) if not name.startswith("_")]:
 class Scene:
     """A registry with one tracked fake pool on a fake clock, and the steps of a request."""
 
-    def __init__(self, *observers: PoolObserver, **settings: Any) -> None:
+    def __init__(
+        self, *observers: PoolObserver, kind: type[PoolTracker] = PoolTracker, **settings: Any
+    ) -> None:
+        self.kind = kind
         self.clock = Clock()
         self.recorder = Recorder()
         self.registry = PoolRegistry((self.recorder, *observers), clock=self.clock, **settings)
@@ -128,7 +131,7 @@ class Scene:
     ) -> Any:
         """Track one more pool."""
         owner = Owner(name, provider, built_at)
-        return self.registry.track(pool, read, owner=owner, library="httpx2")
+        return self.registry.track(pool, read, owner=owner, library="httpx2", kind=self.kind)
 
     def enter(self, call: Call | None = None) -> Lease:
         """Begin a request."""

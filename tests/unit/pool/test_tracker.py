@@ -4,9 +4,8 @@ import gc
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.pool import tracker
 from opentelemetry.instrumentation.gluellm.pool.call import Call
-from opentelemetry.instrumentation.gluellm.pool.lease import Lease, Wait
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.ledger import OriginLedger
 from opentelemetry.instrumentation.gluellm.vocabulary import AWAITING_RESPONSE, QUEUED
 from unit.pool.fakes import SECOND, FakePool
@@ -108,26 +107,6 @@ def test_request_that_enters_during_uninstrument_does_not_count(scene):
     scene.ledger.watch(75 * SECOND, scene.clock())
     scene.serve(lease)
     assert scene.requests() == {}
-    scene.settled()
-
-
-def test_request_that_two_threads_put_into_the_queue_is_there_once(scene, monkeypatch):
-    """Its own thread has found no connection, and another one assigns it one that may refuse."""
-    connection = scene.connection(established=True)
-    connection.reports_accept = True
-    holder, lease = scene.acquire(connection), scene.enter()
-
-    def assign_first(now):
-        monkeypatch.setattr(tracker, "Wait", Wait)
-        scene.tracker.assigned(lease, connection)
-        return Wait(now)
-
-    monkeypatch.setattr(tracker, "Wait", assign_first)
-    scene.tracker.waiting(lease)
-    assert scene.ledger.queued.value == 1
-    scene.serve(holder)
-    scene.tracker.accepted(lease, connection)
-    scene.serve(lease)
     scene.settled()
 
 

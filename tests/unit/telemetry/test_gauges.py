@@ -151,21 +151,6 @@ def test_origin_has_a_series_for_each_provider(collected):
     }
 
 
-def test_connection_moves_to_the_provider_that_it_serves(scene):
-    """An assignment alone does not move it, since httpcore 1.0 may refuse the request."""
-    connection = scene.connection(established=True)
-    connection.reports_accept = True
-    first = scene.tracker.begin(b"api.test", None, b"https", OPENAI)
-    scene.tracker.assigned(first, connection)
-    second = scene.tracker.begin(b"api.test", None, b"https", GROQ)
-    scene.tracker.waiting(second)
-    scene.tracker.assigned(second, connection)
-    assert connection.origin is first.origin
-    scene.serve(first)
-    scene.tracker.accepted(second, connection)
-    assert connection.origin is second.origin
-
-
 def test_pool_counts_once_for_an_origin_that_providers_share(scene):
     """Churn detection compares pools with requests."""
     for call in (OPENAI, GROQ, None):

@@ -253,7 +253,7 @@ class PoolTracker(Tracker):
     def waiting(self, lease: Lease, timeout: float | None = None) -> None:
         """Queue a request that found no connection. ``timeout`` is its pool timeout in seconds."""
         now = self.clock()
-        wait = self._join_queue(lease, now)
+        wait = self.join_queue(lease, now)
         wait.timeout = seconds_or_none(timeout)
         if wait.snapshot is None:
             wait.snapshot = self._wait_snapshot(now)
@@ -264,9 +264,6 @@ class PoolTracker(Tracker):
         # An immediate acquire took exactly no time.
         now = lease.entered_at if wait is None else self.clock()
         if lease.ended_at:
-            return
-        if connection.reports_accept and (wait is not None or connection.leases):
-            self._assigned_tentatively(lease, connection)
             return
         if wait is not None:
             lease.origin.spent[QUEUED] += now - lease.phase_since
@@ -296,28 +293,6 @@ class PoolTracker(Tracker):
             lease.phase = AWAITING_RESPONSE if connection.streams is None else STREAM_QUEUED
             if connection.served:
                 lease.reused = True
-
-    def accepted(self, lease: Lease, connection: TrackedConnection) -> None:
-        """Record that a connection begins to send a request that it was assigned to."""
-        self.given_back(connection)
-        before = connection.lease
-        now = self.clock()
-        if before is not None and before is not lease:
-            self._queue_again(before, connection, now)  # that lease was overtaken
-        # atomic
-        if lease.ended_at or lease.phase != QUEUED:
-            return
-        connection.lease = lease
-        wait = lease.wait
-        if wait is not None and wait.in_queue:
-            wait.in_queue = False
-            self.ledger.queued.value -= 1
-        lease.origin.spent[QUEUED] += now - lease.phase_since
-        lease.phase_since = now
-        lease.phase = AWAITING_RESPONSE
-        # end of atomic. A connection counts for the origin of its latest request.
-        if connection.origin is not lease.origin:
-            connection.serve(lease.origin)
 
     def given_back(self, connection: TrackedConnection) -> None:
         """End the lease of an HTTP/1.1 connection that is idle, since its response is closed.
@@ -400,26 +375,7 @@ class PoolTracker(Tracker):
                 retried = lease.status in RETRIED or lease.error not in NOT_RETRIED
                 counted.stage = BACKOFF if retried else FINISHING
 
-    def _assigned_tentatively(self, lease: Lease, connection: TrackedConnection) -> None:
-        """Assign a connection that may accept another request first.
-
-        httpcore 1.0 assigns an idle connection to each request that waits, and a request that
-        enters at that moment may overtake them. The lease stays queued until `accepted`.
-        """
-        now = self.clock()
-        # An acquire ends at the assignment that is not refused.
-        acquired_at = lease.entered_at if lease.wait is None else now
-        # atomic
-        lease.acquired_at = acquired_at
-        lease.reused = connection.served > 0
-        lease.connection = connection
-        connection.promised = True
-        connection.leases += 1
-        # end of atomic
-        connection.activate(now)
-        self._join_queue(lease, now)
-
-    def _join_queue(self, lease: Lease, now: int) -> Wait:
+    def join_queue(self, lease: Lease, now: int) -> Wait:
         """Count a lease as queued from now on."""
         queued = self.ledger.queued
         if now >= queued.end:
@@ -436,7 +392,7 @@ class PoolTracker(Tracker):
             queued.high = value
         return wait
 
-    def _queue_again(self, lease: Lease, connection: TrackedConnection | None, now: int) -> None:
+    def queue_again(self, lease: Lease, connection: TrackedConnection | None, now: int) -> None:
         """Put a lease back into the queue if ``connection`` is still what it is assigned to."""
         # atomic
         if lease.connection is not connection or lease.ended_at:
@@ -450,7 +406,7 @@ class PoolTracker(Tracker):
             lease.phase_since = now
             lease.phase = QUEUED
         # end of atomic
-        self._join_queue(lease, now)
+        self.join_queue(lease, now)
 
     def _assigned_fresh(self, lease: Lease, connection: TrackedConnection) -> None:
         if lease.reused is not None:
@@ -492,7 +448,7 @@ class PoolTracker(Tracker):
             if connection.lease is lease:
                 connection.lease = None
         # end of atomic
-        self._queue_again(lease, None, now)
+        self.queue_again(lease, None, now)
         wait = lease.wait
         if wait is not None and wait.snapshot is None:
             wait.snapshot = self._wait_snapshot(now)
@@ -531,7 +487,7 @@ class PoolTracker(Tracker):
             connection.promised = True
             for other in snapshot_of(self.leases.keys):
                 if other.connection is connection and other.phase == CONNECTING:
-                    self._queue_again(other, connection, now)
+                    self.queue_again(other, connection, now)
 
     def connection_closed(self, connection: TrackedConnection, reason: str) -> None:
         """Count a closed connection. The finalizer rule applies."""

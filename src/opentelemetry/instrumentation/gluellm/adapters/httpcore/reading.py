@@ -16,10 +16,13 @@ from ..executors import workers_of
 from ..marks import CONNECTION, LIMITS_FROM, connection_of
 from ..scope import LibraryReader
 from .connections import protocol_connection, tracked
+from .tracker import HttpcoreTracker
 
 
 class HttpcoreReader(LibraryReader[PoolTracker]):
     """Reads pools of httpcore and httpcore2."""
+
+    kind = HttpcoreTracker
 
     def adopt(self, pool: Any, tracker: PoolTracker) -> None:
         for connection in tuple(pool._connections):

@@ -19,6 +19,7 @@ from ..loops import check_loop
 from ..marks import LEASE, serves_again
 from ..scope import FirstRequest, Scope, note_content_type
 from . import connections
+from .tracker import HttpcoreTracker
 
 _CONTENT_TYPE = b"content-type"
 _FORWARDED: ContextVar[Lease | None] = ContextVar("gluellm_forwarded", default=None)
@@ -238,7 +239,8 @@ class HttpcoreRequestHooks:
                 and lease.connection is connection
                 and lease.tracker.registry is self._registry
             ):
-                lease.tracker.accepted(lease, connection)
+                tracker: HttpcoreTracker = lease.tracker  # type: ignore[assignment]
+                tracker.accepted(lease, connection)
 
     def forward(self, original: Any) -> Any:
         """Carry the lease of a request that is sent through a forward proxy."""

@@ -2,10 +2,19 @@
 
 import pytest
 
+from opentelemetry.instrumentation.gluellm.adapters.httpcore.tracker import HttpcoreTracker
+from opentelemetry.instrumentation.gluellm.pool import tracker
+from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.describe import holders
-from opentelemetry.instrumentation.gluellm.pool.lease import Lease, TrackedConnection
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease, TrackedConnection, Wait
 from opentelemetry.instrumentation.gluellm.vocabulary import AWAITING_RESPONSE, QUEUED, UNREAD
 from unit.pool.fakes import SECOND, Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """One pool of httpcore on a fake clock."""
+    return Scene(kind=HttpcoreTracker)
 
 
 def idle_connection(scene: Scene) -> TrackedConnection:
@@ -204,3 +213,38 @@ def test_wait_of_a_request_that_is_refused_at_once_is_explained(scene):
     scene.tracker.requeued(lease)
     assert lease.wait.snapshot.holders == ("span",)
     assert lease.wait.snapshot.queued == 1
+
+
+def test_request_that_two_threads_put_into_the_queue_is_there_once(scene, monkeypatch):
+    """Its own thread has found no connection, and another one assigns it one that may refuse."""
+    connection = scene.connection(established=True)
+    connection.reports_accept = True
+    holder, lease = scene.acquire(connection), scene.enter()
+
+    def assign_first(now):
+        monkeypatch.setattr(tracker, "Wait", Wait)
+        scene.tracker.assigned(lease, connection)
+        return Wait(now)
+
+    monkeypatch.setattr(tracker, "Wait", assign_first)
+    scene.tracker.waiting(lease)
+    assert scene.ledger.queued.value == 1
+    scene.serve(holder)
+    scene.tracker.accepted(lease, connection)
+    scene.serve(lease)
+    scene.settled()
+
+
+def test_connection_moves_to_the_provider_that_it_serves(scene):
+    """An assignment alone does not move it, since httpcore 1.0 may refuse the request."""
+    connection = scene.connection(established=True)
+    connection.reports_accept = True
+    first = scene.tracker.begin(b"api.test", None, b"https", Call("openai"))
+    scene.tracker.assigned(first, connection)
+    second = scene.tracker.begin(b"api.test", None, b"https", Call("groq"))
+    scene.tracker.waiting(second)
+    scene.tracker.assigned(second, connection)
+    assert connection.origin is first.origin
+    scene.serve(first)
+    scene.tracker.accepted(second, connection)
+    assert connection.origin is second.origin
