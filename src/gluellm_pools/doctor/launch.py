@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,9 @@ _LEAK_SECONDS = "10"
 """Leak threshold unless the environment or the program sets it: a run may be short."""
 _LEAK_THRESHOLD = f"{ENVIRONMENT_PREFIX}LEAK_THRESHOLD"
 _SCOPE = f"{ENVIRONMENT_PREFIX}SCOPE"
+_PATIENCE = 2.0
+"""Seconds after a signal until a report on a program that still runs. A server waits for its
+requests, which may hang."""
 EXIT_NOT_RUNNABLE, EXIT_NOT_FOUND = 126, 127
 _COMMAND = "gluellm-pools doctor"
 _SITE = Path(__file__).with_name("site")
@@ -55,20 +59,32 @@ def launch(program: Sequence[str], options: argparse.Namespace) -> int:
             child = subprocess.Popen(program, env=os.environ | variables)
         except OSError as error:
             raise _not_run(program[0], error) from None
-        with _forwarding(child):
+
+        def report(status: int | None) -> None:
+            # The exit status is the program's, even if the report fails.
+            with contextlib.suppress(Exception):
+                text = run_report(Path(directory), child.pid, program, status, as_json=options.json)
+                _write(text, options.output)
+
+        still_runs = threading.Timer(_PATIENCE, report, [None])
+        with _forwarding(child, still_runs):
             status = child.wait()
-        # The exit status is the program's, even if the report fails.
-        with contextlib.suppress(Exception):
-            report = run_report(Path(directory), child.pid, program, status, as_json=options.json)
-            if options.output is None:
-                # The rule separates it from what the program wrote, such as a long traceback.
-                print(f"\n{'=' * 80}\n{report}", file=sys.stderr, flush=True)
-            else:
-                try:
-                    write_output(report, options.output)
-                except OSError as error:
-                    print(f"{_COMMAND}: can't write the report: {error.strerror}", file=sys.stderr)
+        still_runs.cancel()
+        if still_runs.ident is not None:
+            still_runs.join()
+        report(status)
     return status if status >= 0 else 128 - status
+
+
+def _write(report: str, output: Path | None) -> None:
+    if output is None:
+        # The rule separates it from what the program wrote, such as a long traceback.
+        print(f"\n{'=' * 80}\n{report}", file=sys.stderr, flush=True)
+        return
+    try:
+        write_output(report, output)
+    except OSError as error:
+        print(f"{_COMMAND}: can't write the report: {error.strerror}", file=sys.stderr)
 
 
 def _not_run(name: str, error: OSError) -> CommandError:
@@ -78,8 +94,14 @@ def _not_run(name: str, error: OSError) -> CommandError:
     return CommandError(message, EXIT_NOT_FOUND if is_missing else EXIT_NOT_RUNNABLE)
 
 
-def _forwarding(child: subprocess.Popen[bytes]) -> contextlib.AbstractContextManager[None]:
+def _forwarding(
+    child: subprocess.Popen[bytes], still_runs: threading.Timer
+) -> contextlib.AbstractContextManager[None]:
+    """Pass signals on to the program; the first one starts the timer."""
+
     def forward(number: int, _frame: object) -> None:
+        if still_runs.ident is None:
+            still_runs.start()
         if number != signal.SIGINT or not _terminal_interrupts_program():
             child.send_signal(number)
 

@@ -19,9 +19,12 @@ _LONGEST_ERROR = 300
 
 
 def run_report(
-    directory: Path, pid: int, program: Sequence[str], status: int, *, as_json: bool
+    directory: Path, pid: int, program: Sequence[str], status: int | None, *, as_json: bool
 ) -> str:
-    """Return the report. ``status`` is negative if a signal ended the program."""
+    """Return the report.
+
+    ``status`` is negative if a signal ended the program, None if it has not ended after one.
+    """
     processes = []
     for path in sorted(directory.glob("*.json"), key=lambda path: int(path.stem)):
         try:
@@ -45,7 +48,9 @@ def _name(program: Sequence[str]) -> str:
     return printable(shlex.join([Path(program[0]).name, *script]), _LONGEST_NAME)
 
 
-def _end(status: int) -> str:
+def _end(status: int | None) -> str:
+    if status is None:
+        return "has not ended after the signal; this is the report until now"
     if status >= 0:
         return f"ended with status {status}"
     names = [known.name for known in signal.Signals if known == -status]

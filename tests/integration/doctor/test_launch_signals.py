@@ -1,6 +1,7 @@
 """`doctor -- PROGRAM` and signals: Ctrl-C at a terminal, and signals of a supervisor."""
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -8,6 +9,8 @@ import signal
 import subprocess
 
 import pytest
+
+from support.waiting import PATIENCE, wait_until
 
 from .answering import TIMEOUT, environment
 from .conftest import CALLING, DOCTOR, PYTHON
@@ -29,6 +32,25 @@ def test_signal_to_the_doctor_is_passed_on_and_findings_are_printed(begin, provi
     assert errors.count("KeyboardInterrupt") == (sent == signal.SIGINT)
     if sent == signal.SIGINT:  # after which the program can write its last report
         assert re.search(r"^1 request in", errors, re.MULTILINE)
+
+
+def test_program_that_does_not_end_after_a_signal_is_reported_at_once(begin, provider, tmp_path):
+    """A server waits for its requests, which hang. Its end is reported as well."""
+    output = tmp_path / "report.json"
+    command = (*DOCTOR, "--json", "-o", output, "--", PYTHON, CALLING, provider.openai_url)
+    process = begin(*command, "wait", "stubborn", until="called", **EVERY_CLIENT)
+    process.terminate()
+    text = wait_until(
+        lambda: "processes" in (text := output.read_text()) and text, timeout=PATIENCE
+    )
+    report = json.loads(text)
+    assert report["status"] is None
+    assert [one["requests"] for one in report["processes"]] == [1]
+    assert process.poll() is None
+    os.kill(report["processes"][0]["pid"], signal.SIGKILL)
+    process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 128 + signal.SIGKILL
+    assert json.loads(output.read_text())["status"] == -signal.SIGKILL
 
 
 def test_ctrl_c_ends_the_program_and_then_prints_the_findings(provider):

@@ -5,11 +5,13 @@
 ``refused``: call instrument() with an invalid setting.
 ``child``, ``fork``: make the call in a started or forked process.
 ``wait``: run until it is interrupted.
+``stubborn``: ignore SIGTERM.
 
 The client is httpx's, whose import is much faster than any-llm's.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -54,6 +56,8 @@ if {"instrument", "client", "refused"} & set(ways):
             GlueLLMInstrumentor.instrument_client(client, "mine", meter_provider=provider)
         else:
             GlueLLMInstrumentor().instrument(meter_provider=provider)
+if "stubborn" in ways:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if "child" in ways:
     subprocess.run([sys.executable, __file__, url], check=True)
 if "fork" in ways:
