@@ -1,6 +1,6 @@
 # Each target installs what it needs into .venv. PYTHON is the first of these names on PATH that runs (a pyenv
 # shim may exist and fail), is new enough, and can create a virtual environment.
-PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3.14 python3; do \
+PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
 	if $$name -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
 	>/dev/null 2>&1; then echo $$name; break; fi; done)
 VENV ?= .venv

@@ -61,5 +61,7 @@ def test_process_can_end_before_its_sub_interpreter(configuration, run, server):
     """The sub-interpreter is instrumented and has sent a request."""
     finished = run("leaving.py", configuration, server.url())
     assert (finished.status, finished.out) == (0, "end\n"), finished.err
-    assert finished.err.startswith(WARNING)
-    assert len(finished.err.splitlines()) == 1
+    # From Python 3.14 on, the interpreter itself warns of sub-interpreters that are left.
+    warnings = [line for line in finished.err.splitlines() if not line.startswith("<sys>")]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(WARNING)

@@ -43,6 +43,30 @@ def test_peak_is_the_highest_value_of_the_window(changes, highest):
     assert (tiny.highest(100), tiny.highest(200)) == (2, 0)
 
 
+def test_peak_turns_once_when_a_signal_handler_turns_it_meanwhile():
+    """CPython runs signal handlers where it multiplies integers of more than 30 bits."""
+
+    class Interrupted(int):
+        def __rmul__(self, other):
+            peak._width = int(self)
+            peak.turn(now)
+            return other * int(self)
+
+    now = WINDOW // 2
+    peak, undisturbed = Peak(WINDOW, 0), Peak(WINDOW, 0)
+    for one in (peak, undisturbed):
+        change(one, 3, 0)
+        change(one, -3, 0)
+    peak._width = Interrupted(peak._width)
+    for one in (peak, undisturbed):
+        one.turn(now)
+    assert (peak.end, peak.high, peak._slices) == (
+        undisturbed.end,
+        undisturbed.high,
+        undisturbed._slices,
+    )
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("timed", [True, False])
 def test_peak_covers_the_window_between_collections(seed, timed):

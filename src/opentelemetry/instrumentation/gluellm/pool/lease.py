@@ -11,9 +11,13 @@ OpenTelemetry.
 The atomic rule: numbers that must change together change in a block that nothing interrupts.
 CPython with its interpreter lock runs other threads and signal handlers only where a Python
 function or property begins (not where it returns), after a call of a C function, and where a loop
-jumps back. A finalizer runs where the last reference to its object is dropped. The garbage
-collector, which runs finalizers as well, runs at the same points as other threads; in Python 3.11
-it runs wherever a list, tuple, dict or instance is created. An atomic block contains none of these.
+jumps back. Signal handlers also run while integers of more than 30 bits, such as nanoseconds, are
+multiplied, divided or made text; added and compared they are safe. A finalizer runs where the last
+reference to its object is dropped. The garbage collector, which runs finalizers as well, runs at
+the same points as signal handlers; in Python 3.11 it runs wherever a list, tuple, dict or instance
+is created. An atomic block contains none of these. Checked up to Python 3.15
+(docs/maintainers/compatibility.md).
+
 It begins at ``# atomic`` and ends at ``# end of atomic`` or with its function.
 """
 

@@ -42,12 +42,14 @@ class Peak:
 
     def turn(self, now: int) -> None:
         """Begin the slice that contains ``now``."""
+        before = self.end
+        turns = (now - before) // self._width + 1
+        end = before + turns * self._width
         # atomic. Other threads, and signal handlers that take a snapshot, may run this at the same
-        # time, and only the first of them may turn.
-        turns = (now - self.end) // self._width + 1
-        if turns < 1:
+        # time, and only the first of them may turn. They may also run in the division above.
+        if turns < 1 or self.end != before:
             return
-        self.end += turns * self._width
+        self.end = end
         high, self.high = self.high, self.value
         # end of atomic
         # The slice that ended has its own high. In any slice since then the value was constant.
