@@ -88,6 +88,7 @@ def test_silent_retry_of_aiohttp_is_a_second_request(pool, server, telemetry):
     pool.get(server.url())
     assert telemetry.requests() == {(200, None): 2, (None, "protocol_error"): 1}
     telemetry.check(REUSE_FAILURES=1, CONNECTION_OPENED=2, ACTIVE_REQUESTS=0)
+    assert "aiohttp sends an idempotent request once more" in semconv.REQUESTS.description
 
 
 # Limits
