@@ -14,10 +14,10 @@ from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Ki
 from opentelemetry.instrumentation.gluellm.pool.durations import SECOND
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.ledger import OriginLedger, PoolLedger
-from opentelemetry.instrumentation.gluellm.pool.phases import UNREAD
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 from opentelemetry.instrumentation.gluellm.text import counted
+from opentelemetry.instrumentation.gluellm.vocabulary import UNREAD
 
 _CHURN = 3
 """Clients for one origin within a test that are too many."""

@@ -422,8 +422,8 @@ REQUESTS: Final = _counter(
     "gluellm.pool.requests",
     "{request}",
     (*LEVEL_ORIGIN, STATUS_CODE, RPC_STATUS_CODE, ERROR_TYPE, REQUEST_RESEND),
-    "Requests that have ended, by status or error. aiohttp sends an idempotent request once more by "
-    "itself if its reused connection breaks before the response: these are two requests.",
+    "Requests that have ended, by status or error. aiohttp sends an idempotent request once more "
+    "by itself if its reused connection breaks before the response: these are two requests.",
 )
 PEAK_QUEUED: Final = _gauge(
     "gluellm.pool.peak.queued",
