@@ -121,6 +121,23 @@ def test_replacement_of_a_coroutine_function_runs_at_the_call_and_the_original_w
     assert calls == ["coroutine", "awaited"]
 
 
+def test_callbacks_of_a_module_that_is_never_imported_do_not_pile_up():
+    """Each installation awaits the imports of a dozen modules."""
+
+    class Listener:
+        def heard(self, module: Any) -> None: ...
+
+    def kept() -> int:
+        gc.collect()
+        return len(gc.get_objects())
+
+    when_imported("never_imported", Listener().heard)
+    before = kept()
+    for _ in range(20):
+        when_imported("never_imported", Listener().heard)
+    assert kept() - before < 10
+
+
 def test_class_reached_under_two_names_is_patched_once(target, patches, calls):
     """After httpx2.alias_httpx() both libraries' names mean the same classes."""
     second = PatchSet()

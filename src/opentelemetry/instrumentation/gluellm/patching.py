@@ -245,19 +245,31 @@ def _renew_lock() -> None:
     _lock = threading.RLock()
 
 
+_awaiting: dict[str, dict[weakref.WeakMethod[Callable[[Any], None]], None]] = {}
+"""Callbacks by the name of the module that they await."""
+
+
 def when_imported(name: str, callback: Callable[[Any], None]) -> None:
     """Call the bound method ``callback`` with a module, now or when it is imported.
 
-    Import hooks cannot be removed, so the callback's object is held weakly. A failure of the
-    callback is logged, and does not reach the application's import statement.
+    The callback's object is held weakly. Import hooks cannot be removed, so a module has one for
+    all callbacks. A failure of the callback is logged, and does not reach the application's import
+    statement.
     """
-    reference = weakref.WeakMethod(callback)
+    first = name not in _awaiting
+    callbacks = _awaiting.setdefault(name, {})
+    callbacks[weakref.WeakMethod(callback, lambda gone: callbacks.pop(gone, None))] = None
+    if not first and _awaiting.get(name) is callbacks:
+        return
 
     def hook(module: Any) -> None:
-        target = reference()
-        if target is not None:
+        if _awaiting.get(name) is callbacks:
+            del _awaiting[name]
+        for reference in snapshot_of(callbacks.keys):
+            target = reference() if callbacks.pop(reference, False) is None else None
             try:
-                target(module)
+                if target is not None:
+                    target(module)
             except Exception as error:
                 raise_on(error)
                 warn("Could not set up instrumentation for %s: %s", name, where_it_failed(error))
