@@ -230,6 +230,7 @@ class _Failing:
 
 
 API = (
+    "get_meter",
     "create_histogram",
     "create_observable_counter",
     "create_observable_up_down_counter",

@@ -116,9 +116,13 @@ _known: weakref.WeakSet[MeterInstruments] = weakref.WeakSet()
 
 def of_provider(provider: metrics.MeterProvider | None) -> MeterInstruments:
     """Return the one set of instruments of a MeterProvider, the global one by default."""
-    return instruments_of(
-        metrics.get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
-    )
+    try:
+        meter = metrics.get_meter(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
+    except Exception as error:
+        made = MeterInstruments(metrics.NoOpMeter(semconv.SCOPE_NAME))
+        made.ledgers.failures.caught("sdk.instrument", error)
+        return made
+    return instruments_of(meter)
 
 
 def instruments_of(meter: metrics.Meter) -> MeterInstruments:
