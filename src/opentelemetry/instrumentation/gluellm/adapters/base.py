@@ -58,9 +58,9 @@ class Adapter(ABC):
 
     def uninstall(self) -> None:
         """Restore the patched attributes. Requests in flight are not disturbed."""
+        self.hooks = None  # first: without a scope, `_replace` finds no method
         self._scope = None
         self._patches.undo()
-        self.hooks = None
 
     def probe(self, name: str, works: bool) -> bool:
         """Record whether a hook works; return False if it does not or an earlier probe failed."""
@@ -88,6 +88,11 @@ class Adapter(ABC):
             name, self._replace(owner, attribute, make, asynchronous=asynchronous)
         )
 
+    def report(self, hooks: Hooks) -> None:
+        """Report which hooks work, unless they were uninstalled meanwhile, in another thread."""
+        if self.hooks is hooks:
+            self._on_hooks(hooks)
+
     def _install_module(self, module: ModuleType) -> None:
         scope = self._scope
         # A module may be another one's alias (``httpx2.alias_httpx()``).
@@ -103,7 +108,7 @@ class Adapter(ABC):
             scope.registry.failures.caught(f"{self.library}.install", error)
             for name in self.LOST:
                 hooks.found.setdefault(name, False)
-        self._on_hooks(hooks)
+        self.report(hooks)
 
     def _replace(
         self,

@@ -73,9 +73,11 @@ class HttpcoreAdapter(Adapter):
     def _patch_backend(self, module: ModuleType) -> None:
         # A class from anyio 4 on, and before that the module.
         owner = getattr(module, "AsyncIOBackend", module)
-        if self.hooks and not self._replace(owner, "getaddrinfo", steps.resolving):
+        hooks = self.hooks
+        replaced = self._replace(owner, "getaddrinfo", steps.resolving)
+        if hooks is not None and not replaced:
             self.probe("resolve", False)
-            self._on_hooks(self.hooks)
+            self.report(hooks)
 
     def _patch_variant(self, core: ModuleType, prefix: str, inside: str, scope: Scope) -> None:
         probe, hook = self.probe, self.hook

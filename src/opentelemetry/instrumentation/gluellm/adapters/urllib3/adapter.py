@@ -151,4 +151,4 @@ class Urllib3Adapter(Adapter):
             and self._replace(owner, method, pools.of_session)
         ):
             self.probe("pool_owner", False)
-            self._on_hooks(hooks)
+            self.report(hooks)
