@@ -117,6 +117,9 @@ def test_leaks_are_those_of_the_watch_and_of_the_interval():
     before = a_snapshot(the_totals(leaks=2), uptime=50.0)
     snapshot = a_snapshot(the_totals(leaks=3))
     assert "Unread answers held 1 connection for" in found(Kind.LEAK, snapshot, before).observed
+    known = a_snapshot(the_totals(leaks=3, leaked_at="/srv/app.py:11 in chat"))
+    end = "or more, the last one requested at /srv/app.py:11 in chat. None does now."
+    assert found(Kind.LEAK, known, before).observed.endswith(end)
     assert not kinds(a_snapshot(the_totals(leaks=2)), before)
     # A loop that was blocked for 7 s did not read meanwhile.
     late = {"event_loop_lag": 7.0, "event_loop_late": 40.0, "event_loop_late_share": 0.9}

@@ -127,6 +127,27 @@ def test_released_leak_is_reported_once(scene, watch, how, reported):
     assert scene.ledger.leaks == 1
 
 
+def test_leak_that_is_released_between_two_passes_is_reported(scene, watch):
+    """It was unread for longer than the threshold, although no pass found it so."""
+    lease = unread(scene)
+    scene.clock.advance(THRESHOLD - 0.5)
+    watch.run_pass()
+    scene.clock.advance(0.6)
+    scene.tracker.released(lease)
+    scene.clock.advance(0.5)
+    watch.run_pass()
+    assert scene.recorder.args("leak_suspected") == [(lease, lease.phase_since)]
+    assert scene.recorder.args("leak_over") == [(lease, "released")]
+    assert scene.ledger.leaks == 1
+    shorter = unread(scene)
+    watch.run_pass()
+    scene.clock.advance(THRESHOLD - 0.1)
+    scene.tracker.released(shorter)
+    scene.clock.advance(0.5)
+    watch.run_pass()
+    assert scene.ledger.leaks == 1
+
+
 @pytest.mark.parametrize("how", ["read", "step of the call"])
 def test_leak_that_is_read_again_ends_and_can_recur(scene, watch, how):
     """A slow consumer is suspected again after the next pause, but counted once."""

@@ -242,6 +242,7 @@ def _totals(
             peak_queued=ledger.queued.highest(now),
             streams_most=ledger.streams_most,
             leaks=ledger.leaks,
+            leaked_at=None if ledger.leaked_at is None else str(ledger.leaked_at),
             anomalies=dict(ledger.anomalies),
             two_event_loops=None
             if ledger.two_loops is None

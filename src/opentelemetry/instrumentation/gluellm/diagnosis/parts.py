@@ -336,6 +336,8 @@ class PoolTotals:
     """Highest limit on streams that was seen on one HTTP/2 connection; 0 if there was none."""
     leaks: int
     """Connections that were ever held unread for longer than the leak threshold."""
+    leaked_at: str | None = None
+    """Call site (``file:line in function``) of the last of them; None if it is unknown."""
     anomalies: Mapping[str, int]
     two_event_loops: tuple[str, str] | None = None
     """Call sites (``file:line in function``) of the last ``wrong_event_loop``: what established a

@@ -315,6 +315,8 @@ class PoolLedger:
         """Highest stream limit that a reading found on an HTTP/2 connection."""
         self.leaks = 0
         """Leases that were ever suspected as leaks."""
+        self.leaked_at: CallSite | None = None
+        """Call site of the last of them."""
         self.anomalies = dict.fromkeys(ANOMALIES, 0)
         self.two_loops: CallSites | None = None
         """Call sites of the last ``wrong_event_loop``: the one that established a connection, and

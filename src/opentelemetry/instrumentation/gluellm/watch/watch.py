@@ -238,6 +238,7 @@ class Watch:
     def _check_for_leak(self, lease: Lease, now: int) -> None:
         if not self._leak_threshold:
             return
+        now = lease.ended_at or now
         call = lease.call
         notes = self._leases.get(lease)
         if notes is None:
@@ -248,9 +249,8 @@ class Watch:
         # An SDK reads ahead, and the application then takes items without a read.
         since = max(lease.phase_since, notes.stepped_at)
         if (
-            lease.ended_at
             # Switched to another protocol, whose bytes are not read from a response.
-            or lease.status == 101
+            lease.status == 101
             or now - since < self._leak_threshold
             or lease in self._suspects
             # A silent provider would look like an application that no longer reads.
@@ -260,10 +260,17 @@ class Watch:
         if not notes.leaked:
             notes.leaked = True
             lease.tracker.ledger.leaks += 1
+            lease.tracker.ledger.leaked_at = lease.call_site
         self._suspects[lease] = (lease.phase_since, notes.steps)
         self._registry.observer.leak_suspected(lease, since)
 
     def _check_suspects(self) -> None:
+        for lease in snapshot_of(self._leases.keys):
+            if lease.ended_at or not lease.tracker.open:
+                if lease.ended_at and lease.phase == UNREAD:
+                    # It may have passed the threshold after the previous pass.
+                    self._check_for_leak(lease, lease.ended_at)
+                self._leases.pop(lease, None)
         for lease, (since, steps) in tuple(self._suspects.items()):
             call = lease.call
             stepped = call is not None and call.steps != steps
@@ -277,6 +284,3 @@ class Watch:
                 continue
             self._suspects.pop(lease, None)
             self._registry.observer.leak_over(lease, how)
-        for lease in snapshot_of(self._leases.keys):
-            if lease.ended_at or not lease.tracker.open:
-                self._leases.pop(lease, None)

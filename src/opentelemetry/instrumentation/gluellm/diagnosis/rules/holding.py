@@ -56,8 +56,11 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
         hurts = False
         observed = (
             f"Unread answers held {counted(case.activity.number('leaks'), _held(case))} for "
-            f"{seconds(case.leak_threshold)} or more. None does now."
+            f"{seconds(case.leak_threshold)} or more"
         )
+        if site := case.totals.leaked_at:
+            observed += f", the last one requested at {call_site_text(site)}"
+        observed += ". None does now."
         explanation = "The program paused between reads, or the garbage collector closed streams."
     else:
         return None
