@@ -68,8 +68,9 @@ async def _read_body(lease: Lease, pending: Any) -> Any:
 
 
 def _read_failed(lease: Lease, error: BaseException) -> None:
-    # A WebSocket is always being read, so closing it on this side fails a read.
-    if lease.status != _SWITCHING_PROTOCOLS or not _closed_here(error):
+    # A WebSocket is always being read, so to end it on this side, a read is cancelled or fails.
+    ended_here = not isinstance(error, Exception) or _closed_here(error)
+    if lease.status != _SWITCHING_PROTOCOLS or not ended_here:
         lease.note_error(error_type(error))
 
 
