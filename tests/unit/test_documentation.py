@@ -65,3 +65,12 @@ def test_page_on_tests_names_files_and_commands_that_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`make ([\w-]+)`", text):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/start.md"])
+def test_first_recipe_names_the_service_and_leaves_the_terminal_alone(page):
+    """opentelemetry-instrumentation-logging silences the warnings of a program."""
+    blocks = (ROOT / page).read_text().split("```")[1::2]
+    (recipe,) = (block for block in blocks if "pip install opentelemetry-distro" in block)
+    assert "opentelemetry-instrumentation-logging" not in recipe
+    assert "export OTEL_SERVICE_NAME=" in recipe

@@ -162,8 +162,8 @@ def instructions(url: str, intake: Intake) -> list[str]:
         "  OTEL_METRIC_EXPORT_INTERVAL=5000",
         "and start it with opentelemetry-instrument, or let it call",
         "GlueLLMInstrumentor().instrument() and set a MeterProvider that exports. To see",
-        "the program's warnings here, such as a leak with its line of code, install",
-        "opentelemetry-instrumentation-logging in its environment.",
+        "the program's warnings here, and not in its terminal, such as a leak with its",
+        "line of code, install opentelemetry-instrumentation-logging in its environment.",
     ]
 
 
