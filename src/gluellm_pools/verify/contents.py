@@ -67,6 +67,8 @@ class Contents:
     """Job and instance of scrape targets that share one of them with a process."""
     interval: float | None = None
     """Seconds between two samples of one series."""
+    rules: dict[str, str] = field(default_factory=dict)
+    """Queries of the loaded recording rules, by name, where the store lists them."""
     falling: tuple[Labels, float] | None = None
     """A counter that falls, and the share of its recent samples that are below the one before."""
     others: list[str] = field(default_factory=list)
@@ -120,6 +122,7 @@ def query_contents(store: Store, product: Product, window: float, service: str |
         found.stored = [one for one in known if one.counted in sampled]
         found.fresh = _with_samples(store, found, known, "%s")
         found.targets = _targets(store, found)
+        found.rules = dict(_rules(store))
         found.interval = _interval(store, found)
         found.falling = _falling(store, found)
         found.failures = list(_failures(store, found))
@@ -220,6 +223,15 @@ def _failures(store: Store, found: Contents) -> Iterator[str]:
     for name in _names(found.stored, _FAILURES):
         for row in store.query(f"{by_kind} ({selector(name, found.matchers)}) > 0", found.now):
             yield f"{' '.join(row.labels.values()) or name} ({row.number:.0f})"
+
+
+def _rules(store: Store) -> Iterator[tuple[str, str]]:
+    groups = store.optional("/api/v1/rules", type="record").get("groups")
+    for group in groups if isinstance(groups, list) else ():
+        rules = group.get("rules") if isinstance(group, dict) else None
+        for one in rules if isinstance(rules, list) else ():
+            if isinstance(one, dict) and {"name", "query"} <= one.keys():
+                yield str(one["name"]), str(one["query"])
 
 
 def _down(store: Store) -> Iterator[str]:

@@ -151,6 +151,13 @@ def _why_no_series(store: Store, contents: Contents, one: Selector) -> Why | Non
 
     # Another service may have the metric.
     if not exists(*(contents.matchers if one.name in _METRICS else ())):
+        if query := contents.rules.get(one.name):
+            # Without this rule, so that a rule that refers to itself ends.
+            others = {name: of for name, of in contents.rules.items() if name != one.name}
+            why = _why_no_series_of_any(store, replace(contents, rules=others), query)
+            if why is None:
+                return "its recording rule is loaded, but has not run yet", False
+            return f"its recording rule is loaded, but its source is missing: {why[0]}", why[1]
         return _why_no_name(contents, one.name)
     for label, text in one.matchers:
         if not exists(text):

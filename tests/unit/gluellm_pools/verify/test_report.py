@@ -1,12 +1,15 @@
 """The report's line on each query."""
 
+from dataclasses import replace
+
 import pytest
 
 from gluellm_pools.verify import client
 from gluellm_pools.verify.address import Address
 from gluellm_pools.verify.client import Store
-from gluellm_pools.verify.outcomes import NO_RULES, Outcome, run_essential
+from gluellm_pools.verify.outcomes import NO_RULES, Outcome, _why_no_series, run_essential
 from gluellm_pools.verify.paths import paths
+from gluellm_pools.verify.promql import Selector
 from gluellm_pools.verify.report import StoreReport, as_text
 
 from .server import answer, serving
@@ -94,3 +97,17 @@ def test_truncated_answer_is_reported(monkeypatch):
             store = Store(Address(url), 10.0)
             assert len(store.query("up")) == 3
         assert store.cut == cut
+
+
+def test_loaded_rule_without_its_source_metric_names_the_metric():
+    """Without any rule, the reason is that rules are not loaded."""
+    rules = {"a:b": "sum(rate(of_another_program[5m])) or a:b"}
+    selected = Selector("a:b")
+    with serving(lambda handler, path: answer(handler, _vector([]))) as url:
+        store = Store(Address(url), 10.0)
+        assert _why_no_series(store, given(), selected) == (NO_RULES, False)
+        contents = replace(given(), rules=rules)
+        reason, fine = _why_no_series(store, contents, selected)
+    assert not fine
+    assert reason.startswith("its recording rule is loaded, but its source is missing:")
+    assert "no metric of_another_program" in reason
