@@ -144,8 +144,18 @@ class Intake:
             for record in scope.log_records[-limits.UNREAD_MESSAGES :]:
                 if record.severity_number >= _INFO:
                     level = "WARNING" if record.severity_number >= _WARN else "INFO"
-                    text = " ".join(record.body.string_value.split())
+                    # A report for `doctor` has many lines; its first one is the finding.
+                    text = _one_line(record.body.string_value)
                     self.messages.add(f"{level} from {service}: {text}")
+
+
+def _one_line(text: str) -> str:
+    """Return a log record's text as one line; of a report, only its worst finding."""
+    head, _, report = text.partition(":\n")
+    if head.startswith("Report on ") and report:
+        first = report.split("\n", 1)[0]
+        return f"{head}: {first} (the whole report is in its log)"
+    return " ".join(text.split())
 
 
 def _decompressed(body: bytes | bytearray, encoding: str) -> bytes:

@@ -48,6 +48,14 @@ def test_invalid_points_are_rejected_one_by_one(taken):
     assert len(taken.process.series) == 1
 
 
+def test_report_for_doctor_is_one_short_line(taken):
+    """It has the name of the worst finding; the program's own log has the rest."""
+    taken.take(logs_request("Report on SIGUSR2:\nERROR: leak in openai/httpx2\n  observed: 2\n", 9))
+    (line,) = taken.intake.messages.unread()
+    assert line.startswith("INFO from shop: Report on SIGUSR2: ERROR: leak in openai/httpx2 (the")
+    assert "observed" not in line
+
+
 def test_logs_of_the_package_are_bounded_and_the_others_not_shown(taken):
     """Warnings and infos have one printable line each. Default exporters also send spans here."""
     taken.take(logs_request("leak\x1b[2J at\n  app.py", 13))
