@@ -297,3 +297,27 @@ def test_connection_found_between_two_moments_unlisted_is_not_dropped(
         pool.get(server.url())
         telemetry.collect()
     assert telemetry.closed() == {}
+
+
+def test_call_site_is_known_although_the_proxy_was_looked_up_in_a_thread(
+    pool, runner, server, telemetry
+):
+    """A look-up that finds no proxy raises in the request's task, which hides outer frames."""
+    pool.raw._trust_env = True
+    gate = server.gate()
+    url = server.reply("/held", Reply(head_after=gate))
+
+    async def fetch() -> None:
+        response = await pool.raw.get(url)
+        await response.read()
+
+    async def outer() -> None:
+        await fetch()
+
+    done = runner.portal.start_task_soon(outer)
+    wait_until(lambda: telemetry.current("awaiting_response") == 1)
+    (request,) = [request for pool in snapshot().pools for request in pool.requests]
+    assert request.call_site is not None
+    assert request.call_site.endswith("<locals>.fetch")
+    gate.open()
+    done.result(PATIENCE)

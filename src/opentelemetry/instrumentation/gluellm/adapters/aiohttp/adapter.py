@@ -72,6 +72,7 @@ class AiohttpAdapter(Adapter):
         probe("second_loop", hasattr(session, "_connector"))
         checks = before_close(requests.check_loop, failures, "aiohttp.second_loop")
         hook("second_loop", getattr(helpers, "TimeoutHandle", None), "close", checks)
+        self._replace(session, "_request", requests.enter, asynchronous=True)
         hook("wait", pool, "_wait_for_available_connection", requests.wait, asynchronous=True)
         probe("read", has(lambda: reader(protocol(loop=_NoLoop()), 1, loop=_NoLoop()), "_protocol"))
         hook("read", reader, "_wait", responses.body, asynchronous=True)

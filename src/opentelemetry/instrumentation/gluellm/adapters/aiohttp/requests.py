@@ -7,9 +7,12 @@ minimum.
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from contextvars import ContextVar
 from typing import Any
 
+from ...pool.call_site import CallSite
 from ...pool.lease import Lease
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
@@ -25,6 +28,9 @@ ENTERING = "_gluellm_entering"
 request does not get the request, but nothing else runs on the connector's loop between entering
 and queueing."""
 
+_entered_at: ContextVar[CallSite | None] = ContextVar("gluellm_entered_at", default=None)
+"""Call site of the running request, if its session looks up a proxy."""
+
 
 class AiohttpRequestHooks:
     """Replacements for the methods that a request calls until it has its connection."""
@@ -32,6 +38,34 @@ class AiohttpRequestHooks:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._registry = scope.registry
+
+    def enter(self, original: Any) -> Any:
+        """Find the call site of a request whose session looks up a proxy in a thread.
+
+        The look-up mostly raises LookupError inside the request's task. CPython resumes it with
+        ``throw()``, and then leaves out frames between the task and the pool.
+        """
+        find = self._registry.find_call_site
+        failures = self._registry.failures
+
+        async def entered(pending: Any, call_site: CallSite | None) -> Any:
+            token = _entered_at.set(call_site)
+            try:
+                return await pending
+            finally:
+                with contextlib.suppress(ValueError):  # closed by a finalizer elsewhere
+                    _entered_at.reset(token)
+
+        def _request(self_: Any, *args: Any, **kwargs: Any) -> Any:
+            pending = original(self_, *args, **kwargs)
+            try:
+                if self_._trust_env:
+                    return entered(pending, find())
+            except Exception as error:
+                failures.caught("aiohttp.enter", error)
+            return pending
+
+        return _request
 
     def connect(self, original: Any) -> Any:
         """Track a request from entering the pool until it has its connection."""
@@ -47,6 +81,8 @@ class AiohttpRequestHooks:
             try:
                 url = req.url
                 lease = tracker.begin(url.raw_host.encode(), url.port, b"", current_call())
+                if lease.call is None:
+                    lease.own_call_site = _entered_at.get() or lease.own_call_site
                 req._gluellm_lease = lease
                 self_._gluellm_entering = (lease, timeout)
                 tracker.ledger.acquire_timeout = timeout.connect or timeout.total
