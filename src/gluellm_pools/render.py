@@ -108,8 +108,12 @@ def row_block(key: Key, row: Row, width: int, judged: str | None = None) -> Text
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(row_label(key), style="bold")
     if isinstance(key, PoolKey) and isinstance(row, PoolView):
-        provider = ", ".join(map(printable, sorted(row.providers))) or "unknown"
-        text.append(f"  provider {provider}, library {printable(key.library)}, ", style="dim")
+        # Hosts that belong to no known provider, such as a gateway's.
+        kind, names = (
+            ("host", row.hosts) if row.hosts and not row.providers else ("provider", row.providers)
+        )
+        who = ", ".join(map(printable, sorted(names))) or "unknown"
+        text.append(f"  {kind} {who}, library {printable(key.library)}, ", style="dim")
         live = f"live {'channels' if key.of_channels else 'pools'} {row.live}"
         text.append(live, style="bold red" if row.live > 3 else "dim")
     for label, value in _parts(key, row, judged):

@@ -95,6 +95,8 @@ class PoolView:
 
     providers: frozenset[str] = frozenset()
     """Providers of its requests."""
+    hosts: frozenset[str] = frozenset()
+    """Hosts of its requests."""
     # State.
     active: int = 0
     idle: int = 0
@@ -250,6 +252,8 @@ def read_points(points: Iterable[tuple[str, Any]]) -> View:
             pool = view.pools.setdefault(key, PoolView())
             if semconv.PROVIDER_NAME in attributes:
                 pool.providers |= {str(attributes[semconv.PROVIDER_NAME])}
+            if semconv.SERVER_ADDRESS in attributes:
+                pool.hosts |= {str(attributes[semconv.SERVER_ADDRESS])}
             _add(pool, name, attributes, point)
     view.pools = dict(sorted(view.pools.items()))
     view.calls = dict(sorted(view.calls.items()))

@@ -62,6 +62,7 @@ class Judged(NamedTuple):
             estimated = {name: each and each[0] for name, each in found.items()}
             numbers["wait"] = {"mean": wait.mean, "estimated": estimated}
             numbers["providers"] = sorted(self.row.providers)
+            numbers["hosts"] = sorted(self.row.hosts)
         return {**asdict(self.key), "verdict": self.verdict, **numbers}
 
 

@@ -220,3 +220,14 @@ def test_lines_of_calls_come_before_those_of_pools():
     assert " | calls now: 2 requesting (oldest 75 s), 12 backoff (oldest 8.2 s) | time" in first
     assert second == "calls to b (any_llm): calls now: none | time spent: - | ended: 1 succeeded"
     assert third.startswith("p/httpx2: ")
+
+
+def test_pool_of_no_known_provider_has_its_hosts():
+    """An SDK can be set to a gateway."""
+    key = PoolKey("openai", "httpx2")
+    assert (
+        "host gw.example, library"
+        in row_block(key, PoolView(hosts=frozenset({"gw.example"})), 80).plain
+    )
+    both = PoolView(hosts=frozenset({"gw.example"}), providers=frozenset({"openai"}))
+    assert "provider openai, library" in row_block(key, both, 80).plain
