@@ -23,6 +23,8 @@ from opentelemetry.instrumentation.gluellm.adapters.callers import SDKS
 from opentelemetry.instrumentation.gluellm.allowed import BOOLEAN
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import LOST as ANY_LLM_HOOKS
 from opentelemetry.instrumentation.gluellm.attribution.gluellm import LOST as GLUELLM_LOST
+from opentelemetry.instrumentation.gluellm.attribution.google_genai import GoogleCalls
+from opentelemetry.instrumentation.gluellm.attribution.mistralai import MistralCalls
 from opentelemetry.instrumentation.gluellm.attribution.stainless import StainlessCalls
 from opentelemetry.instrumentation.gluellm.config import SETTINGS, Config
 from opentelemetry.instrumentation.gluellm.environment import (
@@ -405,6 +407,8 @@ def hook_tables() -> str:
     lost["any-llm"] = {name: ANY_LLM_LOST[name] for name in ANY_LLM_HOOKS}
     lost["GlueLLM"] = GLUELLM_LOST
     lost["openai, anthropic, groq, together, cerebras and fireworks"] = StainlessCalls.LOST
+    lost["google-genai"] = GoogleCalls.LOST
+    lost["mistralai"] = MistralCalls.LOST
     tables = []
     for library, signals in lost.items():
         rows = [f"| {code(name)} | {text} |" for name, text in signals.items()]

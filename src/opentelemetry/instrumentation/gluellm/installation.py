@@ -19,7 +19,9 @@ from .adapters.scope import Scope
 from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.gluellm import GlueLLMObserver, calls_per_minute
+from .attribution.google_genai import GoogleCalls
 from .attribution.hosts import calls_model, provider_for_host
+from .attribution.mistralai import MistralCalls
 from .attribution.stainless import SDKS, StainlessCalls
 from .concurrency import snapshot_of
 from .config import Config
@@ -126,9 +128,12 @@ class Installation:
             () if calls is None else (GlueLLMObserver(caught, logs.warn_of_missing_hooks, calls),)
         )
         settings = caught, logs.warn_of_missing_hooks, self.registry.find_call_site, calls
-        sdks = (StainlessCalls(sdk, *settings) for sdk in SDKS)
+        sdks = [StainlessCalls(sdk, *settings) for sdk in SDKS]
+        others = GoogleCalls(*settings), MistralCalls(*settings)
         drains = StreamDrains()
-        self._attribution = (drains,) if clients_only else (any_llm, *gluellm, *sdks, drains)
+        self._attribution = (
+            (drains,) if clients_only else (any_llm, *gluellm, *sdks, *others, drains)
+        )
         self._adapters = tuple(
             adapter(module, logs.warn_of_missing_hooks)
             for adapter in ADAPTERS

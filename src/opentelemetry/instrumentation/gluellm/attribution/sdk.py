@@ -83,9 +83,8 @@ class SdkCalls(ModulePatches):
     def _wrap(self, hook: str, owner: Any, name: str, around: Callable[[Any], Any]) -> None:
         """Wrap a method for a hook, or record that the installed version lacks it."""
         try:
-            raw = inspect.getattr_static(owner, name, None)
-            # A wrapper would give a class or a static method an argument too many.
-            if callable(raw) and not isinstance(raw, staticmethod):
+            # Not getattr: a wrapper would give a class or a static method an argument too many.
+            if inspect.isfunction(inspect.getattr_static(owner, name, None)):
                 self._patches.wrap(owner, name, around)
                 return
         except Exception as error:

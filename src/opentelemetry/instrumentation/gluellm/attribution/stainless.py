@@ -64,7 +64,13 @@ class StainlessCalls(SdkCalls):
             self._wrap("calls", client, "request", self._around_request)
 
     def _describe(
-        self, client: Any, _cast_to: Any, options: Any, *_: Any, stream: bool = False, **__: Any
+        self,
+        client: Any,
+        cast_to: Any,  # noqa: ARG002  the names are the SDK's
+        options: Any,
+        *_: Any,
+        stream: bool = False,
+        **__: Any,
     ) -> Described | None:
         operation = operation_of(options.url)
         if operation is None or options.method.lower() != "post":

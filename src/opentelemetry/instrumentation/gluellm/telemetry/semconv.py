@@ -128,8 +128,8 @@ TLS_PROTOCOL_VERSION: Final = "tls.protocol.version"
 # --- sets of values -------------------------------------------------------------------------------
 
 POOL_LIBRARIES: Final = ("httpx", "httpx2", "aiohttp", "urllib3", "grpc")
-_SDKS: Final = ("anthropic", "cerebras", "fireworks", "groq", "openai", "together")
-HOOK_LIBRARIES: Final = (*POOL_LIBRARIES, "any_llm", "gluellm", *_SDKS)
+_SDKS: Final = "anthropic cerebras fireworks google-genai groq mistralai openai together"
+HOOK_LIBRARIES: Final = (*POOL_LIBRARIES, "any_llm", "gluellm", *_SDKS.split())
 CONNECTION_STATES: Final = ("active", "idle")
 PROTOCOL_VERSIONS: Final = ("1.1", "2")
 TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")
