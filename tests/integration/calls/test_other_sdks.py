@@ -177,7 +177,7 @@ async def test_streams(client: Client, server: HTTP1Server, ledger: Ledger) -> N
     ledger.check("succeeded", requesting=0.15)
     await client.read(all_of_it=False)
     await until(
-        lambda: gc.collect() and False or not ledger.calls.in_flight,
+        lambda: (gc.collect() and False) or not ledger.calls.in_flight,
         "the end of the dropped stream",
     )
     assert {n: c for n, c in ledger.calls.outcomes.items() if c} == {"succeeded": 1, "abandoned": 1}
