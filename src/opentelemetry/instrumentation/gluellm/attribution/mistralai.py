@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from ..pool.call import Call
-from ..pool.phases import FAILED
+from ..vocabulary import FAILED
 from .hosts import operation_of, provider_for_host
 from .sdk import Described, SdkCalls
 

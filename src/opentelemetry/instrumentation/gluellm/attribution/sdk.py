@@ -207,7 +207,7 @@ class SdkCalls(ModulePatches):
         try:
             hold = getattr(response, HELD, None)
             call = self._own_call() if hold is None else hold.call
-            if self._on and call is not None and not call.ended:
+            if self._on and call is not None and call.counted is not None and not call.ended:
                 if hold is None:
                     hold = Hold(call)
                     setattr(response, HELD, hold)

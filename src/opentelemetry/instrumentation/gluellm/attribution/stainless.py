@@ -75,13 +75,15 @@ class StainlessCalls(SdkCalls):
         operation = operation_of(options.url)
         if operation is None or options.method.lower() != "post":
             return None
-        provider = _provider(type(client), str(client.base_url.host)) or self._provider
+        kind: type = type(client)
+        provider = _provider(kind, str(client.base_url.host)) or self._provider
         body = options.json_data
         model = body.get("model") if isinstance(body, Mapping) else None
         return provider, operation, model, stream is True
 
     def _open_response(self, result: Any) -> Any:
-        attribute = _response_attribute(type(result))
+        kind: type = type(result)
+        attribute = _response_attribute(kind)
         response = None if attribute is None else getattr(result, attribute, None)
         return None if response is None or response.is_closed else response
 
