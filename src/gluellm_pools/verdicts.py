@@ -1,8 +1,8 @@
 """Verdicts on the numbers of calls and pools, in half a line.
 
-The rules for pools are those of the table of phases in README.md. The numbers lack the single
-requests, so they cannot separate a young leak from a slow consumer, or a slow provider from a slow
-model.
+The rules for pools are those of the table of phases in docs/where-40-seconds-go.md. The
+numbers lack the single requests, so they cannot separate a young leak from a slow consumer, or a
+slow provider from a slow model.
 """
 
 from __future__ import annotations

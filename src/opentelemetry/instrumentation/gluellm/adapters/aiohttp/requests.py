@@ -1,6 +1,6 @@
 """A request's way to a connection of aiohttp: entering the pool, its queue, the set-up.
 
-Each public method of RequestHooks makes the replacement for one method of the library. The
+Each public method of AiohttpRequestHooks makes the replacement for one method of the library. The
 replacement for ``connect`` is on the path of every request, so look-ups and calls are kept to a
 minimum.
 """

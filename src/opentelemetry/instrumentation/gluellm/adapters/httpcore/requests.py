@@ -1,8 +1,8 @@
 """A request's way through a pool of httpcore or httpcore2, sync and async.
 
-Each public method of RequestHooks makes the replacement for one method of the library. The same
-replacement serves sync and async pools, unless it has work to do *after* an await. Replacements are
-on the path of every request, so look-ups and calls are kept to a minimum.
+Each public method of HttpcoreRequestHooks makes the replacement for one method of the library. The
+same replacement serves sync and async pools, unless it has work to do *after* an await.
+Replacements are on the path of every request, so look-ups and calls are kept to a minimum.
 """
 
 from __future__ import annotations
