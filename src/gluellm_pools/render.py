@@ -11,7 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.text import Text
 
-from opentelemetry.instrumentation.gluellm.telemetry.semconv import OUTCOMES, PHASES, STAGES
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import (
+    OUTCOMES,
+    PHASES,
+    POOL_LIBRARIES,
+    STAGES,
+)
 from opentelemetry.instrumentation.gluellm.text import counted
 
 from .histogram import Histogram
@@ -58,8 +63,11 @@ def view_lines(view: View) -> Iterator[str]:
 
 
 def health_lines(view: View) -> list[str]:
-    """Reasons to doubt the numbers: missing hooks, own failures, a late event loop."""
+    """What is observed, and reasons to doubt it: missing hooks, own failures, a late event loop."""
     lines = []
+    observed = [name for name in view.missing_hooks if name in POOL_LIBRARIES]
+    if observed:
+        lines.append(f"Observed libraries: {', '.join(observed)}.")
     if any(view.missing_hooks.values()):
         missing = counts_text(view.missing_hooks)
         lines.append(f"Missing hooks, listed in the program's log: {missing}.")

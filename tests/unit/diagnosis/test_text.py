@@ -243,6 +243,15 @@ def test_missing_hooks_are_named():
     assert "hooks missing" not in str(a_snapshot())
 
 
+def test_observed_and_unobserved_libraries_are_named():
+    snapshot = a_snapshot(
+        libraries_observed=("httpx", "urllib3"), libraries_unobserved=("dspy", "niquests")
+    )
+    text = " ".join(str(snapshot).split())
+    assert "observed libraries: httpx, urllib3; imported, but not observed: dspy, niquests" in text
+    assert "observed" not in str(a_snapshot())
+
+
 def test_findings_text_is_complete_and_wrapped():
     """It has severity, cause and pool, then three wrapped parts; or that there is no problem."""
     first = Finding(

@@ -7,6 +7,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.metrics.view import View as SdkView
 
+from gluellm_pools.render import health_lines
 from gluellm_pools.view import CallKey, CallsView, PoolKey, PoolView, View, read
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
@@ -232,6 +233,14 @@ def test_missing_hooks_and_own_failures_are_reported(missing):
     view = source.read()
     assert view.missing_hooks == {"httpx": missing}
     assert view.own_failures == 4
+
+
+def test_observed_libraries_are_shown():
+    """The metric of missing hooks names them from their import on; any-llm is no such library."""
+    source = Source()
+    for library in ("any_llm", "httpx2", "urllib3"):
+        source.set_raw(semconv.HOOK_MISSING, 0, {semconv.HOOK_LIBRARY: library})
+    assert health_lines(source.read()) == ["Observed libraries: httpx2, urllib3."]
 
 
 def test_leaks_and_streams_are_summed_and_lag_is_the_worst():

@@ -16,6 +16,7 @@ from opentelemetry.trace import TracerProvider
 from .adapters import ADAPTERS
 from .adapters.drains import StreamDrains
 from .adapters.scope import Scope
+from .adapters.unobserved import unobserved
 from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.gluellm import GlueLLMObserver, calls_per_minute
@@ -201,6 +202,8 @@ class Installation:
             account=self._watch.account,
             calls_per_minute=calls_per_minute(),
             hooks=self._hooks(),
+            observed=tuple(one.library for one in self._adapters if one.hooks is not None),
+            unobserved=self._unobserved(),
         )
 
     def _reporter_on(
@@ -231,8 +234,17 @@ class Installation:
             # A wrong environment variable must not stop a program from starting.
             warn("%s. Reports on a signal are turned off.", error)
 
+    def _unobserved(self) -> tuple[str, ...]:
+        over = (
+            f"{one.library} (replaced by {one.replaced_by})"
+            for one in self._adapters
+            if one.replaced_by
+        )
+        return (*over, *unobserved())
+
     def _before_collection(self) -> None:
         logs.warn_of_failures(self._failures)
+        logs.warn_of_unobserved(unobserved())
         registry = self.registry
         if registry.counts_outside and (registry.outside or registry.ledgers.pools):
             registry.counts_outside = False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, ClassVar
 
-from ..failures import raise_on
+from ..failures import raise_on, warn_once
 from ..patching import Hooks, PatchSet, version_of, when_imported
 from .scope import LibraryReader, Scope
 from .signatures import fitted
@@ -38,6 +38,8 @@ class Adapter(ABC):
     """Names of the hooks, each with what is not observed without it, worded for a warning."""
     DISTRIBUTIONS: ClassVar[Mapping[str, str]] = {}
     """Distribution names by module, for modules whose distribution has another name."""
+    INSTALLED_OVER: ClassVar[Mapping[str, str]] = {}
+    """By module: the distribution that puts another library under the module's name."""
 
     reader: LibraryReader[Any]
 
@@ -46,6 +48,8 @@ class Adapter(ABC):
         self.library = self.MODULES[module]
         self.hooks: Hooks | None = None
         """The hooks of the library, once they have been probed."""
+        self.replaced_by = ""
+        """Name and version of the distribution that is installed over the library."""
         self._on_hooks = on_hooks
         self._scope: Scope | None = None
         self._patches = PatchSet()
@@ -97,6 +101,14 @@ class Adapter(ABC):
         scope = self._scope
         # A module may be another one's alias (``httpx2.alias_httpx()``).
         if scope is None or module.__name__ != self.module or self.hooks is not None:
+            return
+        other = self.INSTALLED_OVER.get(self.module)
+        if other is not None and version_of(other) == f"{other} {module.__version__}":
+            self.replaced_by = version_of(other)
+            warn_once(
+                f"{self.replaced_by} is installed over {self.library}: no request through "
+                f"{self.library} is observed. Requests are not affected."
+            )
             return
         distribution = self.DISTRIBUTIONS.get(self.module, self.module)
         self.hooks = hooks = Hooks(self.library, version_of(distribution), signals=dict(self.LOST))

@@ -49,6 +49,8 @@ def collect(
     account: Account,
     calls_per_minute: int | None = None,
     hooks: Iterable[Hooks] = (),
+    observed: tuple[str, ...] = (),
+    unobserved: tuple[str, ...] = (),
 ) -> Snapshot:
     """Return a snapshot of every live pool.
 
@@ -103,6 +105,8 @@ def collect(
             calls_per_minute=calls_per_minute,
             calls=tuple(_calls(state, numbers) for state in calls),
             requests_outside_scope=registry.outside,
+            libraries_observed=observed,
+            libraries_unobserved=unobserved,
             missing_hooks=tuple(
                 f"{one.library}: {hook}" for one in hooks for hook in one.missing()
             ),

@@ -527,6 +527,10 @@ class ProcessSnapshot:
     requests_outside_scope: int = 0
     """Requests of pools out of scope. They are counted until the first collection that finds some,
     so this is a lower bound."""
+    libraries_observed: tuple[str, ...] = ()
+    """Imported libraries whose pools are observed: values of ``gluellm.pool.library``."""
+    libraries_unobserved: tuple[str, ...] = ()
+    """Imported libraries that are known to send requests past the observed ones."""
     missing_hooks: tuple[str, ...] = ()
     """Hooks that the installed version of a library lacks, such as ``httpx: read``. The log has a
     warning for each, which names what is not observed."""

@@ -163,6 +163,10 @@ def _process(process: parts.ProcessSnapshot) -> Iterator[str]:
         yield "GlueLLM is in use"
     if process.ignored_variables:
         yield "set but not read: " + ", ".join(map(one_line, process.ignored_variables))
+    if process.libraries_observed:
+        yield f"observed libraries: {', '.join(process.libraries_observed)}"
+    if process.libraries_unobserved:
+        yield f"imported, but not observed: {', '.join(process.libraries_unobserved)}"
     if process.missing_hooks:
         yield f"hooks missing: {', '.join(process.missing_hooks)}"
 

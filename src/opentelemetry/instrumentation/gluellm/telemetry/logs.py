@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..environment import ENVIRONMENT_PREFIX
@@ -46,6 +46,12 @@ def log_requests_outside(requests: int, scope: str) -> None:
         ENVIRONMENT_PREFIX,
         level=logging.INFO,
     )
+
+
+def warn_of_unobserved(libraries: Iterable[str]) -> None:
+    """Log a WARNING for each imported library whose requests are not observed, once per process."""
+    for library in libraries:
+        warn_once(f"{library} is imported: its requests are not observed.")
 
 
 def warn_of_failures(failures: Failures) -> None:

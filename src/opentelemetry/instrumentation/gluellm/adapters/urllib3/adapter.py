@@ -37,6 +37,7 @@ class Urllib3Adapter(Adapter):
     """
 
     MODULES: ClassVar = {"urllib3": "urllib3"}
+    INSTALLED_OVER: ClassVar = {"urllib3": "urllib3-future"}  # niquests requires it
     LOST: ClassVar = {
         "acquire": "everything about pools of this library",
         "wait": "whether a request waited in the queue, and the pool timeout",
