@@ -69,11 +69,12 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--json`` and ``--output``, for commands that print a report."""
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
-        "-o", "--output", type=_writable, metavar="FILE", help="write the report to this file"
+        "-o", "--output", type=writable, metavar="FILE", help="write the report to this file"
     )
 
 
-def _writable(name: str) -> Path:
+def writable(name: str) -> Path:
+    """Type of argument: a file that can be written."""
     try:
         Path(name).open("a").close()  # fails now instead of at the end of a long run
     except OSError as error:

@@ -39,7 +39,7 @@ from .arguments import (
 )
 from .demo.command import add_demo
 from .doctor.command import add_doctor
-from .text import printable_lines
+from .text import printable, printable_lines
 from .verify.command import add_verify
 from .watch.command import add_watch
 
@@ -63,7 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"unknown command {command!r}{suggestion(command, commands)}; the commands are "
             f"{', '.join(commands)}"
         )
-    options = parser.parse_args(given or ["--help"])
+    end = given.index("--") if "--" in given else len(given)
+    if (program := given[end + 1 :]) and command != "doctor":
+        parser.error(f"{command} runs no program; found {printable(program[0])!r} after --")
+    options = parser.parse_args(given[:end] or ["--help"], argparse.Namespace(program=program))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # bars must not fail on an ASCII terminal
     ending = [number for number in END_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]

@@ -16,12 +16,14 @@ from typing import Any
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import (
     UnsuitableFileError,
 )
+from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.text import counted
 
 from ..arguments import CommandError, write_output
 from ..text import printable_lines, seconds
+from .files import save
 from .inquiry import FINE, Inquiry
-from .outlook import Outlook, rebuilt
+from .outlook import Outlook
 from .process import descendants_of
 
 _COMMAND = "gluellm-pools doctor"
@@ -49,6 +51,8 @@ def inspect(options: argparse.Namespace, timeout: float) -> int:
     failed = [(one.pid, one.error) for one in inquiries if one.error is not None]
     if not answered:
         raise failed[0][1]
+    if options.save:
+        _save(answered, options)
     if len(inquiries) == 1:
         content, text = answered[0].report, answered[0].report["text"]
     else:
@@ -67,11 +71,24 @@ def _add_outlook(report: dict[str, Any], outlook: Outlook) -> None:
     if not any(outlook) or report["snapshot"] is None:
         return
     try:
-        text, content = outlook.on(rebuilt(report["snapshot"]))
+        outlook.add_to(report, Snapshot.from_dict(report["snapshot"]))
     except Exception as error:  # the other process can be of another version
         raise UnsuitableFileError("its snapshot can't be replayed") from error
-    report["findings"] += content.pop("findings", [])
-    report |= {**content, "text": f"{report['text']}\n\n{text}"}
+
+
+def _save(answered: Sequence[Inquiry], options: argparse.Namespace) -> None:
+    """Save the snapshot of the process with the worst finding. Raises CommandError."""
+    snapshots = [one.report["snapshot"] for one in answered if one.report["snapshot"]]
+    if not snapshots:
+        print(f"{_COMMAND}: there is no snapshot to save", file=sys.stderr)
+        return
+    try:
+        Snapshot.from_dict(snapshots[0])
+        save(snapshots[0], options.save)
+    except ValueError as error:
+        raise CommandError(f"the snapshot can't be saved: {error}") from None
+    except OSError as error:
+        raise CommandError(f"can't write {str(options.save)!r}: {error.strerror}") from None
 
 
 def _ask(inquiries: Sequence[Inquiry], timeout: float, *, compare: bool = False) -> None:

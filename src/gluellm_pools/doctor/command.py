@@ -1,9 +1,10 @@
 """Report what is wrong with the pools of a program, at which line, and what to do.
 
 Without arguments, list the processes that can be inspected. With --pid, inspect
-one and its child processes. With -- PROGRAM, run a program, observe all its
-pools (scope "all"), and report when it ends. The program or
-OTEL_PYTHON_GLUELLM_SCOPE can set another scope.
+one and its child processes; --save keeps its snapshot. With files, judge saved
+snapshots. With -- PROGRAM, run a program, observe all its pools (scope "all"),
+and report when it ends. The program or OTEL_PYTHON_GLUELLM_SCOPE can set
+another scope.
 
 examples:
   gluellm-pools doctor
@@ -11,6 +12,9 @@ examples:
   gluellm-pools doctor --pid 4242 --for 60
   gluellm-pools doctor --pid 4242 --what-if max_connections=40
   gluellm-pools doctor --pid 4242 --json -o report.json
+  gluellm-pools doctor --pid 4242 --save incident.json.gz
+  gluellm-pools doctor incident.json.gz
+  gluellm-pools doctor before.json.gz after.json.gz
   gluellm-pools doctor -- python app.py
 
 For --pid, set a signal for reports before the process starts. For gunicorn,
@@ -24,8 +28,8 @@ OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD.
 
 exit status without arguments: 0, or 2 if there is no such process
 
-exit status with --pid: 0 if no problem was found, 1 for a warning, an error or
-no answer, 2 if the process can't be inspected
+exit status with --pid or FILE: 0 if no problem was found, 1 for a warning, an
+error or no answer, 2 if the process can't be inspected or the file not judged
 
 exit status with -- PROGRAM: the program's own, 128+n if signal n ended it, 126
 if it can't be run, 127 if it was not found
@@ -36,7 +40,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..arguments import CommandError, add_command, add_output_arguments, number_between, time_span
+from ..arguments import (
+    CommandError,
+    add_command,
+    add_output_arguments,
+    number_between,
+    time_span,
+    writable,
+)
 from .outlook import add_outlook_arguments
 
 _TIMEOUT = 10.0
@@ -46,7 +57,9 @@ _USAGE = """\
 gluellm-pools doctor [-h] [--json] [-o FILE]
        gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS]
                             [--what-if SETTING=VALUE] [--workers N] [--json]
-                            [-o FILE] --pid N
+                            [-o FILE] [--save FILE] --pid N
+       gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N]
+                            [--json] [-o FILE] [BEFORE] FILE
        gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N]
                             [--json] [-o FILE] -- PROGRAM [ARGUMENT ...]"""
 
@@ -69,30 +82,40 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--timeout", type=_SPAN, metavar="SECONDS", help=timeout)
     add_outlook_arguments(parser)
     add_output_arguments(parser)
-    parser.add_argument("program", nargs=argparse.REMAINDER, help="the program and its arguments")
+    kept = "with --pid: save the snapshot to this file; .gz at its end compresses it"
+    parser.add_argument("--save", type=writable, metavar="FILE", help=kept)
+    files = "judge a saved snapshot, - for standard input; or two of one process"
+    parser.add_argument("files", nargs="*", metavar="FILE", help=files)
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    program = options.program
+    program, files = options.program, options.files
     if program[:1] == ["--"]:  # some versions of argparse leave it there
         program = program[1:]
-    if options.pid is not None and program:
+    given = [*(["--pid"] if options.pid else []), *files[:1], *program[:1]]
+    if len(given) > 1:
         raise CommandError(
-            "give either --pid N or a program, as in: gluellm-pools doctor -- python app.py; found "
-            f"{program[0]!r} as well as --pid"
+            "give either --pid N, a file or a program, as in: gluellm-pools doctor -- python "
+            f"app.py; found {' and '.join(map(repr, given))}"
         )
+    if len(files) > 2:
+        raise CommandError("give one file, or two of one process: BEFORE AFTER")
     if len(dict(options.what_if)) < len(options.what_if):
         raise CommandError("--what-if has one setting twice: give each setting once")
-    if options.pid is None and (options.period or options.timeout):
-        raise CommandError("--for and --timeout need --pid")
-    if options.pid is None and not program and (options.what_if or options.workers):
-        raise CommandError("--what-if and --workers need --pid or a program")
+    if options.pid is None and (options.period or options.timeout or options.save):
+        raise CommandError("--for, --timeout and --save need --pid")
+    if not given and (options.what_if or options.workers):
+        raise CommandError("--what-if and --workers need --pid, a file or a program")
     if program and options.json and options.output is None:
         raise CommandError("--json needs -o FILE here: the output is the program's")
     if program:
         from .launch import launch
 
         return launch(program, options)
+    if files:
+        from .files import judge
+
+        return judge(options)
     if options.pid is None:
         from .processes import list_processes
 

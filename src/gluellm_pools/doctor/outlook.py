@@ -6,15 +6,9 @@ import argparse
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import (
-    ConnectionSnapshot,
-    PoolSnapshot,
-    ProcessSnapshot,
-    RequestSnapshot,
-)
 from opentelemetry.instrumentation.gluellm.diagnosis.rules.capacity import capacity, checks
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.what_if import ALLOWED, what_if
@@ -66,24 +60,12 @@ class Outlook(NamedTuple):
             lines.append("  no pool with observed requests is alive")
         return "\n".join(lines), content
 
-
-def rebuilt(content: Any) -> Snapshot:
-    """Return the process and the pools of a report's snapshot. Raises if it is malformed."""
-    parts = {"connections": ConnectionSnapshot, "requests": RequestSnapshot}
-    pools = [
-        _made(
-            PoolSnapshot, pool | {k: tuple(_made(v, c) for c in pool[k]) for k, v in parts.items()}
-        )
-        for pool in content["pools"]
-    ]
-    process = _made(ProcessSnapshot, content["process"])
-    return Snapshot(
-        taken_at=0.0, uptime=0.0, leak_threshold=0.0, process=process, pools=tuple(pools)
-    )
-
-
-def _made(kind: Any, content: Mapping[str, Any]) -> Any:
-    return kind(**{f.name: content[f.name] for f in fields(kind) if f.name in content})
+    def add_to(self, report: dict[str, Any], snapshot: Snapshot) -> None:
+        """Add the answers to the report on a snapshot."""
+        if any(self):
+            text, content = self.on(snapshot)
+            report["findings"] += content.pop("findings", [])
+            report |= {**content, "text": f"{report['text']}\n\n{text}"}
 
 
 def add_outlook_arguments(parser: argparse.ArgumentParser) -> None:

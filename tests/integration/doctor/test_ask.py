@@ -6,8 +6,11 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 import gluellm_pools
 from gluellm_pools.doctor.process import TargetProcess
+from opentelemetry.instrumentation.gluellm.diagnosis.format import content_of
 from support.waiting import wait_until
 
 from .answering import USUAL, finish, next_line, resume
@@ -96,6 +99,27 @@ def test_report_covers_the_time_that_the_doctor_watched(doctor, begin, tmp_path)
     assert f"watching process {process.pid} for 0.2 s" in done.stderr
     assert json.loads(output.read_text())["text"] == f"report of {process.pid}, compared"
     assert len(finish(process)) == 2
+
+
+@pytest.mark.parametrize("name", ["s.json", "s.json.gz"])
+def test_snapshot_is_saved_and_judged_later(name, doctor, begin, provider, tmp_path):
+    """The report of the file is that of the process. The doctor says what the file has."""
+    code = f"""
+    import httpx
+    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+    GlueLLMInstrumentor().instrument(scope="all", snapshot_signal="SIGUSR2")
+    httpx.Client(trust_env=False).get("{provider.openai_url}/models?key=canary")
+    ready()
+    wait()
+    """
+    process, file = begin(code), tmp_path / name
+    done = doctor("--pid", process.pid, "--save", file)
+    assert done.returncode == 0, done.stderr
+    assert f"wrote {file}, " in done.stderr
+    assert " kB: 1 pool, 0 requests in flight. It has hosts, models, " in done.stderr
+    assert (file.read_bytes()[:2] == b"\x1f\x8b") is name.endswith(".gz")
+    assert doctor(file).stdout == done.stdout
+    assert b"canary" not in json.dumps(content_of(file.open("rb"))).encode()
 
 
 def test_process_that_uninstruments_while_it_is_watched_is_reported(doctor, begin, monkeypatch):

@@ -87,9 +87,11 @@ def test_late_answer_is_removed(doctor, private, begin):
     threading.Event().wait(60)
     """
     process = begin(code)
-    status, printed, _ = doctor("--pid", process.pid, "--timeout", 0.3)
+    saving = ("--save", private.parent / "s.json")
+    status, printed, message = doctor("--pid", process.pid, "--timeout", 0.3, *saving)
     assert status == 1
     assert "did not answer within 0.3 s" in printed
+    assert "there is no snapshot to save" in message
     assert next_line(process) == "asked"
     resume(process)
     assert next_line(process).startswith("Report on")

@@ -53,7 +53,7 @@ CALLS = "calls"
 Subject = tuple[str, str | None, str | None]
 """Whose numbers the account has: ``calls``, source and provider; or a pool's name and library, the
 origin and the provider of its requests; or only a pool's name and library."""
-Item = tuple[str | float | None, ...]
+Item = tuple[str | float | bool | None, ...]
 """What the account counts, such as ``("stage", "backoff")``. Times are in nanoseconds there, and in
 seconds in a snapshot."""
 TIMES = frozenset({"stage", "phase", "step", "left_time", "paused"})

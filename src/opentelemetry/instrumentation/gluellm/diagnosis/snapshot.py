@@ -6,10 +6,10 @@ it keeps no pool, connection or task alive.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+from .format import read, written
 from .parts import Account, PoolSnapshot, PoolTotals, ProcessSnapshot
 
 
@@ -31,9 +31,20 @@ class Snapshot:
     """What calls and requests did in each minute of the last hour."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the snapshot as dicts, lists, strings, numbers and None, for ``json.dumps``."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        """Return the snapshot as dicts, lists, strings, numbers and None, for ``json.dumps``.
+
+        It contains nothing that telemetry and the log do not: no path or query of a URL, no header,
+        key, prompt or answer.
+        """
+        return written(self)
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Snapshot:
+        """Return the snapshot that ``to_dict`` wrote, also in another process and version.
+
+        Ignores unknown fields. Raises ValueError that names the field and what was expected.
+        """
+        return read(cls, content)
 
     def __str__(self) -> str:
         from .text import snapshot_text
@@ -50,16 +61,3 @@ class Snapshot:
             compared,
             quiet_for=self.uptime - rows[-1].until if rows else 0.0,
         )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {_name(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(entry) for entry in value]
-    return value
-
-
-def _name(key: Any) -> str:
-    parts = key if isinstance(key, tuple) else (key,)
-    return " ".join("-" if part is None else str(part) for part in parts)
