@@ -9,6 +9,7 @@ another scope.
 examples:
   gluellm-pools doctor
   gluellm-pools doctor --pid 4242
+  gluellm-pools doctor --attach 4242
   gluellm-pools doctor --pid 4242 --for 60
   gluellm-pools doctor --pid 4242 --what-if max_connections=40
   gluellm-pools doctor --pid 4242 --json -o report.json
@@ -16,6 +17,9 @@ examples:
   gluellm-pools doctor incident.json.gz
   gluellm-pools doctor before.json.gz after.json.gz
   gluellm-pools doctor -- python app.py
+
+--attach reads from outside what the threads and tasks of a process wait for. It
+needs Python 3.14 or newer, and no preparation.
 
 For --pid, set a signal for reports before the process starts. For gunicorn,
 uvicorn --workers and Celery, use SIGRTMIN:
@@ -58,6 +62,7 @@ gluellm-pools doctor [-h] [--json] [-o FILE]
        gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS]
                             [--what-if SETTING=VALUE] [--workers N] [--json]
                             [-o FILE] [--save FILE] --pid N
+       gluellm-pools doctor [-h] [--json] [-o FILE] --attach N
        gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N]
                             [--json] [-o FILE] [BEFORE] FILE
        gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N]
@@ -76,6 +81,8 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
     )
     pid = number_between(1, 2**31 - 1, "a process id")
     parser.add_argument("--pid", type=pid, metavar="N", help="inspect this running process")
+    attach = "look into this running process, which was not prepared (Linux, Python 3.14 or newer)"
+    parser.add_argument("--attach", type=pid, metavar="N", help=attach)
     period = "with --pid: observe the process for this long, and report on this period"
     parser.add_argument("--for", dest="period", type=_SPAN, metavar="SECONDS", help=period)
     timeout = f"with --pid: time limit, not counting --for (default: {_TIMEOUT:g})"
@@ -89,6 +96,13 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    if options.attach is not None:
+        others = (options.pid, options.period, options.timeout, options.what_if, options.workers)
+        if any((*others, options.save, options.files, options.program)):
+            raise CommandError("--attach N goes with --json and -o FILE only")
+        from ..attach.command import attach
+
+        return attach(options)
     program, files = options.program, options.files
     if program[:1] == ["--"]:  # some versions of argparse leave it there
         program = program[1:]

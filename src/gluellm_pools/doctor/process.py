@@ -11,6 +11,7 @@ from pathlib import Path
 from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous, signals
 
 from ..arguments import CommandError
+from ..attach.target import what_can_be_done
 from ..text import printable
 
 _VARIABLE = "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL"
@@ -142,7 +143,7 @@ class TargetProcess:
                 is_set = f", although its environment has {_VARIABLE}. It may not be instrumented"
         return InspectionError(
             f"process {self.pid} ({self._name}) handles no signal for reports{is_set}",
-            f"{HOW_TO_START}.\n"
+            f"{what_can_be_done(self.pid)}.\nNext time, {HOW_TO_START}.\n"
             "If it was started like this, run doctor in the same container, with the same TMPDIR "
             f"({where}).",
         )

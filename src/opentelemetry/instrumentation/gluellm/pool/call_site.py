@@ -23,7 +23,7 @@ _NAMES = (
     "httpcore httpcore2 httpx httpx2 httpx_aiohttp openai opentelemetry otari requests tenacity "
     "urllib3 voyageai wrapt xai_sdk"
 )
-_STACK = frozenset(_NAMES.split())
+LIBRARIES = frozenset(_NAMES.split())
 """Packages between an application and its pool. An application may be an installed package as
 well, so in a stack of installed code only, the call site is the first frame outside of these."""
 _DEEPEST = 200
@@ -115,7 +115,7 @@ def _kind_of(frame: FrameType) -> int:
     if path.startswith(_OWN):
         kind = _STANDARD
     elif any(part in path for part in _INSTALLED):
-        kind = _BETWEEN if _top(frame) in _STACK else _LIBRARY
+        kind = _BETWEEN if _top(frame) in LIBRARIES else _LIBRARY
     elif path.endswith(_LOOP):
         kind = _EVENT_LOOP
     elif path.startswith(_ROOTS):

@@ -1,0 +1,1 @@
+"""``doctor --attach``: look into a process that was not prepared."""

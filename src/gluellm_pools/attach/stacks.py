@@ -1,0 +1,176 @@
+"""What the threads and tasks of a process wait for, read from outside. Nothing runs in it.
+
+``_remote_debugging`` is a private module of CPython 3.14 and later, which ``asyncio pstree`` uses.
+The frames of a stack are ordered from the innermost to the outermost. 3.14 reads a thread's stack
+only up to the first frame that C code has called, and a task's up to an object with ``__await__``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from opentelemetry.instrumentation.gluellm.pool.call_site import LIBRARIES
+
+CONNECTION, NAME, CONNECT, SEND, HEAD, BYTES, SOCKET, OWN, OTHER, LOOP = (
+    "a connection of the pool",
+    "the name of the server",
+    "a connection to be established",
+    "room to send the request",
+    "the first byte of the answer",
+    "the next byte of the answer",
+    "bytes on a socket",
+    "the application's own lock, queue or semaphore",
+    "something that can't be read from outside",
+    "the event loop is blocked",
+)
+
+_FUNCTIONS = {
+    "wait_for_connection": CONNECTION,
+    "_wait_for_available_connection": CONNECTION,
+    "_get_conn": CONNECTION,
+    "getaddrinfo": NAME,
+    "_resolve_host": NAME,
+    "_connect": CONNECT,
+    "connect_tcp": CONNECT,
+    "start_tls": CONNECT,
+    "_create_connection": CONNECT,
+    "_new_conn": CONNECT,
+    "_wait_for_outgoing_flow": SEND,
+    "_send_request_headers": SEND,
+    "_send_request_body": SEND,
+    "_receive_response_headers": HEAD,
+    "_receive_response": HEAD,
+    "getresponse": HEAD,
+    "_receive_response_body": BYTES,
+}
+"""Functions of HTTP libraries in whose frames a request waits. The innermost one decides."""
+_IN = (
+    "/httpcore",
+    "/aiohttp/",
+    "/urllib3/",
+    "/anyio/",
+    "/socket.py",
+    "/http/client.py",
+    "/asyncio/",
+)
+_AIOHTTP = {"/client_reqrep.py": {"start": HEAD}, "/streams.py": {"_wait": BYTES}}
+_BODY = {"/urllib3/response.py": {"_raw_read", "read_chunked", "_update_chunk_length"}}
+_HTTP = ("/httpcore", "/httpx", "/aiohttp/", "/urllib3/")
+_LOCKS = ("/asyncio/locks.py", "/asyncio/queues.py", "/asyncio/timeouts.py")
+_SOCKETS = ("/socket.py", "/ssl.py")
+_RUNNERS = ("/asyncio/runners.py", "/asyncio/base_events.py", "/uvloop/__init__.py")
+_IDLE = ("/selectors.py", *_RUNNERS)
+
+
+_TRIES = 5
+"""A process that runs meanwhile can change what is being read, which fails."""
+
+
+class Frame(NamedTuple):
+    file: str
+    line: int
+    function: str
+
+
+class Wait(NamedTuple):
+    """What a task or a thread waits for, and the line of the application that does."""
+
+    task: bool
+    state: str
+    where: str
+
+
+Waits = dict[tuple[bool, int, str], Wait]
+"""By kind, id and innermost frame of the task or thread, so that two looks can be compared."""
+
+
+def look(pid: int) -> Waits:
+    """Read all threads and tasks once. Raises OSError or RuntimeError."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(RuntimeError):
+            return _look(pid)
+    return _look(pid)
+
+
+def _look(pid: int) -> Waits:
+    debugging = import_module("_remote_debugging")
+    found: Waits = {}
+    loops = debugging.RemoteUnwinder(pid, all_threads=True).get_all_awaited_by()
+    with_tasks = {int(loop.thread_id) for loop in loops if loop.awaited_by}
+    blocked: set[int] = set()
+    for thread in _threads(debugging.RemoteUnwinder(pid, all_threads=True)):
+        frames, number = _frames(thread.frame_info), int(thread.thread_id)
+        if number in with_tasks or any(one.file.endswith(_RUNNERS) for one in frames):
+            # A loop that runs code in both looks is blocked.
+            state = None if not frames or frames[0].file.endswith(_IDLE) else LOOP
+        else:
+            state = _waits_for(frames)
+        if state:
+            at = f"{frames[0].file} {frames[0].function}"  # code that runs changes its line
+            found[False, number, at] = Wait(False, state, application_line(frames))
+            blocked |= {number} if state == LOOP else set()
+    tasks = [task for loop in loops for task in loop.awaited_by]
+    parents = {int(parent.task_name) for task in tasks for parent in task.awaited_by}
+    for task in tasks:
+        frames = [one for part in task.coroutine_stack for one in _frames(part.call_stack)]
+        state = _waits_for(frames)
+        if state is None and frames and int(task.task_id) not in parents:
+            state = OTHER if application_line(frames[:1]) else None
+        if state and not (state == OTHER and blocked):
+            found[True, int(task.task_id), str(frames[0])] = Wait(
+                True, state, application_line(frames)
+            )
+    return found
+
+
+def _threads(unwinder: Any) -> Iterator[Any]:
+    for one in unwinder.get_stack_trace():  # 3.15 lists interpreters
+        yield from getattr(one, "threads", (one,))
+
+
+def _frames(listed: Iterable[Any]) -> list[Frame]:
+    return [
+        Frame(
+            one.filename.replace("\\", "/"),
+            one.lineno if hasattr(one, "lineno") else getattr(one.location, "lineno", 0) or 0,
+            one.funcname,
+        )
+        for one in listed
+    ]
+
+
+def _waits_for(frames: list[Frame]) -> str | None:
+    """Return what the innermost known frame waits for; None if it is nothing that is known."""
+    for frame in frames:
+        name = frame.function.rpartition(".")[2]
+        for file, states in _AIOHTTP.items():
+            if frame.file.endswith(f"/aiohttp{file}") and name in states:
+                return states[name]
+        for file, names in _BODY.items():
+            if frame.file.endswith(file) and name in names:
+                return BYTES
+        if name in _FUNCTIONS and any(part in frame.file for part in _IN):
+            return _FUNCTIONS[name]
+    if frames and frames[0].file.endswith(_SOCKETS):
+        return SOCKET
+    if frames and frames[0].file.endswith(_LOCKS):
+        return None if any(part in one.file for one in frames for part in _HTTP) else OWN
+    return None
+
+
+def application_line(frames: list[Frame]) -> str:
+    """Return the innermost line that belongs to no library, as in a snapshot; empty if unknown."""
+    between = None
+    for file, line, function in frames:
+        _, installed, rest = file.partition("-packages/")
+        if installed and rest.partition("/")[0].removesuffix(".py") in LIBRARIES:
+            continue
+        text = f"{file}:{line} in {function}"
+        if installed:
+            between = between or text
+        elif not file.startswith("<") and "/lib/python3." not in file:
+            return text
+    return between or ""

@@ -1,0 +1,96 @@
+"""Two requests wait for an answer that never comes, and two for a connection. Knows no package."""
+
+import asyncio
+import sys
+import threading
+
+how, url = sys.argv[1:]
+
+
+def in_threads(send):
+    for _ in range(4):
+        threading.Thread(target=send, daemon=True).start()
+    print("ready", flush=True)
+    sys.stdin.read()
+
+
+async def in_tasks(send):
+    tasks = [asyncio.create_task(send()) for _ in range(4)]
+    print("ready", flush=True)
+    await asyncio.gather(*tasks)
+
+
+async def with_async_client(library):
+    limits = library.Limits(max_connections=2)
+    client = library.AsyncClient(limits=limits, timeout=None)
+
+    async def call():
+        await client.get(url)
+
+    await in_tasks(call)
+
+
+async def with_session():
+    import aiohttp
+
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=2))
+
+    async def call():
+        async with session.get(url):
+            pass
+
+    await in_tasks(call)
+
+
+async def with_semaphore():
+    semaphore = asyncio.Semaphore(0)
+
+    async def call():
+        async with semaphore:
+            pass
+
+    await in_tasks(call)
+
+
+def compute():
+    print("ready", flush=True)
+    while True:
+        pass
+
+
+async def blocked():
+    compute()
+
+
+if how == "httpx":
+    import httpx
+
+    asyncio.run(with_async_client(httpx))
+elif how == "httpx2 on uvloop":
+    import httpx2
+    import uvloop
+
+    uvloop.run(with_async_client(httpx2))
+elif how == "httpx in threads":
+    import httpx
+
+    client = httpx.Client(limits=httpx.Limits(max_connections=2), timeout=None)
+
+    def call():
+        client.get(url)
+
+    in_threads(call)
+elif how == "urllib3":
+    import urllib3
+
+    manager = urllib3.PoolManager(maxsize=2, block=True)
+
+    def call():
+        manager.request("GET", url)
+
+    in_threads(call)
+elif how == "idle":
+    print("ready", flush=True)
+    sys.stdin.read()
+else:
+    asyncio.run({"aiohttp": with_session, "semaphore": with_semaphore, "blocked": blocked}[how]())

@@ -1,0 +1,172 @@
+"""``doctor --attach`` on real processes that were not prepared."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gluellm_pools.arguments import CommandError
+from gluellm_pools.attach import command, stacks, target
+from support.http1 import HTTP1Server
+from support.script import Reply
+from support.waiting import wait_until
+
+SCRIPT = Path(__file__).parent / "scripts" / "hanging.py"
+DOCTOR = [sys.executable, "-m", "gluellm_pools.main", "doctor"]
+
+needs_3_14 = pytest.mark.skipif(
+    sys.version_info < (3, 14) or sys.platform != "linux",
+    reason="needs Linux and Python 3.14 or newer: make test PYTHON=python3.14",
+)
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+
+
+@pytest.fixture
+def start(server: HTTP1Server) -> Iterator:
+    """Start the script, and return its process once its requests have begun."""
+    url = server.reply("/silent", Reply(head_after=server.gate()))
+    started = []
+
+    def begin(how: str, python: str = sys.executable) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [python, str(SCRIPT), how, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def attach(pid: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*DOCTOR, "--attach", str(pid), *arguments], capture_output=True, text=True, timeout=60
+    )
+
+
+@needs_3_14
+@pytest.mark.parametrize(
+    ("how", "kind"),
+    [
+        ("httpx", "task"),
+        ("httpx2 on uvloop", "task"),
+        ("httpx in threads", "thread"),
+        ("aiohttp", "task"),
+        ("urllib3", "thread"),
+    ],
+)
+def test_requests_are_listed_with_their_line(how, kind, start, monkeypatch):
+    """Half of them wait for a connection and half for the answer, where Python can tell that."""
+    process = start(how)
+    cut = sys.version_info < (3, 15) and kind == "thread"
+    head = stacks.SOCKET if cut and how == "urllib3" else stacks.HEAD
+    states = {stacks.CONNECTION, head}
+    wait_until(lambda: {wait.state for wait in stacks.look(process.pid).values()} == states)
+    done = attach(process.pid, "--json")
+    assert done.returncode == 1, done.stderr
+    report = json.loads(done.stdout)
+    found = {one["what"]: (one["kind"], one["count"]) for one in report["waits"]}
+    assert found == {stacks.CONNECTION: (kind, 2), head: (kind, 2)}
+    where = [one["where"] for one in report["waits"] if one["where"] or not cut]
+    assert all(one.startswith(f"{SCRIPT}:") and one.endswith("call") for one in where)
+    assert process.poll() is None
+
+
+@needs_3_14
+@pytest.mark.parametrize(
+    ("how", "status", "line"),
+    [
+        ("semaphore", 0, f"4 tasks wait for {stacks.OWN} at {SCRIPT}:"),
+        ("blocked", 1, f"{stacks.LOOP} at {SCRIPT}:"),
+        ("idle", 0, "no request, lock or blocked loop"),
+    ],
+)
+def test_waits_outside_pools_are_listed(how, status, line, start):
+    """A blocked loop is a problem; an own lock may be one."""
+    done = attach(start(how).pid)
+    assert line in done.stdout, done.stdout + done.stderr
+    assert done.returncode == status
+    assert "Not known from outside" in done.stdout
+
+
+@only_linux
+def test_processes_that_cannot_be_read_are_refused(start, monkeypatch):
+    """One line with the reason and what to do, and status 2."""
+    process = start("idle")
+    monkeypatch.setattr(target, "python_of", lambda pid: (3, 13))
+    with pytest.raises(CommandError, match=rf"runs Python 3.13.*py-spy dump --pid {process.pid}"):
+        target.check(process.pid)
+    monkeypatch.setattr(target, "python_of", lambda pid: (3, 99))
+    with pytest.raises(CommandError, match=r"use the gluellm-pools of a Python 3.99"):
+        target.check(process.pid)
+    monkeypatch.setattr(target, "python_of", lambda pid: None)
+    with pytest.raises(CommandError, match="runs no Python that is known"):
+        target.check(process.pid)
+    with pytest.raises(CommandError, match="this command itself"):
+        target.check(os.getpid())
+    process.kill()
+    process.wait()
+    for pid, error in ((process.pid, "there is no process"), (2**30, "there is no process")):
+        done = attach(pid)
+        assert (done.returncode, error in done.stderr) == (2, True)
+        assert len(done.stderr.splitlines()) == 1
+
+
+@only_linux
+def test_a_missing_right_names_the_setting_that_gives_it(start, monkeypatch):
+    """Another user, ptrace_scope and a container without SYS_PTRACE have different remedies."""
+    pid = start("idle").pid
+
+    def refuse(pid):
+        raise PermissionError
+
+    monkeypatch.setattr(stacks, "look", refuse)
+    monkeypatch.setattr(target, "check", lambda pid: None)
+    with pytest.raises(CommandError, match="--cap-add SYS_PTRACE"):
+        command._report(pid)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(CommandError, match=r"belongs to the user .* or as root"):
+        command._report(pid)
+
+
+@needs_3_14
+def test_a_process_that_ends_meanwhile_is_reported(start, monkeypatch):
+    """The message does not blame rights or versions."""
+    process = start("idle")
+
+    def end(pid):
+        process.kill()
+        process.wait()
+        raise RuntimeError("no such mapping")
+
+    monkeypatch.setattr(stacks, "look", end)
+    with pytest.raises(CommandError, match=f"process {process.pid} has just ended"):
+        command._report(process.pid)
+
+
+@only_linux
+def test_an_unprepared_process_is_told_what_works_now(start):
+    """``doctor --pid`` names the command for its Python version."""
+    process = start("idle")
+    done = subprocess.run(
+        [*DOCTOR, "--pid", str(process.pid)], capture_output=True, text=True, timeout=60
+    )
+    works = "doctor --attach" if sys.version_info >= (3, 14) else "py-spy dump --pid"
+    assert f"{works} {process.pid}" in done.stderr
+    assert done.returncode == 2
+
+
+def test_other_arguments_are_refused():
+    """``--attach`` has no period yet."""
+    done = attach(1, "--for", "5")
+    assert (done.returncode, "goes with --json" in done.stderr) == (2, True)
