@@ -65,6 +65,7 @@ _RUNNERS = ("/asyncio/runners.py", "/asyncio/base_events.py", "/uvloop/__init__.
 _IDLE = ("/selectors.py", *_RUNNERS)
 
 
+_NO_ASYNCIO = "AsyncioDebug section not available"
 _TRIES = 5
 """A process that runs meanwhile can change what is being read, which fails."""
 
@@ -88,9 +89,9 @@ Waits = dict[tuple[bool, int, str], Wait]
 
 
 def look(pid: int) -> Waits:
-    """Read all threads and tasks once. Raises OSError or RuntimeError."""
+    """Read all threads and tasks once. Raises OSError, RuntimeError or ValueError."""
     for _ in range(_TRIES - 1):
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError, ValueError):
             return _look(pid)
     return _look(pid)
 
@@ -98,7 +99,12 @@ def look(pid: int) -> Waits:
 def _look(pid: int) -> Waits:
     debugging = import_module("_remote_debugging")
     found: Waits = {}
-    loops = debugging.RemoteUnwinder(pid, all_threads=True).get_all_awaited_by()
+    try:
+        loops = debugging.RemoteUnwinder(pid, all_threads=True).get_all_awaited_by()
+    except RuntimeError as error:
+        if _NO_ASYNCIO not in str(error):
+            raise
+        loops = []
     with_tasks = {int(loop.thread_id) for loop in loops if loop.awaited_by}
     blocked: set[int] = set()
     for thread in _threads(debugging.RemoteUnwinder(pid, all_threads=True)):

@@ -99,6 +99,19 @@ def test_waits_outside_pools_are_listed(how, status, line, start):
     assert "Not known from outside" in done.stdout
 
 
+@needs_3_14
+def test_a_process_without_asyncio_can_be_read():
+    """Its threads are read, and it has no tasks."""
+    code = "import sys; print('ready', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        done = attach(process.pid)
+        process.kill()
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @only_linux
 def test_processes_that_cannot_be_read_are_refused(start, monkeypatch):
     """One line with the reason and what to do, and status 2."""
