@@ -7,7 +7,6 @@ only up to the first frame that C code has called, and a task's up to an object 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -91,8 +90,12 @@ Waits = dict[tuple[bool, int, str], Wait]
 def look(pid: int) -> Waits:
     """Read all threads and tasks once. Raises OSError, RuntimeError or ValueError."""
     for _ in range(_TRIES - 1):
-        with contextlib.suppress(RuntimeError, ValueError):
+        try:
             return _look(pid)
+        except (PermissionError, ProcessLookupError):
+            raise
+        except (OSError, RuntimeError, ValueError):
+            continue
     return _look(pid)
 
 

@@ -152,6 +152,22 @@ def test_a_missing_right_names_the_setting_that_gives_it(start, monkeypatch):
         command._report(pid)
 
 
+def test_what_cannot_be_read_while_the_process_runs_is_read_again(monkeypatch):
+    """A missing right is not tried again."""
+    failures = [RuntimeError("chain"), UnicodeDecodeError("utf-8", b"", 0, 1, ""), OSError(14, "")]
+
+    def read(pid):
+        if failures:
+            raise failures.pop(0)
+        return {}
+
+    monkeypatch.setattr(stacks, "_look", read)
+    assert stacks.look(1) == {}
+    failures += [PermissionError(), OSError()]
+    with pytest.raises(PermissionError):
+        stacks.look(1)
+
+
 @needs_3_14
 def test_a_process_that_ends_meanwhile_is_reported(start, monkeypatch):
     """The message does not blame rights or versions."""
