@@ -11,7 +11,11 @@ import pytest
 from opentelemetry.trace import SpanContext
 
 from opentelemetry.instrumentation.gluellm.diagnosis.collect import collect
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import OriginTotals, PoolSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import (
+    OriginTotals,
+    PoolSnapshot,
+    number_of,
+)
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import find
@@ -174,6 +178,45 @@ def test_held_time_is_consistent_if_the_lease_is_refused_during_the_snapshot(sce
     scene.clock.advance(3)
     (request,) = only_pool(take(scene, account=account)).requests
     assert request.held == 3.0
+
+
+def test_requests_beyond_the_bound_are_counted_and_the_longest_are_listed(scene):
+    """Half of the list is of requests that hold a connection; every count stays exact."""
+    models = "gpt-4o", "gpt-4o-mini"
+    record = scene.connection(established=True)
+    held = []
+    for number in range(300):
+        call = Call("openai", models[number % 2], "chat", find())
+        held.append(scene.acquire(scene.connection(established=True), call))
+        scene.queue(10.0, call)
+        scene.clock.advance(0.1)
+    scene.tracker.answered(held[299], 200)
+    scene.pool.views = [ConnectionView(record, "active", True, None)]
+    pool = only_pool(take(scene, leak_suspects=(held[299],)))
+    listed = [request for request in pool.requests if request.number == 1]
+    assert [request.phase for request in listed[:200]].count("queued") == 100
+    assert listed[0].leak_suspected
+    assert {request.number for request in pool.requests[:200]} == {1}
+    assert max(request.age for request in pool.requests) == 30.0
+    assert listed[100].phase_age == pool.longest_wait == 30.0
+    assert len(pool.requests) < 230
+    assert (pool.in_flight, pool.queued) == (600, 300)
+    for model in models:
+        assert number_of(request for request in pool.requests if request.model == model) == 300
+    ages = [request.number * request.age for request in pool.requests]
+    assert sum(ages) == pytest.approx(2 * sum(0.1 * number for number in range(1, 301)))
+    for least in (1.0, 5.0, 10.0):  # bounds of classes of age
+        older = number_of(request for request in pool.requests if request.age >= least)
+        assert older == 2 * (301 - round(10 * least))
+
+
+def test_number_of_entries_is_bounded_where_each_request_is_another_callers(scene):
+    """Beyond a bound on entries, the model and the call site are left out."""
+    for number in range(1000):
+        scene.queue(10.0, Call("openai", f"model-{number}", "chat"))
+    pool = only_pool(take(scene))
+    assert len(pool.requests) <= 401
+    assert pool.in_flight == pool.queued == 1000
 
 
 def test_pool_that_can_not_be_read_is_left_out(scene):

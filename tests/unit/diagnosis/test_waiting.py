@@ -341,6 +341,22 @@ def test_no_size_is_advised_if_the_replay_shows_no_queue():
     assert "No size is advised: a replay of 90 requests shows no queue" in advice
 
 
+def test_only_the_pool_whose_requests_queue_longest_is_replayed():
+    """And at most 500 of its requests, since a replay of all takes long."""
+    totals = the_totals(200, {"queued": 3.0}, peak_active=10)
+    times = by_callers(30, 10, 0.8, 900)
+    ring = leases(times, now=max(map(sum, times)))
+    pool = a_pool([a_request("queued", 1.6)] * 3, [a_connection("active")] * 10, leases=ring)
+    pools = [replace(pool, name=name) for name in ("openai", "worse")]
+    worse = the_totals(200, {"queued": 6.0}, peak_active=10)
+    findings = diagnose(a_snapshot([totals, replace(worse, name="worse")], *pools, uptime=110.0))
+    small = {one.pool: one for one in findings if one.kind is SMALL}
+    assert "Of the last 500 requests" in small["worse/httpx2"].observed
+    assert "Allow 3" in small["worse/httpx2"].advice
+    reason = "No size is advised: only the pool whose requests queue longest is replayed"
+    assert reason in small["openai/httpx2"].advice
+
+
 def slower(by: float, *, requests: int = 200, queued: float = 0.0) -> Snapshot:
     """Further requests for which the provider took ``by`` s longer than 0.8 s."""
     times = {"awaiting_response": by * (requests - 100) / requests, "queued": queued}

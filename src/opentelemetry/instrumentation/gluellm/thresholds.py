@@ -57,6 +57,8 @@ HOLDER_SHARE = 0.75
 """Share of the held connections. A caller with less can simply have most of the traffic."""
 REPLAY_REQUESTS = 50
 """Fewer requests have no meaningful p99, so they are not replayed."""
+REPLAY_MOST = 500
+"""Requests that a diagnosis replays. More make it slow, and `what_if()` has all that are kept."""
 
 # --- Late event loops -----------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from ..vocabulary import CALLS, OUTCOMES, RETRIED, Item, Subject
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .findings import Finding, Kind, Severity
 from .intervals import Activity, activity_of
-from .parts import PROVIDERS_PART, CallsSnapshot, Failure, RequestSnapshot
+from .parts import PROVIDERS_PART, CallsSnapshot, Failure, RequestSnapshot, number_of
 from .rules.connecting import LOST_CONNECTION
 from .rules.timeouts import TIME_LIMIT, evidence_of, time_limit
 from .snapshot import Snapshot
@@ -316,7 +316,9 @@ class _Group:
         self._requests = [request for pool in pools for request in pool.requests]
         self._calls: CallsSnapshot | None = None
         self._to = f"requests in {one_line(subject[0])}"
-        running: Counter[float] = Counter(request.age for request in self._requests)
+        running: Counter[float] = Counter()
+        for request in self._requests:
+            running[request.age] += request.number
         if self._of_calls:
             self._to = f"calls to {one_line(subject[2] or 'an unknown provider')}"
             its = [c for c in snapshot.process.calls if (c.source, c.provider) == subject[1:]]
@@ -407,7 +409,7 @@ class _Group:
         """Return how many failed calls sent no request, at least; 0 if that is unknown."""
         failed, succeeded = side.outcomes["failed"], side.outcomes["succeeded"]
         # Calls that were in flight before the period can have sent theirs before it.
-        requests = side.requests.left + len(self._requests)
+        requests = side.requests.left + number_of(self._requests)
         # If fewer requests than successes are seen, others are sent where they are not.
         if requests < succeeded or not any(map(self._mine, self._snapshot.account.total)):
             return 0
@@ -466,11 +468,12 @@ class _Group:
         )
         waited: Any = Counter()
         for request in self._requests:
-            waited[request.phase] += max(request.phase_age, request.item_wait or 0.0)
+            time = max(request.phase_age, request.item_wait or 0.0)
+            waited[request.phase] += request.number * time
         part = max((*PROVIDERS_PART, *_WAITS), key=waited.__getitem__)
         parts: tuple[str, ...] = PROVIDERS_PART
         if part not in parts:
-            number = sum(request.phase == part for request in self._requests)
+            number = number_of(request for request in self._requests if request.phase == part)
             text, parts = f"{text}; {counted(number, 'request')} in {part}", (part,)
         text += "."
         return self._trouble(Kind.CALLS_SILENT, Severity.ERROR, text, part, parts)

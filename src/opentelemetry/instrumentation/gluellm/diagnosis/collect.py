@@ -7,17 +7,21 @@ import os
 import sys
 import time
 from base64 import b64encode
+from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import CodeType
+from typing import Any
 
 from .. import environment
 from ..concurrency import snapshot_of, snapshot_of_queue, threads_are_greenlets
 from ..patching import Hooks
 from ..pool.call import CallsNow, LiveCalls
+from ..pool.call_site import CallSite
 from ..pool.counts import PoolSums
 from ..pool.describe import trace_id
-from ..pool.durations import in_seconds, longest_of
+from ..pool.durations import SECOND, in_seconds, longest_of, nanoseconds
 from ..pool.lease import ConnectionView, Lease, LeaseState, Workers, read_states
 from ..pool.ledger import Answered, Failed, OriginLedger, PoolLedger
 from ..pool.reader import seconds_or_none
@@ -63,7 +67,9 @@ def collect(
     suspects = frozenset(leak_suspects)
     trackers = snapshot_of(registry.trackers.values)
     busy_at, stack = loop_lag.busy(now) if loop_lag is not None else ({}, ())
-    pools = [_pool(tracker, executors, suspects, silent_peers) for tracker in trackers]
+    sites = _Sites()
+    requests = _Requests(suspects, silent_peers, sites)
+    pools = [_pool(tracker, executors, requests, sites) for tracker in trackers]
     count_outbox(registry)
     counts, calls = registry.state(now)[1], registry.calls.state()
     reading = read(registry, calls, counts, now)
@@ -111,17 +117,35 @@ def collect(
                 f"{one.library}: {hook}" for one in hooks for hook in one.missing()
             ),
         ),
-        totals=_totals(registry, counts, numbers, now),
+        totals=_totals(registry, counts, numbers, sites, now),
         account=_account(account, reading, numbers, began, now),
         pools=tuple(pool for pool in pools if pool is not None),
     )
+
+
+class _Sites:
+    """Texts of call sites. Many requests share one, and its line is costly to find."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], tuple[CodeType, str]] = {}
+        """By ``id()`` of the code object, which is costly to hash, and instruction."""
+
+    def text(self, site: CallSite | None) -> str | None:
+        """Return a call site as text; None for an unknown one."""
+        if site is None:
+            return None
+        key = id(site.code), site.instruction
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = site.code, str(site)
+        return found[1]
 
 
 # Live pools
 
 
 def _pool(
-    tracker: PoolTracker, executors: _Executors, suspects: Container[Lease], peers: SilentPeers
+    tracker: PoolTracker, executors: _Executors, requests: _Requests, sites: _Sites
 ) -> parts.PoolSnapshot | None:
     leases = read_states(tracker.leases)  # before the connections, as in PoolRegistry
     view = tracker.view()
@@ -147,11 +171,9 @@ def _pool(
         synchronous=tracker.synchronous,
         channel_state=view.state,
         channel_state_age=view.state_age,
-        built_at=str(tracker.built_at) if tracker.built_at is not None else None,
+        built_at=sites.text(tracker.built_at),
         connections=tuple(_connection(connection, now) for connection in view.connections),
-        requests=tuple(
-            _request(lease, state, index, now, suspects, peers) for lease, state in leases
-        ),
+        requests=(*requests.of(leases, index, now),),
         threads=view.workers.maximum if view.workers is not None else None,
         # 1.3 ms for a full ring, and there can be thousands of pools of one name.
         leases=b64encode(ledger.ring.times(tracker.tracked_at, now)).decode()
@@ -160,7 +182,7 @@ def _pool(
     )
     if view.workers is not None:
         _, held = executors.setdefault(view.workers.executor, (view.workers, Counter()))
-        held[found.label] += sum(request.held is not None for request in found.requests)
+        held[found.label] += parts.number_of(r for r in found.requests if r.held is not None)
     return found
 
 
@@ -178,46 +200,128 @@ def _connection(view: ConnectionView, now: int) -> parts.ConnectionSnapshot:
     )
 
 
-def _request(
-    lease: Lease,
-    state: LeaseState,
-    index: dict[int, int],
-    now: int,
-    suspects: Container[Lease],
-    peers: SilentPeers,
-) -> parts.RequestSnapshot:
-    call = lease.call
-    _, phase, since, acquired_at = state
-    peer, heard_at = peers.state(lease, since) or (None, now)
-    if phase == QUEUED:
-        since = lease.entered_at
-    call_site = lease.call_site
-    connection = lease.connection
-    held = lease.has_connection and acquired_at > 0 and phase != QUEUED
-    counted = None if call is None else call.counted
-    calls: LiveCalls = lease.tracker.registry.calls
-    item_wait, silent = (0, False) if counted is None else calls.item_wait(counted, now)
-    return parts.RequestSnapshot(
-        origin=_origin(lease.origin),
-        phase=PHASES[phase],
-        phase_age=in_seconds(max(now - since, 0)),
-        age=in_seconds(max(now - lease.entered_at, 0)),
-        held=in_seconds(max(now - acquired_at, 0)) if held else None,
-        connection=index.get(id(connection)) if held else None,
-        pool_timeout=None if lease.wait is None else lease.wait.timeout,
-        provider=call.provider if call is not None else lease.origin.provider,
-        model=call.model if call is not None else None,
-        operation=call.operation if call is not None else None,
-        trace_id=trace_id(lease),
-        correlation_id=call.correlation_id if call is not None else None,
-        call_site=str(call_site) if call_site is not None else None,
-        stack=call_site.frames if call_site is not None else (),
-        leak_suspected=lease in suspects,
-        item_wait=in_seconds(item_wait) if item_wait else None,
-        items_silent=silent,
-        peer=peer,
-        peer_silence=in_seconds(now - heard_at),
-    )
+_Entry = tuple[Lease, LeaseState]
+_Whose = tuple[str | None, str | None, str | None, CallSite | None, float | None]
+"""Provider, model, operation, call site and pool timeout of a request."""
+_NOBODYS: _Whose = (None, None, None, None, None)
+
+
+class _Requests:
+    """Lists the requests of a snapshot's pools, and counts those beyond the bound."""
+
+    def __init__(self, suspects: Container[Lease], peers: SilentPeers, sites: _Sites) -> None:
+        self._suspects = suspects
+        self._peers = peers
+        self._sites = sites
+        # A rule compares ages with that of the check as well.
+        self._bounds = sorted(map(nanoseconds, {*parts.AGES, peers.after or 0.0}))
+
+    def of(
+        self, leases: Sequence[_Entry], index: dict[int, int], now: int
+    ) -> Iterator[parts.RequestSnapshot]:
+        """Yield the requests of a pool. ``index`` has the places of its connections."""
+        listed, others = self._divided(leases)
+        for lease, state in listed:
+            call, site = lease.call, lease.call_site
+            what, times = self._facts(lease, state, now)
+            yield self._request(
+                what,
+                _whose(lease),
+                times,
+                connection=index.get(id(lease.connection)) if what[1] else None,
+                trace_id=trace_id(lease),
+                correlation_id=call.correlation_id if call is not None else None,
+                stack=site.frames if site is not None else (),
+            )
+        alike: dict[Any, tuple[Any, _Whose, list[Sequence[int]]]] = {}
+        bounds = self._bounds
+        for lease, state in others:
+            what, times = self._facts(lease, state, now)
+            whose = _whose(lease)
+            site = whose[3]
+            key: tuple[Any, ...] = (
+                *what,
+                bisect_right(bounds, times[0]),
+                bisect_right(bounds, times[1]) if times[1] != times[0] else None,
+                bisect_right(bounds, times[2]) if times[2] else None,
+            )
+            named = (*key, *whose[:3], whose[4], site and id(site.code), site and site.instruction)
+            if named in alike:
+                alike[named][2].append(times)
+            elif len(alike) < parts.LISTED:
+                alike[named] = what, whose, [times]
+            else:
+                alike.setdefault(key, (what, _NOBODYS, []))[2].append(times)
+        for what, whose, of_each in alike.values():
+            number = len(of_each)
+            means = [sum(each) // number for each in zip(*of_each, strict=True)]
+            yield self._request(what, whose, means, number=number)
+
+    def _divided(self, leases: Sequence[_Entry]) -> tuple[Sequence[_Entry], Sequence[_Entry]]:
+        """Return the requests to list, see `parts.PoolSnapshot.requests`, and the others."""
+        if len(leases) <= parts.LISTED:
+            return leases, ()
+        queued: list[_Entry] = []
+        others: list[_Entry] = []
+        for entry in leases:
+            (queued if entry[1][1] == QUEUED else others).append(entry)
+        others.sort(key=lambda entry: (entry[0] not in self._suspects, entry[1][2]))
+        half = parts.LISTED // 2
+        most = max(half, parts.LISTED - len(queued))
+        rest = parts.LISTED - len(others[:most])
+        # The leases are in the order of their entry.
+        return others[:most] + queued[:rest], others[most:] + queued[rest:]
+
+    def _facts(self, lease: Lease, state: LeaseState, now: int) -> tuple[Any, Sequence[int]]:
+        """Return what does not depend on the moment, and times in nanoseconds.
+
+        The former are phase, whether it holds a connection, origin, suspicion, whether its items
+        are silent, and state of its peer. The latter are its time in the phase and in all, how long
+        its reader waits for an item, for how long it holds a connection and its peer is silent.
+        """
+        _, phase, since, acquired_at = state
+        age = now - lease.entered_at
+        if phase == QUEUED:
+            return (phase, False, lease.origin, False, False, None), (age, age, 0, 0, 0)
+        held = lease.has_connection and acquired_at > 0
+        peer, heard_at = self._peers.state(lease, since) or (None, now)
+        counted = None if lease.call is None else lease.call.counted
+        calls: LiveCalls = lease.tracker.registry.calls
+        item_wait, silent = (0, False) if counted is None else calls.item_wait(counted, now)
+        what = phase, held, lease.origin, lease in self._suspects, silent, peer
+        return what, (now - since, age, item_wait, now - acquired_at if held else 0, now - heard_at)
+
+    def _request(
+        self, what: Any, whose: _Whose, times: Sequence[int], **one: Any
+    ) -> parts.RequestSnapshot:
+        phase, held, origin, suspected, silent, peer = what
+        provider, model, operation, site, pool_timeout = whose
+        phase_age, age, item_wait, held_for, silence = (max(time, 0) / SECOND for time in times)
+        return parts.RequestSnapshot(
+            origin=_origin(origin),
+            phase=PHASES[phase],
+            phase_age=phase_age,
+            age=age,
+            held=held_for if held else None,
+            pool_timeout=pool_timeout,
+            provider=provider,
+            model=model,
+            operation=operation,
+            call_site=self._sites.text(site),
+            leak_suspected=suspected,
+            item_wait=item_wait or None,
+            items_silent=silent,
+            peer=peer,
+            peer_silence=silence,
+            **one,
+        )
+
+
+def _whose(lease: Lease) -> _Whose:
+    call, timeout = lease.call, None if lease.wait is None else lease.wait.timeout
+    if call is None:
+        return lease.origin.provider, None, None, lease.own_call_site, timeout
+    return call.provider, call.model, call.operation, call.call_site, timeout
 
 
 def _origin(origin: OriginLedger) -> str:
@@ -228,7 +332,7 @@ def _origin(origin: OriginLedger) -> str:
 
 
 def _totals(
-    registry: PoolRegistry, counts: PoolSums, numbers: Numbers, now: int
+    registry: PoolRegistry, counts: PoolSums, numbers: Numbers, sites: _Sites, now: int
 ) -> tuple[parts.PoolTotals, ...]:
     return tuple(
         parts.PoolTotals(
@@ -259,15 +363,15 @@ def _totals(
             }
             or None,
             origins=_origins(ledger, counts, numbers),
-            failures=_failures(ledger.failed, now),
-            answers=_answers(ledger.answered, now),
-            earlier_answers=_answers(ledger.sampled, now),
+            failures=_failures(ledger.failed, sites, now),
+            answers=_answers(ledger.answered, sites, now),
+            earlier_answers=_answers(ledger.sampled, sites, now),
         )
         for ledger in snapshot_of(registry.ledgers.pools.values)
     )
 
 
-def _failures(failed: deque[Failed], now: int) -> tuple[parts.Failure, ...]:
+def _failures(failed: deque[Failed], sites: _Sites, now: int) -> tuple[parts.Failure, ...]:
     return tuple(
         parts.Failure(
             ago=in_seconds(max(now - one.ended_at, 0)),
@@ -276,7 +380,7 @@ def _failures(failed: deque[Failed], now: int) -> tuple[parts.Failure, ...]:
             phase=PHASES[one.phase],
             phase_age=in_seconds(one.phase_age),
             model=one.model,
-            call_site=None if one.call_site is None else str(one.call_site),
+            call_site=sites.text(one.call_site),
             head=in_seconds(one.head),
             verify_code=one.verify_code,
         )
@@ -284,7 +388,7 @@ def _failures(failed: deque[Failed], now: int) -> tuple[parts.Failure, ...]:
     )
 
 
-def _answers(answered: deque[Answered], now: int) -> tuple[parts.Answer, ...]:
+def _answers(answered: deque[Answered], sites: _Sites, now: int) -> tuple[parts.Answer, ...]:
     return tuple(
         parts.Answer(
             ago=in_seconds(max(now - one.ended_at, 0)),
@@ -293,7 +397,7 @@ def _answers(answered: deque[Answered], now: int) -> tuple[parts.Answer, ...]:
             rest=in_seconds(one.rest),
             items=one.items,
             number=one.number,
-            call_site=None if one.call_site is None else str(one.call_site),
+            call_site=sites.text(one.call_site),
         )
         for one in snapshot_of_queue(answered)
     )

@@ -81,10 +81,14 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     found += [threads.executor_full(executor, cases) for executor in snapshot.process.executors]
     found += [retrying.retries(one, cases, latest[0]) for one in calls]
     found += [limiting.gluellm_limiter(one, cases) for one in calls]
-    for case, *lately in zip(cases, *latest, strict=True):
+    worst_first = sorted(
+        zip(cases, *latest, strict=True), key=lambda its: -its[0].activity.time("queued")
+    )
+    for case, *lately in worst_first:
         limited = limiting.wait_before(case, calls, cases)
+        replay = not any(one is not None and one.kind is Kind.POOL_TOO_SMALL for one in found)
         of_pool = [
-            *_of_pool(case, lately, limited=limited),
+            *_of_pool(case, lately, limited=limited, replay=replay),
             retrying.refusals(case, calls, lately[0]),
             settings.unbounded_pool(case, descriptors_run_out=descriptors is not None),
         ]
@@ -93,10 +97,12 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     return accounting.explained(suffered, causes)
 
 
-def _of_pool(case: PoolCase, lately: Sequence[PoolCase], *, limited: bool) -> list[Finding | None]:
+def _of_pool(
+    case: PoolCase, lately: Sequence[PoolCase], *, limited: bool, replay: bool
+) -> list[Finding | None]:
     """Return the findings on one pool name, without those that another finding explains.
 
-    ``lately`` are shorter periods up to now.
+    ``lately`` are shorter periods up to now. A ``replay`` is costly: one pool has it.
     """
     blocked = case.loop_is_blocked
     hurts = waiting.queue_matters(case.of_limited_origin)
@@ -146,7 +152,9 @@ def _of_pool(case: PoolCase, lately: Sequence[PoolCase], *, limited: bool) -> li
         causes += [consumer, holder, fault, slower]
         # The first calls that GlueLLM's limiter lets pass can queue for a moment.
         if not (any(causes) or limited or slowed):
-            too_small = waiting.pool_too_small(case, lately, slow_set_ups=connect is not None)
+            too_small = waiting.pool_too_small(
+                case, lately, slow_set_ups=connect is not None, replay=replay
+            )
         if not any((*causes, too_small, failures, cut)):
             saturated = waiting.pool_saturated(case, lately[0])
     elif leak is stuck is None and (long_wait or process.unread_beyond_lag(case)):

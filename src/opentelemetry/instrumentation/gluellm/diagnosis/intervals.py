@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from ..thresholds import BASELINE_REQUESTS, CHURN_REQUESTS_PER_POOL, RECENT
@@ -128,7 +129,7 @@ class Activity:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PoolCase:
     """Everything known about one pool name: the input of a rule."""
 
@@ -152,7 +153,7 @@ class PoolCase:
         """Name and library, for example ``openai/httpx2``."""
         return self.totals.label
 
-    @property
+    @cached_property
     def advisor(self) -> Advisor | OwnClient:
         """Advisor on the clients of these pools."""
         return advisor_for(
@@ -163,17 +164,17 @@ class PoolCase:
             any_llm=self.process.any_llm,
         )
 
-    @property
+    @cached_property
     def requests(self) -> list[parts.RequestSnapshot]:
         """Requests in its live pools."""
         return [request for pool in self.pools for request in pool.requests]
 
-    @property
+    @cached_property
     def connections(self) -> list[parts.ConnectionSnapshot]:
         """Connections of its live pools."""
         return [connection for pool in self.pools for connection in pool.connections]
 
-    @property
+    @cached_property
     def lost(self) -> list[parts.RequestSnapshot]:
         """Requests whose connection is lost.
 
@@ -189,19 +190,19 @@ class PoolCase:
             r for r in self.requests if r.phase in parts.PROVIDERS_PART and r.phase_age >= after
         ]
 
-    @property
+    @cached_property
     def recent(self) -> float:
         """Seconds before now that the latest failures and answers cover together."""
         period = self.activity.period if self.baseline else RECENT
         rings = ((self.totals.failures, MOST_FAILED), (self.totals.answers, MOST_ANSWERED))
         return min([period, *(ring[0].ago for ring, most in rings if len(ring) >= most)])
 
-    @property
+    @cached_property
     def failures(self) -> list[parts.Failure]:
         recent = self.recent
         return [one for one in self.totals.failures if one.ago <= recent]
 
-    @property
+    @cached_property
     def answers(self) -> list[parts.Answer]:
         recent = self.recent
         return [one for one in self.totals.answers if one.ago <= recent]
@@ -211,7 +212,7 @@ class PoolCase:
         """Number of requests that ``failures`` and ``answers`` stand for."""
         return len(self.failures) + sum(answer.number for answer in self.answers)
 
-    @property
+    @cached_property
     def kept_answers(self) -> list[parts.Answer]:
         """All answers that are known, each of them once."""
         latest = self.totals.answers
@@ -235,7 +236,7 @@ class PoolCase:
         """Whether the process is too young for a baseline."""
         return self.baseline is None and self.age < 2 * RECENT
 
-    @property
+    @cached_property
     def compared_answers(self) -> tuple[list[parts.Answer], list[parts.Answer]]:
         """Latest answers, and earlier ones.
 
@@ -270,7 +271,7 @@ class PoolCase:
     def queued_now(self) -> int:
         return sum(pool.queued for pool in self.pools)
 
-    @property
+    @cached_property
     def of_limited_origin(self) -> PoolCase:
         """The case of the origin whose queue matters most, as if it had pools of its own.
 
@@ -297,7 +298,8 @@ class PoolCase:
             )
             for pool in self.pools
         )
-        held = sum(request.held is not None for pool in pools for request in pool.requests)
+        requests = (request for pool in pools for request in pool.requests)
+        held = parts.number_of(request for request in requests if request.held is not None)
         return replace(
             self,
             origin=origin,
@@ -395,9 +397,9 @@ def _without_lost(case: PoolCase) -> Activity:
     """Return the activity without the waits of requests that do not wait for the provider."""
     items: Any = Counter(case.activity.items)
     for request in case.lost:
-        time = min(request.phase_age, case.activity.period)
+        time = request.number * min(request.phase_age, case.activity.period)
         items["phase", request.phase] = max(0.0, items["phase", request.phase] - time)
-    held_now = max(0, case.activity.held_now - len(case.lost))
+    held_now = max(0, case.activity.held_now - parts.number_of(case.lost))
     return replace(case.activity, items=items, held_now=held_now)
 
 

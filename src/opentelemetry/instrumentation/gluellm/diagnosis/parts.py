@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -46,11 +46,21 @@ _LOST_SINCE = ("unacknowledged", "unreachable")
 """States that began with the silence. It is unknown when the other states began."""
 
 
+LISTED = 200
+"""Requests of a pool that are listed. The others are counted."""
+AGES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+"""Bounds of the classes of age by which the others are counted, in seconds. All fixed ages that
+rules compare with are among them, so what these rules count stays exact."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSnapshot:
-    """One request in a pool. Times are seconds."""
+    """A request in a pool, or several that are counted together. Times are seconds."""
 
     origin: str
+    number: int = 1
+    """Requests that it stands for: those that agree in everything but their times, and whose times
+    are of the same classes of age. Its times are then means, and it has no trace or connection."""
     phase: str
     """One of the six phases in the telemetry contract."""
     phase_age: float
@@ -143,6 +153,9 @@ class PoolSnapshot:
     """Where the application built the pool: ``file:line in function``."""
     connections: tuple[ConnectionSnapshot, ...] = ()
     requests: tuple[RequestSnapshot, ...] = ()
+    """At most 200 are listed: the queued ones that wait longest, and of the others suspected leaks
+    and those that are longest in their phase, half of the list each. The rest follows in entries
+    that each stand for a ``number`` of requests."""
     leases: str = field(default="", repr=False)
     """Times of its ended requests among the last 2 000 of its name, which `what_if` replays: in
     base64, three 32-bit numbers for each, as `Ring.times` describes. Empty if the name has several
@@ -166,13 +179,23 @@ class PoolSnapshot:
         return sum(1 for connection in self.connections if connection.state == "connecting")
 
     @property
-    def queued(self) -> int:
-        return len(self.waits)
+    def in_flight(self) -> int:
+        return number_of(self.requests)
 
     @property
-    def waits(self) -> list[float]:
-        """Time that each queued request has waited."""
-        return [request.phase_age for request in self.requests if request.phase == "queued"]
+    def queued(self) -> int:
+        return number_of(request for request in self.requests if request.phase == "queued")
+
+    @property
+    def longest_wait(self) -> float:
+        """Longest time that a queued request has waited; 0 if none is queued."""
+        waits = (request.phase_age for request in self.requests if request.phase == "queued")
+        return max(waits, default=0.0)
+
+
+def number_of(requests: Iterable[RequestSnapshot]) -> int:
+    """Return how many requests these stand for."""
+    return sum(request.number for request in requests)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

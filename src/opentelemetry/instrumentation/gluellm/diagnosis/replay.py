@@ -166,11 +166,16 @@ class Recording:
 
 
 def recording_of(
-    pools: Sequence[PoolSnapshot], period: float = math.inf, *, seen: Iterable[OriginTotals] = ()
+    pools: Sequence[PoolSnapshot],
+    period: float = math.inf,
+    *,
+    seen: Iterable[OriginTotals] = (),
+    most: int | None = None,
 ) -> Recording | str:
     """Return the requests that ended in the last ``period`` seconds, or why there is no replay.
 
     ``pools`` are the live pools of one name, and ``seen`` the origins of all its requests so far.
+    Of the requests that ended, those beyond ``most`` in all are left out, the earliest first.
     """
     if len(pools) != 1:
         return f"{counted(len(pools), 'live pool')} of this name, each with its own limit and load"
@@ -189,8 +194,11 @@ def recording_of(
         for i in range(0, len(numbers) - 2, 3)
         if numbers[i] - numbers[i + 1] - max(numbers[i + 2], 0) <= period * TICKS
     ]
+    if most is not None:
+        # With at least as many as are in flight: a queue alone does not show how long they take.
+        times = times[-max(most - pool.in_flight, most // 2) :]
     holds = [hold for _, _, hold in times if hold >= 0]
-    known = len(times) + len(pool.requests)
+    known = len(times) + pool.in_flight
     if known < REPLAY_REQUESTS or not holds:
         return (
             f"a replay needs {REPLAY_REQUESTS} requests of this pool (recorded: {known}), and "
@@ -207,11 +215,12 @@ def recording_of(
     for running in pool.requests:
         held = running.held or 0.0
         wait = running.age - held
-        requests.append(_Request(-running.age, wait, max(held, mean), max(patience, wait)))
+        one = _Request(-running.age, wait, max(held, mean), max(patience, wait))
+        requests += [one] * running.number
     limits = (pool.max_connections, pool.max_connections_per_origin)
     maximum = min((limit for limit in limits if limit), default=None)
     longest = max(holds)
-    held_for = (running.held or 0.0 for running in pool.requests)
+    held_for = (running.held or 0.0 for running in pool.requests for _ in range(running.number))
     return Recording(requests, maximum, tuple(held for held in held_for if held > longest))
 
 

@@ -67,7 +67,7 @@ def snapshot_text(
     lines += wrapped("; ".join([*quiet, *_process(process)]))
     if not pools:
         lines += ["", "no pool with observed requests is alive"]
-    ordered = sorted(pools, key=lambda pool: -len(pool.requests))
+    ordered = sorted(pools, key=lambda pool: -pool.in_flight)
     lines += _first(ordered, _MOST, _pool, "pool", "")
     if totals:
         lines += ["", "since instrumentation, by pool name"]
@@ -190,7 +190,9 @@ def _pool(pool: parts.PoolSnapshot) -> Iterator[str]:
     for which, requests, most in (("held", held, _MOST_HOLDERS), ("queued", queued, _MOST_QUEUED)):
         if requests:
             yield f"  longest {which}"
-            yield from _first(requests, most, _request, "request", "    ")
+            listed = [request for request in requests if request.number == 1]
+            number = parts.number_of(requests)
+            yield from _first(listed, most, _request, "request", "    ", number)
 
 
 def _channel(pool: parts.PoolSnapshot) -> Iterator[str]:
@@ -198,7 +200,7 @@ def _channel(pool: parts.PoolSnapshot) -> Iterator[str]:
     since = seconds(pool.channel_state_age or 0.0)
     yield from wrapped(
         f"{one_line(pool.label)}: channel {one_line(pool.channel_state or '')} for {since}; "
-        f"{counted(len(pool.requests), 'call')} in flight, {pool.queued} queued"
+        f"{counted(pool.in_flight, 'call')} in flight, {pool.queued} queued"
     )
     calls = counted(pool.requests_entered, "call")
     yield from wrapped(f"{calls}, the first {seconds(pool.age)} ago", "  ")
@@ -328,9 +330,11 @@ def _first(
     lines: Callable[[EntryT], Iterable[str]],
     noun: str,
     indent: str,
+    number: int = 0,
 ) -> Iterator[str]:
-    """Yield the lines on the first entries, and the number of the others."""
+    """Yield the lines on the first entries, and how many others there are, of ``number`` in all."""
     for entry in entries[:most]:
         yield from lines(entry)
-    if len(entries) > most:
-        yield f"{indent}and {counted(len(entries) - most, f'more {noun}')}"
+    others = (number or len(entries)) - len(entries[:most])
+    if others:
+        yield f"{indent}and {counted(others, f'more {noun}')}"

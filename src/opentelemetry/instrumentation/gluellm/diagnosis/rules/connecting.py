@@ -16,7 +16,7 @@ from ...vocabulary import WEBSOCKET
 from ..advice.servers import CERTIFICATE_HELP, CONNECT_HELP, SET_UP_HELP, server_words
 from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import Activity, PoolCase
-from ..parts import Failure
+from ..parts import Failure, number_of
 from .timeouts import Requests, evidence_of
 
 _OTHER_ORIGINS = "_OTHER"
@@ -519,7 +519,8 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
     if not stuck:
         return None
     longest = max(stuck, key=lambda pool: pool.channel_state_age or 0.0)
-    waiting = sum(1 for pool in stuck for r in pool.requests if r.phase in ("queued", "connecting"))
+    requests = (request for pool in stuck for request in pool.requests)
+    waiting = number_of(r for r in requests if r.phase in ("queued", "connecting"))
     return Finding(
         kind=Kind.CHANNEL_NOT_READY,
         severity=Severity.ERROR if waiting else Severity.WARNING,

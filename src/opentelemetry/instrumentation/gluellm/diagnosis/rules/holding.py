@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 
 from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
-from ..parts import PoolSnapshot, RequestSnapshot
+from ..parts import PoolSnapshot, RequestSnapshot, number_of
 from .process import lag_explains
 from .timeouts import evidence_of, majority
 
@@ -29,16 +30,17 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
     advice = f"{case.advisor.end_answers()}."
     if held:
         queue = ", and other requests queue" if hurts or case.queued_now else ""
-        hurts |= len(held) >= (case.maximum or len(held) + 1)
+        number = number_of(held)
+        hurts |= number >= (case.maximum or number + 1)
         its = set(map(id, held))
-        others = [r.phase_age for r in case.requests if r.phase == "unread" and id(r) not in its]
+        others = [r for r in case.requests if r.phase == "unread" and id(r) not in its]
         # The list of requests in the snapshot shows these as unread as well.
-        oldest = seconds(max(others, default=0.0))
-        more = f"; {len(others)} more unread, but for at most {oldest}" if others else ""
+        oldest = seconds(max((request.phase_age for request in others), default=0.0))
+        more = f"; {number_of(others)} more unread, but for at most {oldest}" if others else ""
         full = case.of_limited_origin
         full = full if {request.origin for request in held} == {full.origin} else case
         to = f" to {one_line(full.origin)}" if full.origin else ""
-        observed = f"{_of_limit(len(held), full)}{to} held by unread answers: "
+        observed = f"{_of_limit(number, full)}{to} held by unread answers: "
         observed += f"{_holders(held)}{more}."
         explanation = (
             "A streamed answer is neither read to its end nor closed. It keeps its "
@@ -47,9 +49,9 @@ def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
         if inner := _made_meanwhile(held, case):
             who = f" ({who})" if (who := majority(inner)) else ""
             explanation += (
-                f" {counted(len(inner), 'request')}{who} queued just when answers became unread: "
-                "if the code that reads a stream also makes these calls, each waits for the "
-                "other."
+                f" {counted(number_of(inner), 'request')}{who} queued just when answers became "
+                "unread: if the code that reads a stream also makes these calls, each waits for "
+                "the other."
             )
             advice = f"Close the stream before these calls, or use a second client. {advice}"
     elif case.activity.number("leaks") and not lag_explains(case, case.leak_threshold, 0.0):
@@ -90,14 +92,25 @@ def _made_meanwhile(held: list[RequestSnapshot], case: PoolCase) -> list[Request
     Each is of the same trace, or of another call site and began just after an answer was unread.
     """
 
-    def made(by: RequestSnapshot, one: RequestSnapshot) -> bool:
-        soon = 0 <= by.phase_age - one.phase_age <= thresholds.MADE_MEANWHILE
-        same_trace = one.trace_id is not None and one.trace_id == by.trace_id
-        return same_trace or (soon and one.call_site != by.call_site)
+    traces = {by.trace_id for by in held} - {None}
+    ages: dict[str | None, list[float]] = {}
+    for by in sorted(held, key=lambda request: request.phase_age):
+        ages.setdefault(by.call_site, []).append(by.phase_age)
 
-    queued = (request for request in case.requests if request.phase == "queued")
-    inner = [request for request in queued if any(made(holder, request) for holder in held)]
-    return inner if len(inner) > max(1, len(held) / 2) else []
+    def made(one: RequestSnapshot, its: list[float]) -> bool:
+        at = bisect_left(its, one.phase_age)
+        return at < len(its) and its[at] - one.phase_age <= thresholds.MADE_MEANWHILE
+
+    inner = [
+        one
+        for one in case.requests
+        if one.phase == "queued"
+        and (
+            one.trace_id in traces
+            or any(made(one, its) for site, its in ages.items() if site != one.call_site)
+        )
+    ]
+    return inner if number_of(inner) > max(1, number_of(held) / 2) else []
 
 
 def likely_leak(pools: list[PoolSnapshot]) -> str | None:
@@ -105,8 +118,11 @@ def likely_leak(pools: list[PoolSnapshot]) -> str | None:
     held = [request for pool in pools for request in pool.requests if request.held is not None]
     after = thresholds.LIKELY_LEAK_AFTER
     unread = [r for r in held if r.phase == "unread" and r.phase_age >= after and r.call_site]
-    for call_site, count in Counter(r.call_site for r in unread).most_common(1):
-        if count >= thresholds.LIKELY_LEAK_SHARE * len(held):
+    sites: Counter[str | None] = Counter()
+    for request in unread:
+        sites[request.call_site] += request.number
+    for call_site, count in sites.most_common(1):
+        if count >= thresholds.LIKELY_LEAK_SHARE * number_of(held):
             return _holders([request for request in unread if request.call_site == call_site])
     return None
 
@@ -129,15 +145,16 @@ def _holders(held: list[RequestSnapshot]) -> str:
         key = request.provider, request.model, request.call_site
         groups.setdefault(key, []).append(request)
     texts = []
-    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    ordered = sorted(groups.items(), key=lambda group: -number_of(group[1]))
     for (provider, model, call_site), requests in ordered[:_MOST_CALL_SITES]:
         oldest = max(requests, key=lambda r: r.phase_age)
         where = call_site_text(call_site) if call_site else "an unknown call site"
-        several = "the oldest " if len(requests) > 1 else ""
+        number = number_of(requests)
+        several = "the oldest " if number > 1 else ""
         details = [f"{several}unread for {seconds(oldest.phase_age)}"]
         named = (("provider", provider), ("model", model), ("trace", oldest.trace_id))
         details += [f"{name} {one_line(value)}" for name, value in named if value]
-        texts.append(f"{len(requests)} requested at {where} ({', '.join(details)})")
+        texts.append(f"{number} requested at {where} ({', '.join(details)})")
     if len(groups) > _MOST_CALL_SITES:
         texts.append(f"and {counted(len(groups) - _MOST_CALL_SITES, 'more call site')}")
     return "; ".join(texts)
@@ -146,7 +163,7 @@ def _holders(held: list[RequestSnapshot]) -> str:
 def unread_now(case: PoolCase) -> float:
     """Return how long responses that are unread now have been unread, within the period."""
     return sum(
-        min(request.phase_age, case.activity.period)
+        request.number * min(request.phase_age, case.activity.period)
         for request in case.requests
         if request.phase == "unread"
     )
@@ -201,8 +218,8 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
             now.append(most)
         streams += taken
         limit += most
-    waits = [request.phase_age for request in case.requests if request.phase == "stream_queued"]
-    longest = max(waits, default=0.0)
+    waits = [request for request in case.requests if request.phase == "stream_queued"]
+    longest = max((request.phase_age for request in waits), default=0.0)
     before, lowest = case.totals.streams_most, min(now, default=0)
     # Another origin can have another limit.
     lowered = 0 < lowest < before and len({one.origin for one in case.totals.origins}) == 1
@@ -235,7 +252,7 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     if lowered:
         observed += f"; the peer lowered its limit from {before} to {lowest} streams"
     if waits:
-        observed += f"; {counted(len(waits), 'request')} waiting for a stream"
+        observed += f"; {counted(number_of(waits), 'request')} waiting for a stream"
         observed += f", the longest for {seconds(longest)}"
     if costs:
         observed += f"; waits for a stream took {percent(queued / activity.time())} of the time"

@@ -6,7 +6,7 @@ from ... import thresholds
 from ...text import call_site_text, counted, one_line, percent, period_text, seconds
 from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
-from ..parts import ProcessSnapshot
+from ..parts import ProcessSnapshot, number_of
 from ..snapshot import Snapshot
 
 
@@ -45,8 +45,8 @@ def unread_beyond_lag(case: PoolCase) -> bool:
     """Return whether most connections are unread for longer than pauses of a loop can explain."""
     least = thresholds.WAIT_TIMES_LAG * (case.process.event_loop_lag or 0.0)
     held = [request for request in case.requests if request.held is not None]
-    unread = sum(request.phase == "unread" and request.phase_age > least for request in held)
-    return 2 * unread > len(held)
+    unread = number_of(r for r in held if r.phase == "unread" and r.phase_age > least)
+    return 2 * unread > number_of(held)
 
 
 def lag_explains(case: PoolCase, longer: float, time: float) -> bool:

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from statistics import mean, median
+from typing import TypeVar
 
 from ... import thresholds
 from ...text import counted, one_line, percent, seconds
 from ...vocabulary import MOST_ANSWERED, SENDING
 from ..findings import Finding, Kind, Meaning, Severity
 from ..intervals import PoolCase
-from ..parts import PROVIDERS_PART, Answer, Group
+from ..parts import PROVIDERS_PART, Answer, Group, RequestSnapshot, number_of
 from .process import lag_explains
 from .timeouts import caller_text, evidence_of, read_timeouts
 from .waiting import queue_matters
@@ -99,13 +100,13 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
     unread, reading = (case.activity.time(phase) for phase in ("unread", "reading"))
     waits = [request for request in case.requests if request.phase == "awaiting_response"]
     found: dict[Group, str] = {}
-    asked = [*(answer.group for answer in answers), *(request.group for request in waits)]
-    for group in dict.fromkeys(asked):
-        now = [answer for answer in answers if answer.group == group]
-        before = [answer for answer in earlier if answer.group == group]
+    its_now, its_before, its_waits = by_group(answers), by_group(earlier), by_group(waits)
+    for group in dict.fromkeys((*its_now, *its_waits)):
+        now, before = its_now.get(group, []), its_before.get(group, [])
         longest = max((answer.head for answer in before), default=0.0)
         # What waits for longer than ever before counts, though its time is not over.
-        waiting = [r.phase_age for r in waits if r.group == group and r.phase_age > longest]
+        long = [one for one in its_waits.get(group, []) if one.phase_age > longest]
+        waiting = [request.phase_age for request in long for _ in range(request.number)]
         if len(now) + len(waiting) < enough or len(before) < thresholds.BASELINE_REQUESTS:
             continue
         # Long ones end later than short ones that were sent at the same time.
@@ -133,6 +134,17 @@ def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
         found[group] = ", ".join(texts)
         same += 0 if slower else len(now)
     return found, 2 * same > len(answers)
+
+
+_OneT = TypeVar("_OneT", Answer, RequestSnapshot)
+
+
+def by_group(requests: Iterable[_OneT]) -> dict[Group, list[_OneT]]:
+    """Return the answers or requests of each group, in their order."""
+    found: dict[Group, list[_OneT]] = {}
+    for one in requests:
+        found.setdefault(one.group, []).append(one)
+    return found
 
 
 def _of_half(times: _Times) -> float:
@@ -353,12 +365,13 @@ def slow_upload(case: PoolCase) -> Finding | None:
     """Detect requests that are still being sent although they have waited for long."""
     checked = [request for request in case.requests if request.peer]
     unsent = [r for r in checked if r.peer == SENDING and r.phase == "awaiting_response"]
-    if len(unsent) < thresholds.CALL_SILENT_ALERT_COUNT or 2 * len(unsent) <= len(checked):
+    number, of = number_of(unsent), number_of(checked)
+    if number < thresholds.CALL_SILENT_ALERT_COUNT or 2 * number <= of:
         return None
     return Finding(
         kind=Kind.SLOW_UPLOAD,
         severity=Severity.WARNING,
-        observed=f"{len(unsent)} of {counted(len(checked), 'request')} that wait for an answer are "
+        observed=f"{number} of {counted(of, 'request')} that wait for an answer are "
         f"not completely sent, the longest after {seconds(max(r.phase_age for r in unsent))}: the "
         "system still has bytes of them to send.",
         evidence=evidence_of("These requests", unsent),
@@ -374,33 +387,31 @@ def _overdue(case: PoolCase) -> tuple[dict[int, float], list[Answer]]:
     The requests are those at these places of ``case.requests``. Where the items of a stream are
     seen, the time since the last one counts.
     """
-    lost = set(case.lost)
-    kept: dict[Group, list[Answer]] = {}
-    for answer in case.kept_answers:
-        kept.setdefault(answer.group, []).append(answer)
+    lost = set(map(id, case.lost))
+    kept = by_group(case.kept_answers)
+    took = {group: max(answer.head + answer.rest for answer in its) for group, its in kept.items()}
+    streamed = {group for group, its in kept.items() if any(answer.items for answer in its)}
     silence = max((o.longest_silence_answered for o in case.totals.origins), default=0.0)
     complete = len(case.totals.answers) < MOST_ANSWERED
     found: dict[int, float] = {}
-    compared: list[Answer] = []
+    compared: dict[Group, list[Answer]] = {}
     for number, request in enumerate(case.requests):
-        answers = kept.get(request.group, [])
-        if request.phase not in PROVIDERS_PART or request in lost:
+        if request.phase not in PROVIDERS_PART or id(request) in lost:
             continue
-        if len(answers) < thresholds.BASELINE_REQUESTS:
+        group = request.group
+        if len(kept.get(group, ())) < thresholds.BASELINE_REQUESTS:
             continue
         waited = request.phase_age
         if request.phase == "reading":
-            seen = any(answer.items for answer in answers)
-            waited = (request.item_wait if seen else request.held) or 0.0
-        longest = max(answer.head + answer.rest for answer in answers)
-        least = max(thresholds.OVERDUE_AFTER, thresholds.OVERDUE_FACTOR * longest)
+            waited = (request.item_wait if group in streamed else request.held) or 0.0
+        least = max(thresholds.OVERDUE_AFTER, thresholds.OVERDUE_FACTOR * took[group])
         # One that is no longer kept, or of another model, can have taken as long.
         if not (request.model and complete):
             least = max(least, silence)
         if waited > least:
             found[number] = waited
-            compared += answers
-    return found, compared
+            compared[group] = kept[group]
+    return found, [answer for its in compared.values() for answer in its]
 
 
 def overdue_requests(case: PoolCase) -> Finding | None:
@@ -409,30 +420,35 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     found = [case.requests[number] for number in waited]
     unknown = not any(request.model for request in found)
     least = thresholds.OVERDUE_UNKNOWN if unknown else thresholds.OVERDUE_REQUESTS
-    if len(found) < max(least, thresholds.OVERDUE_SHARE * len(case.requests)):
+    number, of = number_of(found), number_of(case.requests)
+    if number < max(least, thresholds.OVERDUE_SHARE * of):
         return None
     longest, last = max(a.head + a.rest for a in answers), min(a.ago for a in answers)
     kind = Kind.SLOW_PROVIDER
-    phases = Counter(request.phase for request in found)
+    phases: Counter[str] = Counter()
+    for request in found:
+        phases[request.phase] += request.number
     # Bytes that arrive end a phase of reading and begin the next one.
-    fed = sum(r.phase == "reading" and 2 * r.phase_age < (r.held or 0.0) for r in found)
+    reading = (request for request in found if request.phase == "reading")
+    fed = number_of(request for request in reading if 2 * request.phase_age < (request.held or 0.0))
     explanation = (
         "Other requests are answered. On the overdue ones, the provider hangs, or their "
         "connections are lost without a notice, as in a firewall."
     )
     advice = "Check the provider's status page."
-    if 2 * _unanswered(case, waited.values()) > len(found):
+    began = (waited[at] for at in waited for _ in range(case.requests[at].number))
+    if 2 * _unanswered(case, began) > number:
         kind, (explanation, advice) = Kind.CALLS_SILENT, _HANGS
     if any(request.peer == "unknown" for request in found):
         explanation += " The system's TCP state shows no lost connection."
     advice += f" Set a read timeout, and send these requests again.{case.probe}"
-    if 2 * fed > len(found):
+    if 2 * fed > number:
         kind = Kind.STALLED_STREAMS
         explanation, advice = _PINGS
     return Finding(
         kind=kind,
         severity=Severity.ERROR if last >= thresholds.OVERDUE_AFTER else Severity.WARNING,
-        observed=f"{len(found)} of {counted(len(case.requests), 'request')} in flight are overdue ("
+        observed=f"{number} of {counted(of, 'request')} in flight are overdue ("
         f"{', '.join(f'{count} {phase}' for phase, count in phases.most_common())}), after up "
         f"to {seconds(max(waited.values()))}. Answers of the same model and call site took at "
         f"most {seconds(longest)}; the last one ended {seconds(last)} ago.",
@@ -449,8 +465,8 @@ def silent_provider(case: PoolCase) -> Finding | None:
     have waited for long. It is a WARNING for several requests unless earlier answers took about as
     long: reasoning models are silent for 300 to 700 s.
     """
-    lost = set(case.lost)
-    sent = [r for r in case.requests if r.held is not None and r not in lost]
+    lost = set(map(id, case.lost))
+    sent = [r for r in case.requests if r.held is not None and id(r) not in lost]
     waiting = [request for request in sent if request.phase == "awaiting_response"]
     if not waiting or len(waiting) < len(sent) or case.activity.errors[None] > 0:
         return None
@@ -461,14 +477,15 @@ def silent_provider(case: PoolCase) -> Finding | None:
     usual = before.provider_time("awaiting_response", at_most=True) if before is not None else 0.0
     asked = {request.origin for request in waiting}
     origins = ", ".join(sorted(map(one_line, asked))[:3])
-    many = len(waiting) >= thresholds.SILENT_REQUESTS
+    number = number_of(waiting)
+    many = number >= thresholds.SILENT_REQUESTS
     silences = [o.longest_silence_answered for o in case.totals.origins if o.origin in asked]
     answered = max(silences, default=0.0)
     severe = many and usual < thresholds.SILENT_AS_BEFORE * min(ages)
     return Finding(
         kind=Kind.CALLS_SILENT,
         severity=Severity.WARNING if severe else Severity.INFO,
-        observed=f"{counted(len(waiting), 'request')} to {origins} sent and waiting for the first "
+        observed=f"{counted(number, 'request')} to {origins} sent and waiting for the first "
         f"byte of an answer, the longest for {seconds(max(ages))}; none was answered meanwhile, "
         f"{case.queued_now} queued. Longest wait that was answered: "
         f"{seconds(answered) if answered else 'none'}.",
@@ -488,11 +505,12 @@ def stalled_streams(case: PoolCase) -> Finding | None:
     if not stalled:
         return None
     longest = max(request.item_wait or 0.0 for request in stalled)
-    many = len(stalled) >= thresholds.CALL_SILENT_ALERT_COUNT
+    number = number_of(stalled)
+    many = number >= thresholds.CALL_SILENT_ALERT_COUNT
     return Finding(
         kind=Kind.STALLED_STREAMS,
         severity=Severity.WARNING if many else Severity.INFO,
-        observed=f"{counted(len(stalled), 'stream')} without an item, the longest for "
+        observed=f"{counted(number, 'stream')} without an item, the longest for "
         f"{seconds(longest)}, while bytes arrive.",
         evidence=evidence_of("These streams", stalled),
         explanation=_PINGS.explanation,
@@ -508,11 +526,13 @@ def silent_connections(case: PoolCase) -> Finding | None:
     if not lost and not ended:
         return None
     observed = f"{counted(ended, 'request')} ended on a lost connection"
-    number = Counter(request.peer for request in lost)
+    number: Counter[str | None] = Counter()
+    for request in lost:
+        number[request.peer] += request.number
     if lost:
         longest = {request.peer: request.lost_peer for request in reversed(lost)}
         states = ", ".join(f"{longest[peer]} ({count})" for peer, count in number.items())
-        observed = f"Of {counted(len(checked), 'silent request')} checked: {states}"
+        observed = f"Of {counted(number_of(checked), 'silent request')} checked: {states}"
     probe = case.probe if "unacknowledged" in number else ""
     return Finding(
         kind=Kind.SILENT_CONNECTIONS,

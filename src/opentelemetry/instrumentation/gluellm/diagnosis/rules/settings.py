@@ -49,12 +49,12 @@ def pool_timeout(case: PoolCase) -> Finding | None:
     unbounded = [pool for pool in case.pools if _waits_too_long(pool)]
     if not unbounded:
         return None
-    pool = max(unbounded, key=lambda pool: max(pool.waits, default=0.0))
+    pool = max(unbounded, key=lambda pool: pool.longest_wait)
     # Pools of one name can have different timeouts.
     alike = [other for other in unbounded if _timeouts(other) == _timeouts(pool)]
-    ages = [age for other in alike for age in other.waits]
-    longest = max(ages, default=0.0)
-    queue = f"; {counted(len(ages), 'request')} queued, the longest for {seconds(longest)}"
+    waiting = sum(other.queued for other in alike)
+    longest = max(other.longest_wait for other in alike)
+    queue = f"; {counted(waiting, 'request')} queued, the longest for {seconds(longest)}"
     explanation = "A request may wait as long for a connection as for its answer, or longer."
     if pool.pool_timeout is None:
         explanation = "If no connection becomes free, a request waits forever."
@@ -66,7 +66,7 @@ def pool_timeout(case: PoolCase) -> Finding | None:
         kind=Kind.POOL_TIMEOUT,
         severity=Severity.WARNING if longest >= thresholds.STUCK_AFTER else Severity.INFO,
         observed=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
-        f"{timeout_text(pool.read_timeout)}{queue if ages else ''}.",
+        f"{timeout_text(pool.read_timeout)}{queue if waiting else ''}.",
         explanation=f"{explanation} While it waits, no error shows that the pool is full.",
         advice=f"{advice}.",
     )

@@ -28,13 +28,17 @@ def majority(requests: Requests) -> str:
 
     Only on one of them if they differ in the other. Empty if there is none, or if it is unknown.
     """
-    whose = [(request.model, request.call_site) for request in requests]
-    sites, models = [(None, site) for _, site in whose], [(model, None) for model, _ in whose]
-    for both in (whose, sites, models):
-        groups: Counter[Group] = Counter(both)
-        (group, count), *_ = groups.most_common(1) or [((None, None), 0)]
-        if 2 * count > len(whose) and any(group):
-            return f"{count} of {groups.total()}{caller_text(*group)}"
+    groups: tuple[Counter[Group], ...] = Counter(), Counter(), Counter()
+    for one in requests:
+        # An answer that is kept counts once, whatever it stands for.
+        number = one.number if isinstance(one, RequestSnapshot) else 1
+        model, site = one.model, one.call_site
+        for its, group in zip(groups, ((model, site), (None, site), (model, None)), strict=True):
+            its[group] += number
+    for its in groups:
+        (group, count), *_ = its.most_common(1) or [((None, None), 0)]
+        if 2 * count > its.total() and any(group):
+            return f"{count} of {its.total()}{caller_text(*group)}"
     return ""
 
 

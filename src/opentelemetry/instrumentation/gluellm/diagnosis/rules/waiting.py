@@ -13,8 +13,8 @@ from ...text import counted, one_line, percent, rate, seconds
 from ..findings import Finding, Kind, Severity
 from ..intervals import HELD, PoolCase
 from ..littles_law import poisson_quantile
-from ..parts import PoolSnapshot
-from ..replay import recording_of
+from ..parts import Group, PoolSnapshot, RequestSnapshot, number_of
+from ..replay import Recording, recording_of
 from .holding import likely_leak, unread_now
 from .timeouts import caller_text
 
@@ -46,11 +46,12 @@ def queue_matters(case: PoolCase) -> bool:
 
 
 def pool_too_small(
-    case: PoolCase, lately: Sequence[PoolCase], *, slow_set_ups: bool
+    case: PoolCase, lately: Sequence[PoolCase], *, slow_set_ups: bool, replay: bool
 ) -> Finding | None:
     """Detect requests that queue although connections are not held longer than before.
 
     Or one origin that holds them. It may have become slow in ``lately``, shorter periods up to now.
+    The size to advise comes from a ``replay``.
     """
     whole, case = case, case.of_limited_origin
     maximum = case.maximum
@@ -99,7 +100,7 @@ def pool_too_small(
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
         observed += f" (before: {seconds(before.time(*HELD) / before.sent)})"
-    replayed, advice = _advice(whole, case)
+    replayed, advice = _advice(whole, case, replay=replay)
     limit = "limit of connections to each origin" if case.origin else "pool"
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
@@ -130,15 +131,18 @@ def _argument(case: PoolCase, size: int | str) -> str:
     return "limit"
 
 
-def _advice(case: PoolCase, limited: PoolCase) -> tuple[str, str]:
+def _advice(case: PoolCase, limited: PoolCase, *, replay: bool) -> tuple[str, str]:
     """Return what a replay of the period shows, and the advice: with a size if it shows one.
 
     In a short period, too few requests end. Then all that are recorded are replayed. ``limited`` is
     the part of the case whose limit is reached.
     """
-    recording = recording_of(case.pools, case.activity.period, seen=case.totals.origins)
-    if isinstance(recording, str):
-        recording = recording_of(case.pools, seen=case.totals.origins)
+    most, seen = thresholds.REPLAY_MOST, case.totals.origins
+    recording: Recording | str = "only the pool whose requests queue longest is replayed"
+    if replay:
+        recording = recording_of(case.pools, case.activity.period, seen=seen, most=most)
+        if isinstance(recording, str):
+            recording = recording_of(case.pools, seen=seen, most=most)
     if isinstance(recording, str):
         reason = recording
     elif size := recording.needed():
@@ -179,7 +183,7 @@ def _slow_origin(cases: Iterable[PoolCase]) -> tuple[str, float]:
         for origin, its in origins.items():
             left = (item for item in its if item[0] == "left" and item[2] not in _MAY_QUEUE)
             ended[origin] = sum(its[item] for item in left)
-        now = sum(r.origin == slow and r.held is not None for r in case.requests)
+        now = number_of(r for r in case.requests if r.origin == slow and r.held is not None)
         number, of_others = max(ended[slow], now), ended.total() - ended[slow]
         if (
             longest < thresholds.HOLDER_SHARE * held.total()
@@ -209,12 +213,16 @@ def one_caller(case: PoolCase) -> Finding | None:
     held = [request for request in requests if request.held is not None]
     if not held or likely_leak(full):
         return None
-    ((whose, count),) = Counter(r.group for r in held).most_common(1)
+    holders: Counter[Group] = Counter()
+    for request in held:
+        holders[request.group] += request.number
+    ((whose, count),) = holders.most_common(1)
     others = [r for r in requests if r.phase == "queued" and r.group != whose]
+    queued = number_of(others)
     longest = max((request.phase_age for request in others), default=0.0)
     if (
         not any(whose)
-        or count < thresholds.HOLDER_SHARE * len(held)
+        or count < thresholds.HOLDER_SHARE * holders.total()
         or longest < thresholds.WAIT_NOTICED
     ):
         return None
@@ -222,9 +230,9 @@ def one_caller(case: PoolCase) -> Finding | None:
     groups = {request.group for request in requests}
     # Answers of other origins say nothing about a limit for each of them.
     known = [a for a in case.answers if not case.origin or a.group in groups]
-    other = [r.held or 0.0 for r in held if r.group != whose]
+    other = _holds(r for r in held if r.group != whose)
     other += [a.head + a.rest for a in known if a.group != whose]
-    its = median(r.held or 0.0 for r in held if r.group == whose)
+    its = median(_holds(r for r in held if r.group == whose))
     # These may have begun just now, all at once.
     ended = [answer.head + answer.rest for answer in known if answer.group == whose]
     its = max(its, median(ended)) if ended else its
@@ -234,15 +242,15 @@ def one_caller(case: PoolCase) -> Finding | None:
     need = ""
     if whose[0] and len(answers) >= thresholds.CURRENT_REQUESTS:
         each = sum(answer.head + answer.rest for answer in answers) / len(answers)
-        arrived = sum(answer.number for answer in answers) + len(others)
+        arrived = sum(answer.number for answer in answers) + queued
         size = poisson_quantile(arrived * each / max(case.recent, 1.0))
         need = f" The others need about {counted(max(size, 1), 'connection')}."
     semaphore = "threading" if case.synchronous else "asyncio"
     return Finding(
         kind=Kind.ONE_CALLER,
         severity=Severity.ERROR if case.activity.number("timeout", "pool") else Severity.WARNING,
-        observed=f"{count} of {counted(len(held), 'connection')}{_to(case)} are held by calls"
-        f"{caller_text(*whose)}; {counted(len(others), 'request')} of other callers queued, the "
+        observed=f"{count} of {counted(holders.total(), 'connection')}{_to(case)} are held by calls"
+        f"{caller_text(*whose)}; {counted(queued, 'request')} of other callers queued, the "
         f"longest for {seconds(longest)}.",
         explanation="One caller takes nearly all of the pool. A larger pool only gives it more.",
         advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).{need}",
@@ -261,12 +269,14 @@ def pool_saturated(case: PoolCase, lately: PoolCase) -> Finding | None:
     if not full:
         return None
     requests = [request for pool in full for request in pool.requests]
-    waits = [wait for pool in full for wait in pool.waits]
-    longest = max(waits, default=0.0)
+    queued = sum(pool.queued for pool in full)
+    longest = max(pool.longest_wait for pool in full)
     busy = sum(pool.active + pool.connecting for pool in full)
     maximum = sum(pool.max_connections or 0 for pool in full)
-    holders = Counter(request.phase for request in requests if request.held is not None)
-    held = ", ".join(f"{count} {phase}" for phase, count in holders.most_common())
+    holders: Counter[str] = Counter()
+    for request in requests:
+        holders[request.phase] += request.number if request.held is not None else 0
+    held = ", ".join(f"{count} {phase}" for phase, count in (+holders).most_common())
     timeouts = case.activity.number("timeout", "pool")
     lasts = longest >= thresholds.WAIT_NOTICED
     leak = likely_leak(full)
@@ -275,8 +285,8 @@ def pool_saturated(case: PoolCase, lately: PoolCase) -> Finding | None:
         kind=Kind.POOL_SATURATED,
         severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
         observed=f"{busy} of {counted(maximum, 'connection')}{_to(case)} in use and "
-        f"{counted(len(waits), 'request')} queued"
-        + (f", the longest for {seconds(longest)}" if waits else "")
+        f"{counted(queued, 'request')} queued"
+        + (f", the longest for {seconds(longest)}" if queued else "")
         + (f"; requests that hold connections: {held}." if held else "."),
         explanation=(
             f"Likely a leak. Answers unread over {thresholds.LIKELY_LEAK_AFTER:g} s: {leak}."
@@ -292,6 +302,11 @@ def pool_saturated(case: PoolCase, lately: PoolCase) -> Finding | None:
     )
 
 
+def _holds(held: Iterable[RequestSnapshot]) -> list[float]:
+    """Return for how long each of these requests has held its connection."""
+    return [request.held or 0.0 for request in held for _ in range(request.number)]
+
+
 def watch_command(pid: int) -> str:
     """Return the command that reports on a minute of a running process."""
     return f"gluellm-pools doctor --pid {pid} --for 60"
@@ -305,8 +320,7 @@ def _is_full(pool: PoolSnapshot) -> bool:
     """
     if pool.max_connections is None:
         return False
-    longest = max(pool.waits, default=0.0)
-    return longest >= thresholds.STUCK_AFTER or (pool.queued > 0 and _is_at_limit(pool))
+    return pool.longest_wait >= thresholds.STUCK_AFTER or (pool.queued > 0 and _is_at_limit(pool))
 
 
 def _is_at_limit(pool: PoolSnapshot) -> bool:
@@ -315,7 +329,7 @@ def _is_at_limit(pool: PoolSnapshot) -> bool:
 
 def slots_are_lost(case: PoolCase) -> bool:
     """Return whether orphaned connections take much of the limit while requests queue."""
-    held = sum(request.held is not None for request in case.requests)
+    held = number_of(request for request in case.requests if request.held is not None)
     unowned = sum(pool.active + pool.connecting for pool in case.pools) - held
     # Those that were counted may be of a client that was replaced since.
     lost = min(case.activity.number("anomaly", "orphaned_connection"), unowned)
