@@ -65,3 +65,8 @@ BOOLEAN = Rule(
     lambda value: isinstance(value, bool),
     _boolean_of,
 )
+BOOLEAN_OR_NONE = Rule(
+    "True, False or None (true, false, 1 or 0 in the environment)",
+    lambda value: value is None or isinstance(value, bool),
+    _boolean_of,
+)

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar, cast
 
-from .allowed import BOOLEAN, Rule, number, one_of, whole_number
+from .allowed import BOOLEAN, BOOLEAN_OR_NONE, Rule, number, one_of, whole_number
 from .diagnosis.signal_report.signals import signal_number
 from .environment import ENVIRONMENT_PREFIX, LIMIT_VARIABLES
 from .failures import warn_once
 from .text import one_line
-from .thresholds import CALL_SILENT_AFTER
+from .thresholds import CALL_SILENT_AFTER, JUDGEMENT_AT_LEAST_EVERY, JUDGEMENT_INTERVAL
 
 EXPORT_INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
 """The SDK's variable for its export interval in milliseconds."""
@@ -118,6 +118,20 @@ class Config:
     """Time that a request waits for bytes before its connection is checked: is the other end gone,
     or is the request still being sent? Once a second, the ten longest waits of each pool are
     checked. Linux only."""
+    findings: bool | None = _setting(None, BOOLEAN_OR_NONE)
+    """Judge the process every `findings_interval`, and emit its findings as metrics and in the log.
+    By default only where threads are not greenlets of gevent or eventlet: there, a judgement would
+    block the program for some milliseconds."""
+    findings_interval: float = _setting(
+        JUDGEMENT_INTERVAL,
+        number(
+            f"a number from 1 to {JUDGEMENT_AT_LEAST_EVERY:g}",
+            lambda value: 1 <= value <= JUDGEMENT_AT_LEAST_EVERY,
+        ),
+        "s",
+    )
+    """Time between two judgements while requests are in flight. It becomes longer, up to 5 minutes,
+    where judgements would use more than 0.1 % of a CPU (1 % for an interval below 10 s)."""
     snapshot_signal: str | None = _setting(
         None,
         Rule(

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import MeterProvider
@@ -24,13 +24,14 @@ from .attribution.google_genai import GoogleCalls
 from .attribution.hosts import calls_model, provider_for_host
 from .attribution.mistralai import MistralCalls
 from .attribution.stainless import SDKS, StainlessCalls
-from .concurrency import snapshot_of
+from .concurrency import snapshot_of, threads_are_greenlets
 from .config import Config
 from .diagnosis.advice.advisor import advisor_for
 from .diagnosis.collect import collect
 from .diagnosis.pool_timeout_note import NoteObserver
 from .diagnosis.snapshot import Snapshot
-from .failures import warn
+from .environment import ENVIRONMENT_PREFIX
+from .failures import warn, warn_once
 from .patching import Hooks
 from .pool import call_site
 from .pool.ledger import PoolLedger
@@ -41,6 +42,7 @@ from .telemetry.gauges import StateSource
 from .telemetry.histograms import DurationObserver
 from .telemetry.resource import identity_of
 from .telemetry.spans import SpanObserver, tracer_of
+from .watch.judgement import Found, Judgement
 from .watch.loop_lag import LoopLag
 from .watch.watch import Watch
 
@@ -78,8 +80,16 @@ class Installation:
         )
         self.drain = durations.drain
         self._watch_observer = logs.WatchObserver(_churn_advice)
+        self._finding_observer = logs.FindingObserver(time.monotonic_ns)
         self.registry = PoolRegistry(
-            (EntryObserver(), durations, spans, NoteObserver(), self._watch_observer),
+            (
+                EntryObserver(),
+                durations,
+                spans,
+                NoteObserver(),
+                self._watch_observer,
+                self._finding_observer,
+            ),
             max_origins=config.max_origins,
             peak_window=config.peak_window,
             ledgers=ledgers,
@@ -96,11 +106,15 @@ class Installation:
         self.registry.counts_outside = not clients_only
         self._began = time.monotonic_ns()
         self._loop_lag = LoopLag(self.registry, config.peak_window) if config.loop_lag else None
+        judgement = None
+        if _judges(config.findings):
+            judgement = Judgement(self.registry, self._judge, config.findings_interval)
         self._watch = Watch(
             self.registry,
             leak_threshold=config.leak_threshold,
             loop_lag=self._loop_lag,
             peer_check_after=config.peer_check_after,
+            judgement=judgement,
         )
         self._source = StateSource(
             self.registry,
@@ -110,6 +124,7 @@ class Installation:
             self._loop_lag,
             self._watch.suspects,
             self._watch.silent_peers.connections,
+            judgement,
         )
         self._scope_of = functools.partial(
             Scope,
@@ -206,6 +221,12 @@ class Installation:
             unobserved=self._unobserved(),
         )
 
+    def _judge(self) -> Iterable[Found]:
+        # Imported at the first judgement: a program that never waits does not pay for the rules.
+        from .diagnosis.diagnose import diagnose
+
+        return diagnose(self.snapshot())
+
     def _reporter_on(
         self, signal_name: str | None, tracer_provider: TracerProvider | None
     ) -> SignalReporter | None:
@@ -262,6 +283,7 @@ class Installation:
         self.registry.forget()
         self._watch.after_fork_in_child()
         self._watch_observer.forget()
+        self._finding_observer.forget()
         if self._reporter is not None:
             self._reporter.after_fork_in_child()
 
@@ -284,6 +306,16 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_of_each(lambda installation: installation.drain.after_fork_in_parent()),
         after_in_child=_of_each(Installation.after_fork_in_child),
     )
+
+
+def _judges(findings: bool | None) -> bool:
+    if findings is None and threads_are_greenlets():
+        warn_once(
+            "The process is not judged, since a judgement would block all greenlets. To emit "
+            f"findings nevertheless, set {ENVIRONMENT_PREFIX}FINDINGS=true."
+        )
+        return False
+    return findings is not False
 
 
 def _churn_advice(ledger: PoolLedger, call_site_known: bool) -> str:

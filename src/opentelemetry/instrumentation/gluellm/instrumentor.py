@@ -44,6 +44,8 @@ class Settings(TypedDict, total=False):
     leak_stacks: bool
     loop_lag: bool
     peer_check_after: float
+    findings: bool | None
+    findings_interval: float
     snapshot_signal: str | None
     skip_dep_check: bool
     raise_exception_on_conflict: bool
@@ -88,6 +90,8 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         - ``leak_stacks``: record the whole stack of each call (False)
         - ``loop_lag``: measure how late event loops are (True)
         - ``peer_check_after``: silence after which connections are checked (10 s; 0: check none)
+        - ``findings``: judge the process, and emit findings (None: unless threads are greenlets)
+        - ``findings_interval``: time between two judgements (30 s; 1 to 300 s)
         - ``snapshot_signal``: name of a signal that logs a report, such as ``"SIGUSR2"`` (None)
 
         ``skip_dep_check`` and ``raise_exception_on_conflict`` go to ``BaseInstrumentor``. Raises

@@ -400,3 +400,18 @@ count and some are sent again without the caller noticing."""
 
 LOG_AGAIN_AFTER = 600.0
 """Time after which the same warning is logged again."""
+
+# --- The process's own diagnosis ------------------------------------------------------------------
+
+JUDGEMENT_INTERVAL = 30.0
+"""Default of ``findings_interval``. From its evidence to the alert, an error then takes at most two
+and a half minutes with the SDK's export interval of a minute."""
+JUDGEMENT_AT_LEAST_EVERY = 300.0
+"""Longest time between two judgements, however much CPU time they take."""
+JUDGEMENT_SHARE_OF_CPU = 0.001
+"""Share of one CPU that judgements may use."""
+JUDGEMENT_LIVE = 10.0
+"""Below this ``findings_interval`` somebody is watching, so judgements may use more."""
+JUDGEMENT_SHARE_OF_CPU_LIVE = 0.01
+NO_TRAFFIC = 120.0
+"""Time without a new request after which findings that rest on counts end."""

@@ -92,6 +92,12 @@ class PoolObserver:
     def requests_stuck(self, pool: Tracker, leases: tuple[Lease, ...]) -> None:
         """Requests that have waited too long for a connection or a stream, oldest first."""
 
+    def finding_began(self, active: Any) -> None:
+        """Begin of a finding of the process's own diagnosis, or the rise of its severity."""
+
+    def finding_ended(self, active: Any, now: int) -> None:
+        """End of a finding."""
+
     def clients_churned(
         self,
         origin: OriginLedger,

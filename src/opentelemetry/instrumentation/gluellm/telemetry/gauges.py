@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.metrics import Observation
@@ -18,10 +18,12 @@ from ..pool.lease import Lease
 from ..pool.ledger import GONE_REPORTED, Counters, OriginLedger, PoolLedger, PoolSeries
 from ..pool.registry import PoolRegistry
 from ..vocabulary import PHASES, STAGES, STEPS, by_name
+from ..watch.judgement import Judgement
 from ..watch.loop_lag import LoopLag
 from . import semconv
 from .attributes import AttributeSets, of_calls, of_origin, of_series, protocol_key
 from .drain import NO_SPAN, Drain
+from .findings import FindingSeries
 from .semconv import Metric
 
 _PLACES = {
@@ -47,6 +49,8 @@ class StateSource:
     leak_suspects: Callable[[], Iterable[Lease]]
     silent_connections: Callable[[], Mapping[PoolLedger, Mapping[str, int]]]
     """By pool name and state of the peer."""
+    judgement: Judgement | None = None
+    finding_series: FindingSeries = field(default_factory=FindingSeries)
 
     def collect(self) -> Observations:
         """Drain the outbox, then take one snapshot of all pools and the process."""
@@ -67,6 +71,7 @@ class StateSource:
                     _add_origin(found, origin, sums, now)
             for calls in registry.calls.state():
                 _add_calls(found, calls)
+            self._add_findings(found, states, now)
         except Exception as error:
             registry.failures.caught("collection", error)
         try:
@@ -78,6 +83,18 @@ class StateSource:
             # at each collection.
             registry.failures.caught("collection.value", TypeError())
         return found.by_name
+
+    def _add_findings(self, found: _Points, states: Iterable[PoolLedger], now: int) -> None:
+        judgement = self.judgement
+        if judgement is None or not judgement.possible:
+            return
+        pools = {
+            f"{ledger.name}/{ledger.library}": of_series(ledger, ledger.series).base
+            for ledger in states
+        }
+        for attributes, value in self.finding_series.points(judgement.now.values(), pools, now):
+            found.add(semconv.FINDING_CURRENT, value, attributes)
+        found.add(semconv.FINDING_JUDGED, judgement.count, {})
 
     def _add_process(self, found: _Points) -> None:
         if self.loop_lag is not None:

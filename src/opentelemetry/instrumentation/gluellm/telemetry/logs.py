@@ -11,12 +11,15 @@ from ..failures import Failures, warn, warn_once
 from ..patching import Hooks
 from ..pool.call_site import CallSite, CallSites
 from ..pool.describe import LONGEST, duration_text, holders, label, state, whose
+from ..pool.durations import SECOND
 from ..pool.lease import Lease, Tracker
 from ..pool.ledger import OriginLedger, PoolLedger
 from ..pool.observer import PoolObserver
 from ..text import call_site_text, counted, one_line
 from ..vocabulary import PHASES, WEBSOCKET
+from ..watch.judgement import ERROR, Active, Found, subject_of
 from ..watch.watch import LOGGED_EVERY
+from . import semconv
 from .semconv import SCOPE_NAME
 
 _logger = logging.getLogger(SCOPE_NAME)
@@ -196,6 +199,86 @@ class WatchObserver(PoolObserver):
         )
 
 
+class FindingObserver(PoolObserver):
+    """Observer that logs findings of the process's own diagnosis, in the watch's thread.
+
+    At most one record a minute for findings that begin or rise, the worst first, and one in ten
+    minutes for a kind, subject and severity. Those that end while they wait are not logged.
+    """
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all findings, in a forked child."""
+        self._waiting: list[Active] = []
+        self._logged: dict[object, int] = {}
+        self._open: set[Active] = set()
+        """Findings whose begin was logged and whose end was not yet."""
+        self._last = 0
+
+    def finding_began(self, active: Active) -> None:
+        if active not in self._waiting:
+            self._waiting.append(active)
+
+    def finding_ended(self, active: Active, now: int) -> None:
+        if active in self._waiting:
+            self._waiting.remove(active)
+        if active in self._open:
+            self._open.remove(active)
+            finding = active.finding
+            _logger.info(
+                "Finding ended: %s, after %s.",
+                _named(finding),
+                duration_text(now - active.began_at),
+                extra=_attributes_of(active),
+            )
+
+    def watch_passed(self) -> None:
+        if not self._waiting:
+            return
+        now = self._clock()
+        if self._last and now - self._last < _BETWEEN_FINDINGS:
+            return
+        active = min(self._waiting, key=lambda one: one.severity != ERROR)
+        self._waiting.remove(active)
+        finding = active.finding
+        key = (finding.kind, subject_of(finding), active.severity)
+        self._logged = {k: at for k, at in self._logged.items() if now - at < LOGGED_EVERY}
+        if key in self._logged:
+            return
+        self._last = self._logged[key] = now
+        self._open.add(active)
+        _logger.warning(
+            "Finding (%s): %s: %s\n%s",
+            active.severity,
+            _named(finding),
+            one_line(finding.observed, _LONGEST_ADVICE),
+            finding,
+            extra=_attributes_of(active),
+        )
+
+
+def _named(finding: Found) -> str:
+    subject = finding.pool or finding.provider
+    where = f" in {one_line(subject, LONGEST)}" if subject else ""
+    return f"{finding.kind.replace('_', ' ')}{where}"
+
+
+def _attributes_of(active: Active) -> dict[str, str]:
+    finding = active.finding
+    found = {
+        semconv.EVENT_NAME: semconv.FINDING_EVENT,
+        semconv.FINDING_KIND: str(finding.kind),
+        semconv.FINDING_SEVERITY: active.severity,
+        semconv.POOL_NAME: finding.pool,
+        semconv.PROVIDER_NAME: finding.provider,
+        semconv.CALL_SOURCE: finding.source,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
 def _built_at(built: tuple[tuple[CallSite, int], ...], pools: int) -> str:
     if not built:
         return "The call site that builds them is unknown"
@@ -204,6 +287,7 @@ def _built_at(built: tuple[tuple[CallSite, int], ...], pools: int) -> str:
     return f"{which} are built at {call_site_text(str(call_site), LONGEST)}"
 
 
+_BETWEEN_FINDINGS = 60 * SECOND
 _PASSES = 2
 """Passes of the watch before a warning, so that leaks of one burst are reported together even if
 they are found in two passes."""

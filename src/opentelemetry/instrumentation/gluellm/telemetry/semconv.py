@@ -89,6 +89,12 @@ ANOMALY_TYPE: Final = "gluellm.anomaly.type"
 """Kind of anomaly."""
 HOOK_LIBRARY: Final = "gluellm.hook.library"
 """Library that the hooks belong to."""
+FINDING_KIND: Final = "gluellm.finding.kind"
+"""Kind of the finding; [When calls hang](when-calls-hang.md) has a section on each. `_OTHER` is the
+sum of the findings beyond the first 60."""
+FINDING_SEVERITY: Final = "gluellm.finding.severity"
+"""`error`: calls fail, hang or are many times slower. `warning`: calls are slower, or will fail if
+this continues."""
 INSTRUMENTATION_KIND: Final = "gluellm.instrumentation.kind"
 """What failed. `buffer_full` for dropped records."""
 REQUEST_MODEL: Final = "gen_ai.request.model"
@@ -106,6 +112,10 @@ CALL_SOURCE: Final = "gluellm.call.source"
 nested calls, only the outermost one counts."""
 RESPONSE_STREAMING: Final = "gluellm.response.streaming"
 """Whether the response was streamed."""
+
+# On log records only.
+EVENT_NAME: Final = "event.name"
+FINDING_EVENT: Final = "gluellm.finding"
 
 # On spans only.
 CONNECTION_REUSED: Final = "gluellm.connection.reused"
@@ -136,6 +146,7 @@ TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")
 # In the order of the numbers in adapters/grpc/channel.py.
 CHANNEL_STATES: Final = ("idle", "connecting", "ready", "transient_failure", "shutdown")
 PEER_STATES: Final = ("unacknowledged", "unreachable", "closed", "reset", "not_reading", "unknown")
+FINDING_SEVERITIES: Final = ("error", "warning")
 DISCARD_REASONS: Final = ("closed", "garbage_collected")
 
 
@@ -614,6 +625,21 @@ EVENT_LOOP_LAG_PEAK: Final = _gauge(
     "Longest delay of a timer within `peak_window`, on event loops with requests in "
     "flight. A single pause keeps it high for the whole window; "
     "`gluellm.event_loop.late.time` shows whether that matters.",
+)
+FINDING_CURRENT: Final = _up_down_counter(
+    "gluellm.finding.current",
+    "{finding}",
+    (*LEVEL_POOL, CALL_SOURCE, FINDING_KIND, FINDING_SEVERITY),
+    "1 while the process's own diagnosis has this finding, and 0 for ten minutes after that. A "
+    "finding on a pool has the attributes of the pool's other series, one on calls has the "
+    "provider and the source, and one on the process has neither.",
+)
+FINDING_JUDGED: Final = _counter(
+    "gluellm.finding.judged",
+    "{judgement}",
+    (),
+    "Judgements of the process's own diagnosis. Absent if nothing judges. While it stands still "
+    "with requests in flight, findings are unknown.",
 )
 HOOK_MISSING: Final = _up_down_counter(
     "gluellm.instrumentation.hook.missing",

@@ -23,6 +23,7 @@ from ..vocabulary import QUEUED, STREAM_QUEUED, UNREAD
 from .account import Account
 from .anomalies import Anomalies
 from .churn import Churn
+from .judgement import Judgement
 from .loop_lag import LoopLag
 from .silent_peers import SilentPeers
 
@@ -75,6 +76,7 @@ class Watch:
         leak_threshold: float,
         loop_lag: LoopLag | None,
         peer_check_after: float = 0.0,
+        judgement: Judgement | None = None,
     ) -> None:
         self._registry = registry
         self._leak_threshold = nanoseconds(leak_threshold)
@@ -94,6 +96,8 @@ class Watch:
         self._churn = Churn(registry)
         self.account = Account(registry)
         self.silent_peers = SilentPeers(registry, peer_check_after)
+        self.judgement = judgement
+        """None if the process does not judge itself."""
 
     def suspects(self) -> tuple[Lease, ...]:
         """Return the leases that are suspected as leaks now: unread beyond the threshold."""
@@ -119,6 +123,8 @@ class Watch:
         if self._loop_lag is not None:
             self._loop_lag.stop()
         self._thread.stop()
+        if self.judgement is not None:
+            self.judgement.clear()
         self._forget()
 
     def after_fork_in_child(self) -> None:
@@ -127,6 +133,8 @@ class Watch:
         self._forget()
         self._churn.clear()
         self.account.restart()
+        if self.judgement is not None:
+            self.judgement.clear()
         if self._loop_lag is not None:
             self._loop_lag.forget()
         if not self._thread.stopped.is_set():
@@ -148,7 +156,10 @@ class Watch:
                 stopped.wait if self._loop_lag is None else partial(self._loop_lag.sleep, stopped)
             )
             while not wait(INTERVAL * jitter.uniform(0.75, 1.25)):
-                quiet = 0 if self.run_pass() or self._suspects else quiet + 1
+                busy = self.run_pass() or bool(self._suspects)
+                if self.judgement is not None and self.judgement.now:
+                    busy = True
+                quiet = 0 if busy else quiet + 1
                 if quiet >= _REST_AFTER and self._rests():
                     return
         finally:
@@ -175,7 +186,7 @@ class Watch:
     def run_pass(self) -> bool:
         """Check everything once; return whether any request is in flight."""
         registry = self._registry
-        busy = False
+        busy = entered = False
         try:
             self._check_suspects()
             pools: dict[PoolTracker, _PoolNotes] = {}
@@ -185,6 +196,7 @@ class Watch:
                     notes = self._pools[tracker] = _PoolNotes()
                 pools[tracker] = notes
                 if tracker.leases or tracker.entered != notes.entered:
+                    entered = entered or tracker.entered != notes.entered
                     notes.entered = tracker.entered
                     notes.passes_left = PASSES_AFTERWARDS
                 if tracker.leases:
@@ -201,6 +213,8 @@ class Watch:
             self._churn.check()
             registry.calls.look()
             self.account.look()
+            if self.judgement is not None:
+                self.judgement.passed(entered=entered, busy=busy)
             registry.observer.watch_passed()
         except BaseException as error:
             # Log handlers of the application may raise a BaseException here, such as an exit or the
