@@ -27,6 +27,8 @@ SIGNAL_APIS = ("opentelemetry.metrics", "opentelemetry.trace", "opentelemetry._l
 PROVIDERS = ("opentelemetry.metrics.MeterProvider", "opentelemetry.trace.TracerProvider")
 WIRING = ("instrumentor.py", "installation.py", "http_spans.py")
 OPENTELEMETRY_SDK = "opentelemetry.sdk"
+RESOURCE_DETECTOR = Path("resource_detector.py")
+"""Loaded by the SDK alone, so that its import cannot fail."""
 
 
 @functools.cache
@@ -84,6 +86,8 @@ def outside(*folders: str) -> list[Path]:
 
 def wired(module: Path, name: str) -> bool:
     """Whether a module may import a name: of signals, the wiring imports only providers."""
+    if module == RESOURCE_DETECTOR:
+        return True
     signals = is_under(name, *SIGNAL_APIS, OPENTELEMETRY_SDK)
     return not signals or (module.name in WIRING and name in PROVIDERS)
 
