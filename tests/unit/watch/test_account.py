@@ -130,6 +130,52 @@ def test_short_pause_ends_no_minute(scene, account):
     assert len(minutes(account, scene)) <= 31
 
 
+def held_rows(account: Account) -> int:
+    return 0 if account.held is None else len(account.held[1])
+
+
+def test_rows_before_a_problem_are_kept_while_it_lasts(scene, account):
+    """Three hours of a problem replace all rows of the last hour, but not these."""
+    for _ in range(10):
+        call(scene, 60.0)
+        account.look()
+    account.hold(True)
+    for _ in range(180):
+        call(scene, 60.0, "429")
+        account.look()
+        account.hold(True)
+    assert account.held is not None
+    kept = [added for _, _, added in account.added_in(account.held[1])]
+    assert len(kept) == 10
+    assert not any((CALLS, ("error", "429")) in added for added in kept)
+    account.hold(False)
+    assert held_rows(account) == 0
+
+
+def test_rows_before_a_problem_are_kept_for_a_day_at_most(scene, account):
+    call(scene, 60.0)
+    account.look()
+    account.hold(True)
+    scene.clock.advance(thresholds.ACCOUNT_HELD)
+    account.hold(True)
+    assert account.held is None
+
+
+def test_no_answers_are_sampled_while_a_problem_lasts(scene, account):
+    def sampled_after_an_answer() -> int:
+        scene.clock.advance(60.0)
+        lease = scene.acquire()
+        scene.serve(lease)
+        lease.account()
+        return len(scene.ledger.sampled)
+
+    assert sampled_after_an_answer() == 1
+    account.hold(True)
+    assert sampled_after_an_answer() == 1
+    account.hold(False)
+    assert sampled_after_an_answer() == 2
+
+
 def test_watch_writes_the_account(scene):
     """One row a minute while requests are in flight."""
     watch = Watch(scene.registry, leak_threshold=0.0, loop_lag=None)

@@ -308,6 +308,8 @@ ACCOUNT_RECENT = 5
 of earlier ones that they are compared with: the first minutes of a process are no baseline."""
 ACCOUNT_QUIET = 15
 """Latest rows, for services with about a call a minute, as GlueLLMCallsFail has them."""
+ACCOUNT_HELD = 86_400.0
+"""Longest time for which the rows before a finding stay what it is compared with."""
 ACCOUNT_SILENT = 3
 """Rows that the longest silence has to last: the 60 s from which calls are silent, and the 2
 minutes of GlueLLMCallsSilent. Streams of reasoning models pause for longer than 60 s."""

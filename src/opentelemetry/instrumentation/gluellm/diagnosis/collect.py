@@ -458,18 +458,25 @@ def _calls(state: CallsNow, numbers: Numbers) -> parts.CallsSnapshot:
 def _account(
     account: Account, reading: Reading, total: Numbers, began: int, now: int
 ) -> parts.Account:
+    held_at, held = account.held or (began, ())
     return parts.Account(
         row=in_seconds(account.row),
         total=total,
-        rows=tuple(
-            parts.AccountRow(
-                since=in_seconds(max(since - began, 0)),
-                until=in_seconds(max(until - began, 0)),
-                numbers=_numbers(added),
-            )
-            for since, until, added in account.minutes(now, reading)
-            if added
-        ),
+        rows=_rows(account.minutes(now, reading), began),
+        before=_rows(account.added_in(held), began),
+        before_until=in_seconds(max(held_at - began, 0)),
+    )
+
+
+def _rows(minutes: Iterable[tuple[int, int, Reading]], began: int) -> tuple[parts.AccountRow, ...]:
+    return tuple(
+        parts.AccountRow(
+            since=in_seconds(max(since - began, 0)),
+            until=in_seconds(max(until - began, 0)),
+            numbers=_numbers(added),
+        )
+        for since, until, added in minutes
+        if added
     )
 
 

@@ -498,6 +498,10 @@ class Account:
     """What calls and requests did since ``instrument()``."""
     rows: tuple[AccountRow, ...] = ()
     """The last 60 and the current one, oldest first."""
+    before: tuple[AccountRow, ...] = ()
+    """Rows from before a finding began, while one is active: what is usual. Empty without one."""
+    before_until: float = 0.0
+    """Time from ``instrument()`` to that begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,10 +51,15 @@ def windows(account: Account, now: float, recent: int = thresholds.ACCOUNT_RECEN
     since = now - recent * account.row
     latest = [row for row in account.rows if row.until > since]
     since = min([since, *(row.since for row in latest)])
-    hour = since - thresholds.ACCOUNT_ROWS * account.row
-    earlier = [row for row in account.rows if row.until <= since and row.until > hour]
-    begin = min((row.since for row in earlier), default=since)
-    half = begin + max((since - begin) / 2, thresholds.ACCOUNT_RECENT * account.row)
+    usual = since
+    if account.before:
+        # What is wrong now may have begun before the finding did.
+        usual = min(since, account.before_until - thresholds.ACCOUNT_RECENT * account.row)
+    hour = usual - thresholds.ACCOUNT_ROWS * account.row
+    rows = account.before or account.rows
+    earlier = [row for row in rows if row.until <= usual and row.until > hour]
+    begin = min((row.since for row in earlier), default=usual)
+    half = begin + max((usual - begin) / 2, thresholds.ACCOUNT_RECENT * account.row)
     earlier = [row for row in earlier if row.since < half]
     before = max((row.until for row in earlier), default=begin) - begin
     quiet = now - thresholds.ACCOUNT_QUIET * account.row

@@ -353,6 +353,8 @@ def _keep(pool: PoolLedger, lease: Lease) -> None:
     pool.kept += 1
     pool.answers = 0
     pool.answered.append(answer)
+    if not pool.samples:
+        return
     every, apart = SAMPLE_EVERY, ended_at - pool.sampled_at
     if len(pool.sampled) < SAMPLED_FIRST:
         # A stream is in the outbox since its head, before shorter answers that ended sooner.

@@ -333,6 +333,8 @@ class PoolLedger:
         """Answers since the last entry."""
         self.sampled: deque[Answered] = deque(maxlen=MOST_ANSWERED)
         """Entries of ``answered`` kept for longer: one in `SAMPLE_EVERY`, first four a second."""
+        self.samples = True
+        """False while ``sampled`` has to stay as it was before a problem began."""
         self.sampled_at = -SAMPLE_EVERY
         self.sampled_from = 0
         """When the time of the last sample began, and answers of that time so far."""

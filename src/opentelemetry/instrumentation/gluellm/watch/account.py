@@ -21,6 +21,7 @@ from ..pool.registry import PoolRegistry
 from ..vocabulary import CALLS, OUTCOMES, PHASES, STAGES, STEPS, Item, Subject
 
 ROW = nanoseconds(thresholds.ACCOUNT_ROW)
+_LONGEST_HELD = nanoseconds(thresholds.ACCOUNT_HELD)
 
 Reading = dict[tuple[Subject, Item], int]
 
@@ -56,6 +57,8 @@ class Account:
 
     def restart(self) -> None:
         """Begin now. The ledgers may contain counts of an earlier installation."""
+        self.held: tuple[int, tuple[Row, ...]] | None = None
+        """When a problem began, and the rows before that; None without one."""
         self._keys: list[tuple[Subject, Item]] = []
         self._numbers: dict[tuple[Subject, Item], int] = {}
         now = self._registry.clock()
@@ -94,12 +97,32 @@ class Account:
 
         The last one ends with this ``reading``.
         """
-        keys, state = self._keys, self._state
-        for row in state.rows:
-            added = zip((keys[number] for number in row.keys), row.added, strict=True)
-            yield row.since, row.until, dict(added)
+        state = self._state
+        yield from self.added_in(state.rows)
         until = now if state.resting is None else state.resting[0]
         yield state.since, until, _added(state.reading, reading)
+
+    def added_in(self, rows: Iterable[Row]) -> Iterator[tuple[int, int, Reading]]:
+        """Yield the begin and the end of each row, and what was added in it."""
+        keys = self._keys
+        for row in rows:
+            added = zip((keys[number] for number in row.keys), row.added, strict=True)
+            yield row.since, row.until, dict(added)
+
+    def hold(self, held: bool) -> None:
+        """Keep the rows and sampled answers so far as the time to compare with, or no longer.
+
+        A problem that lasts for hours would otherwise become what is usual. Kept for a day at most.
+        """
+        now = self._registry.clock()
+        if held and self.held is None:
+            self.held = now, self._state.rows
+        elif self.held is None or (held and now - self.held[0] < _LONGEST_HELD):
+            return
+        else:
+            self.held = None
+        for ledger in snapshot_of(self._registry.ledgers.pools.values):
+            ledger.samples = self.held is None
 
     def _number(self, key: tuple[Subject, Item]) -> int:
         number = self._numbers.get(key)

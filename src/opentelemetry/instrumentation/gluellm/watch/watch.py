@@ -125,6 +125,7 @@ class Watch:
         self._thread.stop()
         if self.judgement is not None:
             self.judgement.clear()
+        self.account.hold(False)
         self._forget()
 
     def after_fork_in_child(self) -> None:
@@ -215,6 +216,7 @@ class Watch:
             self.account.look()
             if self.judgement is not None:
                 self.judgement.passed(entered=entered, busy=busy)
+                self.account.hold(bool(self.judgement.now))
             registry.observer.watch_passed()
         except BaseException as error:
             # Log handlers of the application may raise a BaseException here, such as an exit or the
