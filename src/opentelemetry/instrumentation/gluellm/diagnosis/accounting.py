@@ -623,6 +623,8 @@ class _Group:
             kind=kind,
             severity=severity,
             pool=self._pools[0] if len(self._pools) == 1 and part != _UNSENT else None,
+            provider=self._subject[2] if self._of_calls else None,
+            source=self._subject[1] if self._of_calls else None,
             observed=account,
             explanation=_EXPLANATIONS.get(detail, _UNKNOWN),
             advice=_ON_PURPOSE * (kind is Kind.CALLS_CANCELLED) + _advice(detail),

@@ -77,6 +77,25 @@ UNEXPLAINED = (
 """Kinds that state what calls suffer, and not the cause."""
 
 
+_HELD = frozenset(
+    {
+        Kind.LEAK,
+        Kind.HTTP2_STUCK,
+        Kind.SILENT_CONNECTIONS,
+        Kind.STALLED_STREAMS,
+        Kind.SLOW_CONSUMER,
+        Kind.ONE_CALLER,
+        Kind.BLOCKED_EVENT_LOOP,
+        Kind.EXECUTOR_FULL,
+        Kind.DESCRIPTORS_NEAR_LIMIT,
+        Kind.CHANNEL_NOT_READY,
+        Kind.CALLS_SILENT,
+        Kind.POOL_SATURATED,
+    }
+)
+"""Kinds that rest on something that is held now, such as an unread answer or a waiting request."""
+
+
 class Meaning(NamedTuple):
     """What a piece of evidence means, and what to do."""
 
@@ -92,6 +111,10 @@ class Finding:
     severity: Severity
     pool: str | None = None
     """Name and library of the pool, for example ``openai/httpx2``; None for the whole process."""
+    provider: str | None = None
+    """any-llm's key of the provider, of a finding on calls; else None."""
+    source: str | None = None
+    """Where these calls are observed: ``gluellm``, ``any_llm`` or ``sdk``; else None."""
     observed: str
     """Evidence, with numbers. Begins with what calls suffer from it, if they do."""
     explanation: str
@@ -100,6 +123,11 @@ class Finding:
     """What to do, in the terms of the pool's client or SDK."""
     evidence: str = ""
     """Call site and model of more than half of the requests concerned; empty if there is none."""
+
+    @property
+    def held(self) -> bool:
+        """Whether it rests on something that is held now, and not on counts of the last minutes."""
+        return self.kind in _HELD
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict of strings and None, for ``json.dumps``."""

@@ -68,6 +68,8 @@ def gluellm_limiter(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding 
         kind=Kind.GLUELLM_LIMITER,
         severity=Severity.WARNING,
         pool=case.label if case is not None else None,
+        provider=calls.provider,
+        source=calls.source,
         observed=f"{observed}.",
         explanation=f"GlueLLM starts at most {most or 'N'} calls a minute for each provider (60 by "
         f"default), and each retry counts. {where}.",

@@ -143,6 +143,8 @@ def retries(
         kind=Kind.RETRIES,
         severity=Severity.ERROR if severe else Severity.WARNING,
         pool=its[0].label if len(its) == 1 else None,
+        provider=calls.provider,
+        source=calls.source,
         observed=f"{observed}.",
         explanation=f"{explanation} {whose} A larger pool does not help.",
         advice=f"{advice} {less}",
