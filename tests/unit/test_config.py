@@ -29,6 +29,8 @@ WRONG_VALUES = {
     ("leak_stacks", "True or False"): (1,),
     ("loop_lag", "True or False"): (None,),
     ("peer_check_after", "at least 1, or 0"): (0.5, -1, NAN, "30", True),
+    ("findings", "True, False or None"): (1, "true"),
+    ("findings_interval", "from 1 to 300"): (0.9, 301, NAN, "30", True),
     ("snapshot_signal", "a real-time signal"): ("", 12),
 }
 
@@ -43,6 +45,8 @@ ENVIRONMENT_VALUES: dict[str, dict[str, object]] = {
     "TIME_IN_QUEUE": {"true": True},
     "LEAK_THRESHOLD": {"0": 0.0, "2": 2.0},
     "CALLS": {"false": False},
+    "FINDINGS": {"false": False, "1": True},
+    "FINDINGS_INTERVAL": {"5": 5.0},
     "SILENCE_THRESHOLD": {"5": 5.0},
     "LEAK_STACKS": {"true": True},
     "LOOP_LAG": {"false": False},
@@ -82,6 +86,8 @@ DEFAULTS = {
     "leak_stacks": False,
     "loop_lag": True,
     "peer_check_after": 10.0,
+    "findings": None,
+    "findings_interval": 30.0,
     "snapshot_signal": None,
 }
 

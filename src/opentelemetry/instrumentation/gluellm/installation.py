@@ -80,7 +80,7 @@ class Installation:
         )
         self.drain = durations.drain
         self._watch_observer = logs.WatchObserver(_churn_advice)
-        self._finding_observer = logs.FindingObserver(time.monotonic_ns)
+        self._finding_observer = logs.FindingObserver(lambda: self.registry.clock())
         self.registry = PoolRegistry(
             (
                 EntryObserver(),
@@ -284,6 +284,7 @@ class Installation:
         self._watch.after_fork_in_child()
         self._watch_observer.forget()
         self._finding_observer.forget()
+        self._source.finding_series.clear()
         if self._reporter is not None:
             self._reporter.after_fork_in_child()
 

@@ -23,6 +23,10 @@ class FindingSeries:
     """
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all series, in a forked child."""
         self._reported: dict[frozenset[tuple[str, str]], tuple[Attributes, int]] = {}
         """Attributes of each series, and when it was last above 0."""
         self._known: set[frozenset[tuple[str, str]]] = set()
