@@ -6,6 +6,7 @@ import functools
 import gc
 import inspect
 import logging
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -250,6 +251,15 @@ def test_callback_is_called_for_a_module_that_is_imported_later(module):
     assert listener.modules == [found]
     when_imported(module, listener.heard)
     assert listener.modules == [found, found]
+
+
+def test_module_that_was_put_into_sys_modules_is_found(module):
+    """It was awaited before, and no import statement has run since."""
+    first, second = Listener(), Listener()
+    when_imported(module, first.heard)
+    sys.modules[module] = ModuleType(module)
+    when_imported(module, second.heard)
+    assert second.modules == [sys.modules[module]]
 
 
 @pytest.mark.parametrize("log_raises", [False, True])

@@ -21,7 +21,7 @@ from studies.talking import ran
 from .pools import a_pool, send
 from .workload import OFF, OURS, observed, series_of
 
-OF_THE_PROCESS = 4
+OF_THE_PROCESS = 5
 """Dropped records, missing hooks of any-llm, and two of event loops. Failures have no series until
 the first one."""
 OF_A_PROVIDER = 24

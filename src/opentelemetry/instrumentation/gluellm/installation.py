@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 import time
@@ -31,7 +32,7 @@ from .diagnosis.collect import collect
 from .diagnosis.pool_timeout_note import NoteObserver
 from .diagnosis.snapshot import Snapshot
 from .environment import ENVIRONMENT_PREFIX
-from .failures import warn, warn_once
+from .failures import warn
 from .patching import Hooks
 from .pool import call_site
 from .pool.ledger import PoolLedger
@@ -311,9 +312,11 @@ if hasattr(os, "register_at_fork"):
 
 def _judges(findings: bool | None) -> bool:
     if findings is None and threads_are_greenlets():
-        warn_once(
+        warn(
             "The process is not judged, since a judgement would block all greenlets. To emit "
-            f"findings nevertheless, set {ENVIRONMENT_PREFIX}FINDINGS=true."
+            "findings nevertheless, set %sFINDINGS=true.",
+            ENVIRONMENT_PREFIX,
+            level=logging.INFO,
         )
         return False
     return findings is not False

@@ -259,7 +259,8 @@ def when_imported(name: str, callback: Callable[[Any], None]) -> None:
     first = name not in _awaiting
     callbacks = _awaiting.setdefault(name, {})
     callbacks[weakref.WeakMethod(callback, lambda gone: callbacks.pop(gone, None))] = None
-    if not first and _awaiting.get(name) is callbacks:
+    # A module that somebody put into sys.modules was never imported.
+    if not first and _awaiting.get(name) is callbacks and name not in sys.modules:
         return
 
     def hook(module: Any) -> None:
