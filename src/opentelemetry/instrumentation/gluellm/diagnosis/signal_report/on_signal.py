@@ -193,7 +193,8 @@ class SignalReporter:
             while in_greenlet and requests.empty() and time.monotonic() < until:
                 time.sleep(_POLL)
             try:
-                goes_on = requests.get(not in_greenlet, wait)
+                # A queue of eventlet refuses a timeout if it does not block.
+                goes_on = requests.get(not in_greenlet, None if in_greenlet else wait)
             except Empty:
                 wait = min(2 * wait, _LAST_LOOK)
                 self._attempt("report.refresh", self._refresh)
