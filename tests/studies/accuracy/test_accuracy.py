@@ -3,6 +3,7 @@
 import pytest
 
 from gluellm_dashboards.rules import groups
+from incidents.recordings import recordings
 
 from . import clock
 from .catalogue import CONTROL, EXPECTED, HALVES, INCIDENTS
@@ -35,6 +36,8 @@ def test_the_catalogue_states_what_has_to_be_reported() -> None:
             assert (bool(one.facts), len(one.signs)) == (True, 2), one.name
     assert EXPECTED["incident"].keys() == INCIDENTS.keys() - {one.name for one in controls}
     assert sorted([*HALVES["tuning"], *HALVES["verification"]]) == list(INCIDENTS)
+    for half, names in HALVES.items():
+        assert sorted({one.name for one in recordings(half)}) == names
 
 
 @pytest.mark.parametrize(
