@@ -13,7 +13,15 @@ from .rows import Row
 
 SIZE = 7
 _BEGINNING = re.compile(r"(configure_pools|AnyLLM\.create|huggingface_hub\.\w+)\(")
-_MODULES = ("aiohttp", "anthropic", "botocore.config", "httpx", "httpx2", "huggingface_hub")
+_MODULES = (
+    "aiohttp",
+    "anthropic",
+    "botocore.config",
+    "httpx",
+    "httpx2",
+    "huggingface_hub",
+    "openai",
+)
 
 
 def of(row: Row, size: object = SIZE) -> str:

@@ -1,6 +1,7 @@
 """Findings as a whole: healthy processes, suppression, order, and unexpected input."""
 
 import dataclasses
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -307,6 +308,23 @@ def test_ignored_environment_variables_are_one_finding():
         assert finding.severity is Severity.INFO
         assert all(name in finding.observed for name in names)
         assert "GLUELLM_HTTP_MAX_CONNECTIONS" in finding.advice
+
+
+def test_variables_that_look_like_limits_without_any_llm_need_a_client_of_the_sdk():
+    """Each client of the advice is one that the SDK accepts, with the limit."""
+    modules = {name: pytest.importorskip(name) for name in "openai anthropic httpx httpx2".split()}
+    snapshot = a_snapshot(ignored_variables=("HTTPX_MAX_CONNECTIONS",), any_llm=False)
+    advice = found(Kind.IGNORED_VARIABLE, snapshot).advice
+    assert "configure_pools" not in advice
+    codes = re.findall(r"Async\w+\(http_client=\S+\)\)\)", advice)
+    assert len(codes) == 2
+    for code in codes:
+        sdk = modules[code.removeprefix("Async").partition("(")[0].lower()]
+        arguments = code.partition("(")[2].removesuffix(")").replace("=N", "=7")
+        name = code.partition("(")[0]
+        client = eval(f"sdk.{name}(api_key='any', {arguments})", {**modules, "sdk": sdk})
+        assert client._client._transport._pool._max_connections == 7
+        assert client.timeout.read == 600
 
 
 def test_requests_outside_the_scope_are_a_warning_if_nothing_is_observed():

@@ -87,7 +87,7 @@ def test_queueing_at_unchanged_lease_time_is_a_small_pool():
     assert finding.advice == (
         'Allow 20 connections: configure_pools(provider="openai", max_connections=20, '
         "max_keepalive_connections=20) if any-llm builds the client, or "
-        'AnyLLM.create("openai", http_client=httpx2.AsyncClient('
+        'AnyLLM.create("openai", http_client=openai.DefaultAsyncHttpxClient('
         "limits=httpx2.Limits(max_connections=20)))."
     )
     assert "(before: " not in found(SMALL, saturated()).observed

@@ -34,13 +34,13 @@ def test_advice_depends_on_provider_library_and_gluellm():
     assert advisor_for("openai", "httpx2", gluellm=True).allow(40) == (
         'Allow 40 connections: configure_pools(provider="openai", max_connections=40, '
         "max_keepalive_connections=40) if any-llm builds the client, or "
-        'AnyLLM.create("openai", http_client=httpx2.AsyncClient('
+        'AnyLLM.create("openai", http_client=openai.DefaultAsyncHttpxClient('
         "limits=httpx2.Limits(max_connections=40)))"
     )
     text = advisor_for("openai", "httpx", gluellm=True).allow(40)
     assert "GLUELLM_HTTP_MAX_CONNECTIONS=40" in text
     assert "GLUELLM_HTTP_MAX_KEEPALIVE_CONNECTIONS=40" in text
-    assert "http_client=httpx.AsyncClient(" in text
+    assert "http_client=openai.DefaultAsyncHttpxClient(limits=httpx.Limits(" in text
     waits = advisor_for("anthropic", "httpx", gluellm=True).wait_at_most(10, 40)
     assert "GLUELLM_DEFAULT_POOL_TIMEOUT=10" in waits
     assert "GLUELLM" not in advisor_for("openai", "httpx", gluellm=False).allow(40)
@@ -62,7 +62,7 @@ def test_without_any_llm_no_advice_names_it(provider, library):
         )
         for text in (*advice(advisor), advisor.keep(40), advisor.limit(40)):
             assert not re.search("AnyLLM|any-llm|configure_pools|api_base", text), text
-            assert synchronous or "Client(" not in text.replace("AsyncClient(", ""), text
+            assert synchronous or not re.search(r"(\.|DefaultHttpx)Client\(", text), text
 
 
 SYNC_ONLY = ("Async", "AnyLLM", "configure_pools", "acompletion", "GLUELLM")
@@ -78,9 +78,11 @@ def test_synchronous_clients_get_synchronous_advice(library):
         for text in (*advice(advisor), advisor.keep(40)):
             assert not any(word in text for word in SYNC_ONLY), text
             assert f"{library}.Client" in text
-        expressions.add(advisor.allow(40).partition(": ")[2].partition(", which")[0])
+        built = advisor.allow(40).partition(": ")[2]
+        expressions.add(re.split(", which| as http_client=", built)[0])
+    modules = {name: pytest.importorskip(name) for name in ("anthropic", "openai")}
     for built in expressions:
-        with eval(built, {library: module}) as client:
+        with eval(built, {**modules, library: module}) as client:
             assert client._transport._pool._max_connections == 40
 
 
@@ -139,6 +141,30 @@ def test_followed_pool_timeout_keeps_the_limits_of_the_sdks_client(provider, lib
     pool, timeout = client._client._transport._pool, client.timeout
     assert (pool._max_connections, pool._max_keepalive_connections) == (1000, 100)
     assert (timeout.connect, timeout.read, timeout.pool) == (5, 600, 10)
+
+
+@pytest.mark.parametrize(("provider", "library"), [("openai", "httpx2"), ("anthropic", "httpx")])
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_followed_advice_on_limits_keeps_the_rest_of_the_sdks_client(
+    provider, library, synchronous
+):
+    """A plain client of httpx follows no redirects; anthropic's probes idle connections."""
+    sdk = pytest.importorskip(provider)
+    names = {provider: sdk, library: pytest.importorskip(library), "socket": socket}
+    advisor = advisor_for(provider, library, gluellm=False, synchronous=synchronous, any_llm=False)
+    name = {"openai": "OpenAI", "anthropic": "Anthropic"}[provider]
+    build = getattr(sdk, name if synchronous else f"Async{name}")
+    options = []
+    for text in (advisor.allow(40), advisor.keep_idle(3, 40), advisor.without_http2(40)):
+        code, found, _ = text.removeprefix("Allow 40 connections: ").partition(" as http_client=")
+        assert found, text
+        client = build(api_key="any", http_client=eval(code, names))
+        pool = client._client._transport._pool
+        assert pool._max_connections == 40
+        assert (client.timeout.connect, client.timeout.read) == (5, 600)
+        assert client._client.follow_redirects
+        options.append(pool._socket_options)
+    assert all(options) is (provider == "anthropic")
 
 
 def test_client_that_replaces_the_sdks_has_as_many_connections():
@@ -216,6 +242,7 @@ def test_followed_advice_is_in_effect(provider, library):
     advisor = advisor_for(provider, library, gluellm=False)
     llm = followed(advisor.allow(40))
     pool, timeout = the_pool(llm), llm.client.timeout
+    assert provider in ("deepseek", "meta") or llm.client._client.follow_redirects
     assert (pool._max_connections, pool._max_keepalive_connections) == (40, 40)
     assert (timeout.connect, timeout.read) == (5, 600)
     timeout = followed(advisor.wait_at_most(10, 40)).client.timeout

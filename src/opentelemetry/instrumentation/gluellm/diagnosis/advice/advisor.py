@@ -6,8 +6,9 @@ The wording relies on these facts, which hold for openai and anthropic:
   600 s for the rest. Any other timeout of the client takes precedence over the SDK's.
 - ``AnyLLM.create(timeout=...)`` sets the timeouts without a client.
 - ``Limits(max_connections=N)`` without ``max_keepalive_connections`` keeps all N idle connections.
-- anthropic turns SO_KEEPALIVE on in the client that it builds. A plain ``httpx.AsyncClient`` does
-  not; ``anthropic.DefaultAsyncHttpxClient`` does.
+- The SDKs' own classes, such as ``openai.DefaultAsyncHttpxClient``, take the arguments of
+  ``AsyncClient``, and keep what a plain one lacks: redirects are followed, the timeouts are the
+  SDK's, and anthropic turns SO_KEEPALIVE on.
 """
 
 from __future__ import annotations
@@ -216,9 +217,13 @@ class Advisor:
 
     @property
     def _family(self) -> families.Family:
-        if self._applications:
-            return families.Family("{client}")
-        return families.FAMILY_OF.get(self.provider or "", families.Family("{client}"))
+        family = families.FAMILY_OF.get(self.provider or "", families.Family("{client}"))
+        if not self._applications:
+            return family
+        builder = family.builder
+        if builder is not None and self.synchronous:
+            builder = builder.replace("Async", "")
+        return families.Family("{client}", builder=builder)
 
     @property
     def _module(self) -> str:
@@ -275,6 +280,9 @@ class Advisor:
         builder = family.builder or f"{self._module}.{self._kind}"
         how = family.how.format(client=f"{builder}({arguments})", arguments=arguments)
         if self._applications:
+            if family.builder is not None:
+                plain = f"{self._module}.{self._kind}"
+                return f"{how} as http_client= of the SDK's client, or {plain} with its arguments"
             usual = families.FAMILY_OF.get(self.provider or "", family).how.startswith(
                 "http_client="
             )

@@ -24,7 +24,8 @@ class Family:
     """``httpx`` or ``httpx2``; None for the library of the pool."""
     note: str = ""
     builder: str | None = None
-    """Class that builds a client with the SDK's own defaults; None for ``AsyncClient``."""
+    """Class that builds a client with the SDK's own defaults; None for ``AsyncClient``. Its
+    synchronous twin has the same name without ``Async``."""
     takes_timeout: bool = False
     """Whether ``AnyLLM.create(timeout=...)`` accepts a ``Timeout``, which has one of each kind."""
     timeout: int | None = None
@@ -34,8 +35,10 @@ class Family:
     ``{argument}`` for its name in aiohttp."""
 
 
-_OPENAI = Family("http_client={client}", takes_timeout=True)
-_HTTP_CLIENT = replace(_OPENAI, module="httpx")
+_OPENAI = Family(
+    "http_client={client}", builder="openai.DefaultAsyncHttpxClient", takes_timeout=True
+)
+_HTTP_CLIENT = replace(_OPENAI, module="httpx", builder=None)
 ANTHROPIC = replace(_HTTP_CLIENT, builder="anthropic.DefaultAsyncHttpxClient")
 _OPENAI_AND_ANTHROPIC = replace(
     _HTTP_CLIENT,

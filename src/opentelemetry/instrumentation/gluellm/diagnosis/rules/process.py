@@ -212,5 +212,11 @@ def ignored_variable(process: ProcessSnapshot) -> Finding | None:
         f"{', '.join(one_line(name) for name in names)}.",
         explanation="Neither httpx nor any SDK reads them. The pools have their clients' limits.",
         advice="configure_pools(apply_httpx_env=True) makes them limits of the clients that "
-        "any-llm builds. GlueLLM reads GLUELLM_HTTP_MAX_CONNECTIONS instead.",
+        "any-llm builds. GlueLLM reads GLUELLM_HTTP_MAX_CONNECTIONS instead."
+        if process.any_llm
+        else "Pass limits to the client of each SDK: "
+        "AsyncOpenAI(http_client=openai.DefaultAsyncHttpxClient(limits=httpx2.Limits("
+        "max_connections=N))), or "
+        "AsyncAnthropic(http_client=anthropic.DefaultAsyncHttpxClient(limits=httpx.Limits("
+        "max_connections=N))). Synchronous clients take a DefaultHttpxClient.",
     )
