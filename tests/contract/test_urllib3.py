@@ -44,6 +44,24 @@ def test_cleared_manager_builds_new_pools(pool, server, telemetry):
     telemetry.check(POOL_LIVE=1, POOL_OPENED=2)
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("sentry_sdk.transport", "sentry"),
+        ("elasticapm.transport.http", "elastic-apm"),
+        ("sentry_sdk.integrations.stdlib", "urllib3"),
+        ("elasticapm.instrumentation.packages.urllib3", "urllib3"),
+    ],
+)
+def test_deliveries_of_other_agents_have_pools_of_their_own_names(module, name, server, telemetry):
+    """The functions with which they wrap the application's requests do not name its pools."""
+    scope = {"__name__": module}
+    exec("def deliver(manager, url): return manager.request('POST', url, body=b'{}')", scope)
+    with urllib3.PoolManager() as manager:
+        assert scope["deliver"](manager, server.url()).status == 200
+    assert telemetry.by(semconv.POOL_OPENED, "name") == {name: 1}
+
+
 def test_request_continues_after_its_pool_is_closed(pool, server, telemetry):
     """Its connection cannot return to the pool and is closed at the end of the request."""
     exchange, gate = pool.hold(server, "/")

@@ -22,14 +22,19 @@ _SAME = (
 """Modules after which their pools are named."""
 SDKS = {name: name for name in _SAME.split()} | {
     "botocore": "boto3",
+    "elasticapm.transport": "elastic-apm",
     "google.cloud": "google-cloud",
     "google.genai": "google-genai",
     "langchain_community": "langchain",
     "langchain_core": "langchain",
     "qdrant_client": "qdrant",
+    "sentry_sdk.transport": "sentry",
     "xai_sdk": "xai",
 }
-"""Pool names by module. The innermost module on the stack decides: frameworks call SDKs."""
+"""Pool names by module. The innermost module on the stack decides: frameworks call SDKs.
+
+Of Sentry and Elastic APM only the deliveries: other modules of theirs wrap the application's
+requests."""
 _EXPORTERS = ("opentelemetry.sdk", "opentelemetry.exporter")
 
 
