@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import TracerProvider
+from opentelemetry.trace import NoOpTracer, ProxyTracer, TracerProvider
 
 from .adapters import ADAPTERS
 from .adapters.drains import StreamDrains
@@ -50,6 +50,9 @@ from .watch.watch import Watch
 if TYPE_CHECKING:
     from .diagnosis.signal_report.on_signal import SignalReporter
     from .http_spans import HttpSpans
+
+_TIME_TO_SET_PROVIDERS = 60 * 10**9
+"""Nanoseconds that a program has to set its providers before the log says that one is missing."""
 
 
 class Installation:
@@ -106,6 +109,10 @@ class Installation:
         )
         self.registry.counts_outside = not clients_only
         self._began = time.monotonic_ns()
+        if meter_provider is None:
+            self._watch_observer.metrics_lost = functools.partial(
+                _metrics_are_lost, self.registry, self._began, self._instruments, tracer_provider
+            )
         self._loop_lag = LoopLag(self.registry, config.peak_window) if config.loop_lag else None
         judgement = None
         if _judges(config.findings):
@@ -320,6 +327,19 @@ def _judges(findings: bool | None) -> bool:
         )
         return False
     return findings is not False
+
+
+def _metrics_are_lost(
+    registry: PoolRegistry,
+    began: int,
+    meter: instruments.MeterInstruments,
+    tracer_provider: TracerProvider | None,
+) -> bool:
+    return (
+        registry.clock() - began >= _TIME_TO_SET_PROVIDERS
+        and not meter.active
+        and not isinstance(tracer_of(tracer_provider), (NoOpTracer, ProxyTracer))
+    )
 
 
 def _churn_advice(ledger: PoolLedger, call_site_known: bool) -> str:

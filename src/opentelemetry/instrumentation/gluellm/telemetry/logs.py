@@ -93,6 +93,8 @@ class WatchObserver(PoolObserver):
     """Observer that logs what the watch finds, at a limited rate, in the watch's thread."""
 
     def __init__(self, churn_advice: Callable[[PoolLedger, bool], str]) -> None:
+        self.metrics_lost: Callable[[], bool] = lambda: False
+        """Function that returns whether spans are recorded and metrics are not."""
         self._churn_advice = churn_advice
         """Function that returns advice against client churn for a pool name, without a full stop.
         Its second argument is whether call sites that build the pools are known."""
@@ -116,6 +118,13 @@ class WatchObserver(PoolObserver):
             leaks.longest, leaks.since, leaks.over = lease, since, False
 
     def watch_passed(self) -> None:
+        if self.metrics_lost():
+            self.metrics_lost = lambda: False
+            warn_once(
+                "There is a TracerProvider but no MeterProvider: spans are recorded, metrics are "
+                "not. Call opentelemetry.metrics.set_meter_provider(), or pass meter_provider= to "
+                "instrument()."
+            )
         for leaks in self._leaks.values():
             lease = leaks.longest
             if lease is None:
