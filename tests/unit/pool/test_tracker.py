@@ -136,3 +136,23 @@ def test_pool_counts_once_for_an_origin_that_two_threads_request_first(scene, mo
     monkeypatch.setattr(OriginLedger, "pool_entered", enter_as_well)
     lease = of_pool.begin(b"new.test", None, b"https")
     assert (lease.origin.pools, lease.origin.entered) == (1, 2)
+
+
+def test_entry_of_a_waiting_request_does_not_search_a_long_queue(scene):
+    """One connection is held, so there is one holder to find."""
+    searched = []
+
+    class Leases(dict[Lease, None]):
+        def __iter__(self):
+            for lease in super().__iter__():
+                searched.append(lease)
+                yield lease
+
+    scene.acquire()
+    for _ in range(100):
+        scene.queue()
+    scene.tracker.leases = Leases(scene.tracker.leases)
+    last = scene.queue()
+    assert last.wait.snapshot.active == 1
+    assert len(last.wait.snapshot.holders) == 1
+    assert len(searched) == 1

@@ -577,7 +577,8 @@ class PoolTracker(Tracker):
                 for lease in self.leases
                 if lease.connection is not None and lease.phase not in (QUEUED, STREAM_QUEUED)
             )
-            holders = [*islice(holding, _HOLDERS)]
+            # No more than connections: if few hold one, the rest of a long queue is not searched.
+            holders = [*islice(holding, min(_HOLDERS, sum(one.leases for one in active)))]
         except RuntimeError:
             # Another thread changed the dict meanwhile. No snapshot is better than a lock.
             return None
