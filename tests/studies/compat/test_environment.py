@@ -17,6 +17,7 @@ import pytest
 from packaging.version import Version
 
 from gluellm_pools.fake_provider import Behaviour, FakeProvider, FakeProviderThread
+from opentelemetry import trace
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.installation import in_memory, instrument
@@ -169,6 +170,39 @@ def test_calls_and_streams_of_an_sdk_are_measured(
         assert list(create(client, stream=True))
     asyncio.run(call())
     assert telemetry.by(semconv.REQUESTS, "library", "status") == {(library, 200): 3}
+
+
+@pytest.mark.skipif(
+    not installed("anthropic._tracing"), reason="anthropic has no spans of its own before 1.14"
+)
+@pytest.mark.parametrize("propagation", [True, False])
+def test_anthropic_sends_the_context_of_its_own_span(
+    propagation: bool,
+    provider: FakeProvider,
+    telemetry: Telemetry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On by default. The call counts once, and its wait is a child of the SDK's span."""
+    anthropic = pytest.importorskip("anthropic")
+    if not propagation:
+        monkeypatch.setenv("ANTHROPIC_OPEN_TELEMETRY_PROPAGATION", "false")
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", telemetry.tracer_provider)
+    instrument(telemetry, scope="llm", span_min_duration=0.0)
+    sent: list[str | None] = []
+    with anthropic.Anthropic(api_key="any", base_url=provider.anthropic_url) as client:
+        client._client.event_hooks = {
+            "request": [lambda request: sent.append(request.headers.get("traceparent"))]
+        }
+        assert client.messages.create(model="some-model", messages=MESSAGES, max_tokens=16)
+    (own,) = (span for span in telemetry.spans() if span.kind is trace.SpanKind.CLIENT)
+    assert own.instrumentation_scope.name == "com.anthropic.sdk.python"
+    context = own.context
+    parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    assert sent == [parent if propagation else None]
+    others = [span for span in telemetry.spans() if span is not own]
+    assert others
+    assert {span.context.trace_id for span in others} == {context.trace_id}
+    assert telemetry.by(semconv.CALLS, "provider") == {"anthropic": 1}
 
 
 @needs_any_llm
