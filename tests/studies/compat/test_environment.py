@@ -195,7 +195,9 @@ def test_anthropic_sends_the_context_of_its_own_span(
         }
         assert client.messages.create(model="some-model", messages=MESSAGES, max_tokens=16)
     (own,) = (span for span in telemetry.spans() if span.kind is trace.SpanKind.CLIENT)
-    assert own.instrumentation_scope.name == "com.anthropic.sdk.python"
+    scope = own.instrumentation_scope
+    assert scope is not None
+    assert scope.name == "com.anthropic.sdk.python"
     context = own.context
     parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
     assert sent == [parent if propagation else None]
