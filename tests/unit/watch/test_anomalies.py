@@ -75,6 +75,22 @@ class Odd:
         return {name: count for name, count in self.scene.ledger.anomalies.items() if count}
 
 
+class Looked:
+    """An active connection in a pool's list, which counts how often its state is read."""
+
+    wanted = True
+
+    def __init__(self, record: TrackedConnection) -> None:
+        self.record = record
+        self.looks = 0
+
+    @property
+    def state(self) -> str:
+        """Its state."""
+        self.looks += 1
+        return "active"
+
+
 @pytest.fixture
 def odd() -> Odd:
     """A pool without oddities yet."""
@@ -257,3 +273,13 @@ def test_pool_that_can_not_be_read_has_no_anomalies(odd):
     odd.look(5)
     assert odd.counted == {}
     assert odd.scene.registry.failures.counts == {"view": 5}
+
+
+@pytest.mark.parametrize("waiters", [1, 50])
+def test_pass_does_not_compare_each_waiter_with_each_connection(odd, waiters):
+    view = Looked(odd.scene.connection())
+    odd.scene.pool.views = [view]
+    for _ in range(waiters):
+        odd.waiter()
+    odd.look()
+    assert view.looks <= 3

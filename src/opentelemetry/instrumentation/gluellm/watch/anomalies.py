@@ -69,6 +69,7 @@ class Anomalies:
             if odd and record not in self._orphaned and self._again(record, record.served):
                 self._orphaned.add(record)
                 tracker.ledger.anomalies["orphaned_connection"] += 1
+        free = _free(view.connections) if waiting else {}
         for lease in waiting:
             wait = lease.wait
             if wait is None:
@@ -79,7 +80,7 @@ class Anomalies:
             # In two passes, since the threads of a stopped process resume in any order.
             if over and self._again(lease, wait.since):
                 self._count("pool_timeout_overrun", lease)
-            idle = _could_serve(lease, view.connections)
+            idle = free.get(lease.origin.reported)
             if idle is not None and self._again(lease, idle, idle.served, wait.since):
                 self._count("waiter_with_idle_connection", lease)
         return True
@@ -95,12 +96,14 @@ class Anomalies:
         return state in self._seen
 
 
-def _could_serve(lease: Lease, connections: Sequence[ConnectionView]) -> TrackedConnection | None:
-    if lease.origin.address == OTHER:
-        return None  # many origins share that address
+def _free(
+    connections: Sequence[ConnectionView],
+) -> dict[tuple[str, int | None], TrackedConnection]:
+    """Return the first free connection of each origin that has one."""
+    found: dict[tuple[str, int | None], TrackedConnection] = {}
     for connection in connections:
         record = connection.record
         idle = connection.state == "idle" and not connection.wanted and not record.leases
-        if idle and record.origin.reported == lease.origin.reported:
-            return record
-    return None
+        if idle and record.origin.address != OTHER:  # many origins share that address
+            found.setdefault(record.origin.reported, record)
+    return found
