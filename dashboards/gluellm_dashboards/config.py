@@ -43,12 +43,11 @@ SERVICE: Final = (CLUSTER, NAMESPACE, JOB)
 PROCESS: Final = (*SERVICE, INSTANCE)
 """Labels that identify a process."""
 
-LEAK_GROWTH_WINDOW: Final = "30m"
-"""Window in which GlueLLMConnectionLeakSuspected counts new suspected leaks."""
-ANOMALY_WINDOW: Final = "15m"
-"""Window of GlueLLMPoolAnomaly."""
 QUIET_WINDOW: Final = "15m"
-"""Window of GlueLLMCallsFail and GlueLLMCallsCancelled for services with few calls."""
+"""Window of GlueLLMCallsFail for services with few calls."""
+JUDGED: Final = "10m"
+"""Time with requests in flight but no judgement after which a process counts as not judged: twice
+the longest interval."""
 SLOW_WINDOW: Final = "10m"
 """Window in which GlueLLMCallsSlow measures the time per call."""
 BASELINE_WINDOW: Final = "1h"

@@ -206,7 +206,7 @@ def _connections() -> list[Panel]:
                 ),
             ],
             width=6,
-            links=links.to_runbook("GlueLLMClientChurn"),
+            links=links.to_runbook("GlueLLMFindingWarning"),
         ),
         lines(
             "Which step of connecting takes the time?",
@@ -219,7 +219,7 @@ def _connections() -> list[Panel]:
             ],
             width=12,
             no_value=shared.NOT_GRPC,
-            links=links.to_runbook("GlueLLMConnectFailures"),
+            links=links.to_runbook("GlueLLMFindingWarning"),
         ),
         lines(
             "Do silent connections still have their other end?",
@@ -249,14 +249,14 @@ def _trouble() -> list[Panel]:
                 Line(signal=pools.LEAKS, legend="newly suspected", by=shared.ALL),
             ],
             width=6,
-            links=links.to_runbook("GlueLLMConnectionLeakSuspected"),
+            links=links.to_runbook("GlueLLMFindingWarning"),
         ),
         lines(
             "Is the pool in an invalid state?",
             [Line(signal=pools.ANOMALIES, legend="{{gluellm_anomaly_type}}", by=shared.ALL)],
             width=6,
             no_value="No anomaly detected, or no data.",
-            links=links.to_runbook("GlueLLMPoolAnomaly"),
+            links=links.to_runbook("GlueLLMFindingWarning"),
         ),
         lines(
             "How many have to queue again?",
@@ -279,7 +279,7 @@ def _shared() -> list[Panel]:
             width=8,
             colors={"limit": "red", "orphaned": "orange"},
             no_value=_NO_HTTP2,
-            links=links.to_runbook("GlueLLMHttp2StreamsOrphaned"),
+            links=links.to_runbook("GlueLLMFindingWarning"),
         ),
         lines(
             "In which state are gRPC's channels?",

@@ -63,7 +63,7 @@ def _status() -> list[Panel]:
             paging.CONNECT_FAILURES,
             [(0, GREEN), (0.5, ORANGE), (thresholds.CONNECT_FAILURE_ALERT_COUNT, RED)],
             window=config.RATE_WINDOW,
-            links=links.to_runbook("GlueLLMConnectFailures"),
+            links=links.to_runbook("GlueLLMFindingWarning"),
         ),
         *(
             figure(title, signal, _NEUTRAL, no_value=shared.NO_REQUEST)

@@ -103,7 +103,7 @@ def suspected_leaks(*, width: int = 3, height: int = 4) -> Panel:
         [(0, GREEN), (1, RED)],
         width=width,
         height=height,
-        links=links.to_runbook("GlueLLMConnectionLeakSuspected"),
+        links=links.to_runbook("GlueLLMFindingWarning"),
     )
 
 
@@ -117,7 +117,7 @@ def event_loop_late(*, width: int = 3, height: int = 4) -> Panel:
         height=height,
         window=config.RATE_WINDOW,
         no_value="none seen",
-        links=links.to_runbook("GlueLLMEventLoopBlocked"),
+        links=links.to_runbook("GlueLLMFindingWarning"),
     )
 
 
@@ -128,7 +128,7 @@ def why_connecting_fails(*, width: int, legend: str = "", by: tuple[str, ...] = 
         "Why does connecting fail?",
         [Line(signal=signal, legend=f"{legend} {{{{error_type}}}}".strip(), by=by)],
         width=width,
-        links=links.to_runbook("GlueLLMConnectFailures"),
+        links=links.to_runbook("GlueLLMFindingWarning"),
     )
 
 
@@ -152,7 +152,7 @@ def do_reused_connections_fail(*, width: int) -> Panel:
         [Line(signal=connections.REUSE_FAILURES, legend="failures", by=ALL)],
         width=width,
         no_value=NOT_GRPC,
-        links=links.to_runbook("GlueLLMReuseFailures"),
+        links=links.to_runbook("GlueLLMFindingWarning"),
     )
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gluellm_pools.prometheus import label_name, metric_name
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
+
 from .. import links
 from ..variables import LABELS
 
@@ -12,13 +15,24 @@ CRITICAL: Final = "critical"
 """Pages on call."""
 WARNING: Final = "warning"
 """For working hours."""
-INFO: Final = "info"
-"""Useful to know."""
-SEVERITIES: Final = (CRITICAL, WARNING, INFO)
+SEVERITIES: Final = (CRITICAL, WARNING)
 """The severities of kubernetes-mixin, so that existing routes fit."""
 
 COMMAND: Final = "gluellm-pools doctor --pid PID"
 """Command that shows the state of a running process, if it was started with a snapshot signal."""
+
+_ACTIVE: Final = f"{metric_name(semconv.FINDING_CURRENT)}{{job=%q}} == 1"
+_KIND: Final = label_name(semconv.FINDING_KIND)
+_SEVERITY: Final = label_name(semconv.FINDING_SEVERITY)
+_PROVIDER: Final = label_name(semconv.PROVIDER_NAME)
+FOUND: Final = (
+    f"{{{{ with query (printf `count by ({_KIND}, {_SEVERITY}, {_PROVIDER}) ({_ACTIVE})` "
+    "$labels.job) }} Found by its processes: {{ range $number, $found := . }}"
+    f'{{{{ if $number }}}}, {{{{ end }}}}{{{{ reReplaceAll "_" " " $found.Labels.{_KIND} }}}}'
+    f"{{{{ if $found.Labels.{_PROVIDER} }}}} of {{{{ $found.Labels.{_PROVIDER} }}}}{{{{ end }}}} "
+    f"({{{{ $found.Labels.{_SEVERITY} }}}}){{{{ end }}}}.{{{{ end }}}}"
+)
+"""What the processes of the service find. Empty if they find nothing, or if there is no query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +43,8 @@ class Alert:
     severity: str
     expr: str
     """Condition, in PromQL."""
-    hold: str
-    """Time for which the condition has to be true."""
+    hold: str = ""
+    """Time for which the condition has to be true; empty if it fires at once."""
     labels: tuple[str, ...]
     """Labels of the result."""
     summary: str
@@ -41,22 +55,24 @@ class Alert:
     board: str = links.POOL
     kind: str = ""
     """A label that distinguishes rules with the same name."""
-    symptom: bool = False
-    """Whether it is only a symptom of a page about the same provider, and is then suppressed."""
+    finds: bool = False
+    """Whether it is about findings: then it does not list those of the service."""
+    command: str = COMMAND
 
     @property
     def rule(self) -> dict[str, Any]:
         """The rule in the format of Prometheus."""
         runbook = links.runbook(self.name)
+        found = "" if self.finds else FOUND
         return {
             "alert": self.name,
             "expr": self.expr,
-            "for": self.hold,
+            **({"for": self.hold} if self.hold else {}),
             "labels": {"severity": self.severity} | ({"kind": self.kind} if self.kind else {}),
             "annotations": {
                 "summary": self.summary,
-                "description": f"{self.description} First: {self.first}",
-                "command": COMMAND,
+                "description": f"{self.description} First: {self.first}{found}",
+                "command": self.command,
                 "dashboard": self.dashboard,
                 **({"runbook_url": runbook} if runbook else {}),
             },

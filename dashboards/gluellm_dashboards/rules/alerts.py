@@ -1,7 +1,10 @@
-"""The alerts. Four page: failing calls, silent calls, stuck requests, and pool timeouts.
+"""The nine alerts.
 
-Thresholds are those of the library's ``thresholds.py``, windows those of `config`. Each alert has a
-runbook, ``runbooks/<name>.md``.
+Five page: findings of severity error, failing and silent calls, stuck requests, and pool timeouts.
+
+The processes judge themselves. Alerts ask for what they find, and for what only a whole service
+shows. Thresholds are those of the library's ``thresholds.py``, windows those of `config`. Each
+alert has a runbook, ``runbooks/<name>.md``.
 """
 
 from __future__ import annotations
@@ -9,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gluellm_pools.prometheus import metric_name
 from opentelemetry.instrumentation.gluellm import thresholds
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from .. import config, links
+from ..query import Query
 from . import conditions, expressions
-from .alert import COMMAND, CRITICAL, INFO, WARNING, Alert
-from .conditions import ANOMALY_TYPE, HOOK_LIBRARY
-from .expressions import OF_CALLS, OF_POOL
+from .alert import COMMAND, CRITICAL, WARNING, Alert
+from .conditions import FINDING_KIND, HOOK_LIBRARY
+from .expressions import OF_CALLS, OF_FINDING, OF_POOL
 from .questions import LIBRARY, at
 
 INTERVAL: Final = "30s"
@@ -27,13 +33,71 @@ _SHARE: Final = "{{ $value | humanizePercentage }}"
 _DURATION: Final = "{{ $value | humanizeDuration }}"
 _NUMBER: Final = '{{ $value | printf "%.0f" }}'
 
+_KIND: Final = '{{ reReplaceAll "_" " " $labels.gluellm_finding_kind }}'
+_OF_PROVIDER: Final = (
+    "{{ if $labels.gen_ai_provider_name }} of {{ $labels.gen_ai_provider_name }}{{ end }}"
+)
+_INSTANCES: Final = "{{ if eq $value 1.0 }}1 instance{{ else }}{{ $value }} instances{{ end }}"
+
+
+def _where(severity: str) -> str:
+    """Return the template that names up to three processes with a finding, and how to ask each.
+
+    Host and PID are on ``target_info``, if the program uses the resource detector ``gluellm``.
+    """
+    current = metric_name(semconv.FINDING_CURRENT)
+    matching = f'{{job=%q, {FINDING_KIND}=%q, {conditions.SEVERITY}="{severity}"}}'
+    affected = f"max by (job, instance) ({current}{matching} == 1)"
+    joined = (
+        f"topk(3, {affected} * on (job, instance) group_left (host_name, k8s_pod_name, process_pid)"
+        " (max by (job, instance, host_name, k8s_pod_name, process_pid) (target_info))"
+        f" or {affected})"
+    )
+    arguments = f"$labels.job $labels.{FINDING_KIND}"
+    return (
+        f"{{{{ range query (printf `{joined}` {arguments} {arguments}) }}}} "
+        "gluellm-pools doctor --instance {{ .Labels.instance }}"
+        "{{ if .Labels.host_name }} on {{ or .Labels.k8s_pod_name .Labels.host_name }} "
+        "(PID {{ .Labels.process_pid }}){{ end }};{{ end }}"
+    )
+
+
+def _finding(severity: str, name: str, findings: Query, hurts: str) -> Alert:
+    return Alert(
+        name=name,
+        severity=CRITICAL if severity == "error" else WARNING,
+        expr=expressions.found(findings),
+        labels=OF_FINDING,
+        finds=True,
+        board=links.OVERVIEW,
+        summary=f"{_INSTANCES} of {{{{ $labels.job }}}} found: {_KIND}{_OF_PROVIDER}",
+        description=(
+            f"The diagnosis in {_INSTANCES} found this: {_KIND}{_OF_PROVIDER}. {hurts} The log of "
+            "each instance has the numbers, the line of code and what to do."
+        ),
+        first=f"ask the process, on its host:{_where(severity)}",
+        command="gluellm-pools doctor --instance INSTANCE",
+    )
+
+
 ALERTS: Final = (
+    _finding(
+        "error",
+        "GlueLLMFindingError",
+        conditions.FINDING_ERROR,
+        "Calls fail, hang or take many times as long as before.",
+    ),
+    _finding(
+        "warning",
+        "GlueLLMFindingWarning",
+        conditions.FINDING_WARNING,
+        "Calls are slower than before, or will fail if this continues.",
+    ),
     Alert(
         name="GlueLLMCallsFail",
         severity=CRITICAL,
-        expr=expressions.share_of_calls(
-            conditions.FAILED, conditions.FAILED_OR_NOT, thresholds.CALL_FAILURE_ALERT_SHARE
-        ),
+        kind="failed",
+        expr=expressions.calls_fail(),
         hold="1m",
         labels=OF_CALLS,
         board=links.OVERVIEW,
@@ -71,7 +135,6 @@ ALERTS: Final = (
     Alert(
         name="GlueLLMCallsSlow",
         severity=WARNING,
-        symptom=True,
         expr=expressions.calls_slow(),
         hold="1m",
         labels=OF_CALLS,
@@ -90,9 +153,10 @@ ALERTS: Final = (
         ),
     ),
     Alert(
-        name="GlueLLMCallsCancelled",
+        name="GlueLLMCallsFail",
         severity=WARNING,
-        expr=expressions.share_of_calls(conditions.CANCELLED, "", thresholds.CALL_CANCELLED_SHARE),
+        kind="cancelled",
+        expr=expressions.calls_cancelled(),
         hold="1m",
         labels=OF_CALLS,
         board=links.OVERVIEW,
@@ -169,117 +233,6 @@ ALERTS: Final = (
         ),
     ),
     Alert(
-        name="GlueLLMWaitNearTimeout",
-        severity=WARNING,
-        symptom=True,
-        expr=expressions.wait_near_timeout(),
-        hold="2m",
-        labels=OF_POOL,
-        summary=f"Requests of pool {_POOL} use up {_SHARE} of the pool timeout",
-        description=(
-            f"One of 100 requests uses up {_SHARE} of the pool timeout or more while it waits. "
-            "With a little more load, calls fail."
-        ),
-        first=(
-            f"run {COMMAND} on an instance. It compares the size of the pool with the load. If the "
-            "pool is too small, it recommends a size."
-        ),
-    ),
-    Alert(
-        name="GlueLLMConnectionLeakSuspected",
-        severity=WARNING,
-        expr=expressions.leak(),
-        hold="2m",
-        labels=OF_POOL,
-        summary=f"{_NUMBER} connections of pool {_POOL} are held by unread answers",
-        description=(
-            f"{_NUMBER} connections (the sum over the affected instances) have been held for "
-            "longer than the leak threshold while nobody reads their answers."
-        ),
-        first=(
-            f"take the line of code from the warning in the log, or from {COMMAND}, and read or "
-            "close the stream there. Until then, a restart frees the connections."
-        ),
-    ),
-    Alert(
-        name="GlueLLMConnectFailures",
-        severity=WARNING,
-        expr=expressions.share_and_count(
-            at(OF_POOL, conditions.CONNECT_FAILURES),
-            thresholds.CONNECT_FAILURE_ALERT_SHARE,
-            thresholds.CONNECT_FAILURE_ALERT_COUNT,
-        ),
-        hold="1m",
-        labels=OF_POOL,
-        board=links.PROVIDER,
-        summary=f"{_SHARE} of the requests of pool {_POOL} can't connect",
-        description=(
-            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests failed because no connection "
-            "could be established."
-        ),
-        first=(
-            "read the kind of failure on the provider's board: DNS, a refusal, a firewall "
-            "(connect_timeout) or TLS. Then connect to the same address from a pod of the service."
-        ),
-    ),
-    Alert(
-        name="GlueLLMReuseFailures",
-        severity=WARNING,
-        expr=expressions.share_and_count(
-            at(OF_POOL, conditions.REUSE_FAILURES),
-            thresholds.REUSE_FAILURE_ALERT_SHARE,
-            thresholds.REUSE_FAILURE_ALERT_COUNT,
-        ),
-        hold="1m",
-        labels=OF_POOL,
-        summary=f"{_SHARE} of the requests of pool {_POOL} fail on a reused connection",
-        description=(
-            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests failed on a reused connection "
-            "before the first byte of an answer. A load balancer or address translator on the path "
-            "drops idle connections, or a forked process uses the same client."
-        ),
-        first=(
-            "let the pool close idle connections before the load balancer or address translator "
-            f"drops them, or send TCP keep-alive probes. {COMMAND} names the setting."
-        ),
-    ),
-    Alert(
-        name="GlueLLMHttp2StreamsOrphaned",
-        severity=WARNING,
-        expr=expressions.orphaned(),
-        hold="2m",
-        labels=OF_POOL,
-        summary=f"{_NUMBER} HTTP/2 streams of pool {_POOL} are held by cancelled requests",
-        description=(
-            f"{_NUMBER} streams of cancelled requests still count against the provider's limit. "
-            "When these and the requests in flight reach it, requests fail with protocol_error."
-        ),
-        first=(
-            "use HTTP/1.1 for this provider, or let requests end instead of cancelling them. "
-            f"{COMMAND} names the setting. A restart frees the streams."
-        ),
-    ),
-    Alert(
-        name="GlueLLMEventLoopBlocked",
-        severity=WARNING,
-        expr=f"{at(config.PROCESS, conditions.LOOP_LATE)}\n  > {thresholds.LATE_SHARE:g}",
-        hold="1m",
-        labels=config.PROCESS,
-        board=links.OVERVIEW,
-        summary="An event loop of {{ $labels.instance }} in {{ $labels.job }} is blocked for "
-        f"{_SHARE} of the time",
-        description=(
-            f"Within {config.RATE_WINDOW}, timers on an event loop were late for {_SHARE} of the "
-            "time: blocking code runs on it, or the process gets too little CPU. This makes pools "
-            "look too small and providers look slow, so do not trust their numbers until it is "
-            "fixed."
-        ),
-        first=(
-            f"run {COMMAND} on the instance while the loop is late. It names the cause, and the "
-            "line of code that blocks the loop."
-        ),
-    ),
-    Alert(
         name="GlueLLMBlind",
         severity=WARNING,
         kind="missing_hook",
@@ -298,6 +251,25 @@ ALERTS: Final = (
             "update opentelemetry-instrumentation-gluellm, or pin "
             "{{ $labels.gluellm_hook_library }} to a version that "
             "docs/maintainers/compatibility.md lists."
+        ),
+    ),
+    Alert(
+        name="GlueLLMBlind",
+        severity=WARNING,
+        kind="not_judged",
+        expr=expressions.judges_no_more(),
+        hold="1m",
+        labels=config.PROCESS,
+        board=links.FLEET,
+        summary="{{ $labels.instance }} in {{ $labels.job }} does not judge itself any more",
+        description=(
+            f"Requests were in flight for {config.JUDGED}, and the diagnosis in the process did "
+            "not run once, so its findings are not known. Code that holds the interpreter lock, a "
+            "stopped process and a failure of the diagnosis have this effect."
+        ),
+        first=(
+            f"run {COMMAND} on the instance. If it does not answer either, look at its threads "
+            "with py-spy dump --pid PID."
         ),
     ),
     Alert(
@@ -338,24 +310,6 @@ ALERTS: Final = (
         ),
     ),
     Alert(
-        name="GlueLLMPoolAnomaly",
-        severity=WARNING,
-        expr=f"{at(OF_POOL, conditions.ANOMALIES)}\n  > 0",
-        hold="1m",
-        labels=(*OF_POOL, ANOMALY_TYPE),
-        summary=f"Pool {_POOL} was in an invalid state: {{{{ $labels.gluellm_anomaly_type }}}}",
-        description=(
-            f"{{{{ $labels.gluellm_anomaly_type }}}} was detected in the last "
-            f"{config.ANOMALY_WINDOW}. wrong_event_loop: requests failed because their client is "
-            "used on a second event loop. All other types are faults of the HTTP library's pool, "
-            "which can leave requests waiting forever."
-        ),
-        first=(
-            "for wrong_event_loop, use each client in one loop; the log has both call sites. For "
-            "other types, update the HTTP library, and restart the instance if requests stay stuck."
-        ),
-    ),
-    Alert(
         name="GlueLLMLimitDiffers",
         severity=WARNING,
         expr=expressions.limit_differs(),
@@ -369,22 +323,6 @@ ALERTS: Final = (
             "reach every instance."
         ),
         first=("compare the versions and environments of the instances on the fleet board."),
-    ),
-    Alert(
-        name="GlueLLMClientChurn",
-        severity=INFO,
-        expr=expressions.churn(),
-        hold="2m",
-        labels=OF_POOL,
-        summary=f"Pools named {_POOL} serve {{{{ $value | humanize }}}} requests each",
-        description=(
-            "A client is built for every request or two. Each one has to establish its own "
-            "connection, and no limit applies across clients."
-        ),
-        first=(
-            "read in the log's warning which line builds the clients. Build one client at start-up "
-            "instead."
-        ),
     ),
 )
 

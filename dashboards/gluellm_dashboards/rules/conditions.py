@@ -14,15 +14,19 @@ from ..essential import CONNECT_FAILURES as TO_CONNECT
 from ..query import PROVIDER, Query, by, now
 from .questions import KIND_POOL, LIBRARY, essential
 
-ANOMALY_TYPE: Final = label_name(semconv.ANOMALY_TYPE)
 HOOK_LIBRARY: Final = label_name(semconv.HOOK_LIBRARY)
 _PHASE: Final = label_name(semconv.REQUEST_PHASE)
-_ORIGIN: Final = (label_name(semconv.SERVER_ADDRESS), label_name(semconv.SERVER_PORT))
+SOURCE: Final = label_name(semconv.CALL_SOURCE)
+FINDING_KIND: Final = label_name(semconv.FINDING_KIND)
+SEVERITY: Final = label_name(semconv.FINDING_SEVERITY)
 OUTCOME: Final = label_name(semconv.CALL_OUTCOME)
 FAILED: Final = f'{OUTCOME}="failed"'
 FAILED_OR_NOT: Final = f'{OUTCOME}=~"failed|succeeded"'
 """Cancelled and abandoned calls count neither as failed nor as succeeded."""
 CANCELLED: Final = f'{OUTCOME}="cancelled"'
+ATTEMPTS: Final = f'{SOURCE}="http"'
+"""Calls of this source are attempts: their application may repeat them."""
+NOT_ATTEMPTS: Final = f'{SOURCE}!="http"'
 
 
 def events(metric: Metric, own: str = "", window: str = config.RATE_WINDOW) -> str:
@@ -92,12 +96,6 @@ def _reported_ago(name: str, ago: str) -> Query:
 
 
 REQUESTS: Final = _counted("requests_ended", "How many requests left the pool?", semconv.REQUESTS)
-REQUESTS_IN_RATES: Final = Query(
-    "requests_in_rates",
-    "How many requests do rates and quantiles know of?",
-    (semconv.REQUESTS,),
-    f"sum{by()}({_grown(now(semconv.REQUESTS), config.RATE_WINDOW)})",
-)
 POOL_TIMEOUTS: Final = _counted(
     "pool_timeouts", "How many gave up waiting for a connection?", semconv.TIMEOUTS, KIND_POOL
 )
@@ -107,16 +105,9 @@ CONNECT_FAILURES: Final = _counted(
 REUSE_FAILURES: Final = _counted(
     "reuse_failures", "How many failed on a reused connection?", semconv.REUSE_FAILURES
 )
-POOLS_OPENED: Final = _counted(
-    "pools_opened", "How many pools served their first request?", semconv.POOL_OPENED
+CALLS: Final = _counted(
+    "calls_ended", "How many calls ended, and how?", semconv.CALLS, "", OUTCOME, SOURCE
 )
-LEAKS: Final = _counted(
-    "leaks",
-    "How many connections began to look leaked?",
-    semconv.LEAKS,
-    window=config.LEAK_GROWTH_WINDOW,
-)
-CALLS: Final = _counted("calls_ended", "How many calls ended, and how?", semconv.CALLS, "", OUTCOME)
 CALLS_FAILED: Final = _share_of_calls(
     "calls_failed", "Which share of the calls fails?", FAILED, FAILED_OR_NOT
 )
@@ -150,15 +141,6 @@ CALL_ERRORS: Final = _counted(
     "",
     label_name(semconv.ERROR_TYPE),
 )
-ANOMALIES: Final = _counted(
-    "anomalies",
-    "How many states that should never be?",
-    semconv.ANOMALIES,
-    "",
-    ANOMALY_TYPE,
-    window=config.ANOMALY_WINDOW,
-)
-
 CALLS_IN_FLIGHT: Final = _state(
     "calls_in_flight", "How many calls are in flight?", "sum", semconv.CALL_CURRENT
 )
@@ -185,21 +167,6 @@ OLDEST_STREAM_QUEUED: Final = _state(
     semconv.REQUEST_OLDEST_AGE,
     f'{_PHASE}="stream_queued"',
 )
-SHORTEST_TIMEOUT: Final = Query(
-    "shortest_timeout",
-    "How long may a request wait, where it may?",
-    (semconv.ACQUIRE_TIMEOUT,),
-    f"min{by()}(({fresh(semconv.ACQUIRE_TIMEOUT)}) > 0)",
-)
-LEAKED: Final = _state("leaked", "How many connections look leaked?", "sum", semconv.LEAK_SUSPECTED)
-LIMIT: Final = _state("limit", "How many connections may there be?", "sum", semconv.CONNECTION_MAX)
-STREAMS_ORPHANED: Final = _state(
-    "streams_orphaned", "How many are orphaned?", "sum", semconv.STREAM_ORPHANED, "", *_ORIGIN
-)
-STREAMS_MAX: Final = _state(
-    "streams_max", "How many may there be?", "sum", semconv.STREAM_MAX, "", *_ORIGIN
-)
-LOOP_LATE: Final = essential("event_loop_late")
 # Not only of what still exports: an installed version does not change by that.
 HOOKS_MISSING: Final = essential("hooks_missing")
 REPORTING: Final = _state("reporting", "Does it report?", "max", semconv.HOOK_MISSING)
@@ -211,6 +178,32 @@ REPORTED: Final = Query(
 )
 REPORTED_BEFORE: Final = _reported_ago("reported_before", config.KNOWN)
 REPORTED_LONG_BEFORE: Final = _reported_ago("reported_long_before", config.LASTING)
+
+
+def _findings(severity: str) -> Query:
+    return Query(
+        f"findings_{severity}",
+        "Which findings do the processes have?",
+        (semconv.FINDING_CURRENT,),
+        f"max{by(PROVIDER, FINDING_KIND)}"
+        f"""({fresh(semconv.FINDING_CURRENT, f'{SEVERITY}="{severity}"')})""",
+    )
+
+
+FINDING_ERROR: Final = _findings("error")
+FINDING_WARNING: Final = _findings("warning")
+JUDGED: Final = Query(
+    "judged",
+    "Does the process judge itself?",
+    (semconv.FINDING_JUDGED,),
+    f"sum{by()}(increase({now(semconv.FINDING_JUDGED)}[{config.JUDGED}]))",
+)
+REQUESTS_IN_FLIGHT: Final = Query(
+    "requests_in_flight",
+    "Were requests in flight all the time?",
+    (semconv.REQUEST_CURRENT,),
+    f"min_over_time((sum{by()}({now(semconv.REQUEST_CURRENT)}))[{config.JUDGED}:1m])",
+)
 LIMIT_OF_A_POOL: Final = Query(
     "limit_of_a_pool",
     "How many connections may one pool have?",

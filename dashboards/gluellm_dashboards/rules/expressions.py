@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from gluellm_pools.prometheus import label_name
 from opentelemetry.instrumentation.gluellm import thresholds
-from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from .. import config
-from ..query import POOL, PROVIDER
+from ..query import POOL, PROVIDER, Query
 from . import conditions
-from .questions import LIBRARY, WAIT_P99, at
+from .questions import LIBRARY, at
 from .recording import INSTANCE_POOL, SERVICE_PROVIDER, Recorded
 
 OF_POOL: Final = (*config.SERVICE, *POOL)
 """Labels of an alert about a pool of a service, without the instance."""
 OF_INSTANCE: Final = (*config.PROCESS, *POOL)
-"""Labels of a pool of one process, by which limits, leaks and churn are judged."""
-_NAME: Final = label_name(semconv.POOL_NAME)
-NAME: Final = (*config.SERVICE, _NAME)
-"""Labels that match a metric of a pool with one of its origins: a pool that several providers share
-has no provider, but its origins have."""
-NAME_IN_INSTANCE: Final = (*config.PROCESS, _NAME)
+"""Labels of a pool of one process, by which limits are compared."""
+OF_FINDING: Final = (*config.SERVICE, PROVIDER, conditions.FINDING_KIND)
+"""Labels of an alert about a finding."""
 OF_CALLS: Final = (*config.SERVICE, PROVIDER)
 """The labels of an alert about calls, whatever their source is."""
 REQUESTS: Final = Recorded(conditions.REQUESTS, INSTANCE_POOL, f"events{config.RATE_WINDOW}")
@@ -51,20 +46,61 @@ def share_and_count(events: str, share: float, count: int) -> str:
     return f"({events} >= {count})\n  / sum {_by(OF_POOL)} ({REQUESTS.name})\n  > {share:g}"
 
 
-def share_of_calls(part: str, among: str, share: float) -> str:
-    """Return the condition on a share of calls; the window is longer for few calls."""
-
-    def over(calls: Recorded, count: int, share: float) -> str:
-        counted, all_of_them = (
-            f"sum {_by(OF_CALLS)} ({calls.name}{matching})"
-            for matching in (f"{{{part}}}", f"{{{among}}}" if among else "")
-        )
-        return f"({counted} >= {count})\n  / {all_of_them}\n  > {share:g}"
-
-    often = over(CALLS, thresholds.CALL_ALERT_COUNT, share)
-    return f"{often}\nor\n" + over(
-        CALLS_OF_QUIET, thresholds.CALL_QUIET_COUNT, thresholds.CALL_QUIET_SHARE
+def _share(calls: Recorded, part: str, among: str, count: int, share: float) -> str:
+    counted, all_of_them = (
+        f"sum {_by(OF_CALLS)} ({calls.name}{{{matching}}})" for matching in (part, among)
     )
+    return f"({counted} >= {count})\n  / {all_of_them}\n  > {share:g}"
+
+
+def calls_fail() -> str:
+    """Return the condition on failed calls: a share of many, or over half of few.
+
+    Calls of the source ``http`` are attempts. Some of them may fail although users see none fail,
+    so only the second condition counts them.
+    """
+    failed, ended = conditions.FAILED, conditions.FAILED_OR_NOT
+    own = conditions.NOT_ATTEMPTS
+    often = _share(
+        CALLS,
+        f"{failed},{own}",
+        f"{ended},{own}",
+        thresholds.CALL_ALERT_COUNT,
+        thresholds.CALL_FAILURE_ALERT_SHARE,
+    )
+    mostly = _share(
+        CALLS_OF_QUIET,
+        failed,
+        ended,
+        thresholds.CALL_QUIET_COUNT,
+        thresholds.CALL_QUIET_SHARE,
+    )
+    return f"{often}\nor\n{mostly}"
+
+
+def calls_cancelled() -> str:
+    """Return the condition on cancelled calls; the window is longer for few calls."""
+    often, seldom = (
+        _share(calls, conditions.CANCELLED, "", count, share)
+        for calls, count, share in (
+            (CALLS, thresholds.CALL_ALERT_COUNT, thresholds.CALL_CANCELLED_SHARE),
+            (CALLS_OF_QUIET, thresholds.CALL_QUIET_COUNT, thresholds.CALL_QUIET_SHARE),
+        )
+    )
+    return f"{often}\nor\n{seldom}"
+
+
+def found(findings: Query) -> str:
+    """Return the number of instances with findings, by provider and kind."""
+    by_instance = at((*config.PROCESS, PROVIDER, conditions.FINDING_KIND), findings)
+    return f"count {_by(OF_FINDING)} ({by_instance} > 0)"
+
+
+def judges_no_more() -> str:
+    """Return the condition on a process that has judged itself, and does so no longer."""
+    judged = at(config.PROCESS, conditions.JUDGED)
+    busy = at(config.PROCESS, conditions.REQUESTS_IN_FLIGHT)
+    return f"{judged}\n  == 0\nand {busy}\n  > 0"
 
 
 def calls_slow() -> str:
@@ -116,58 +152,12 @@ def calls_silent() -> str:
     )
 
 
-def wait_near_timeout() -> str:
-    """Return the condition on p99 and the shortest timeout, with enough requests for a p99."""
-    return (
-        f"({at(OF_POOL, WAIT_P99)})\n"
-        f"  / on ({', '.join(NAME)}) group_left () {at(NAME, conditions.SHORTEST_TIMEOUT)}\n"
-        f"  > {thresholds.NEAR_TIMEOUT_SHARE:g}\n"
-        f"and\n{at(OF_POOL, conditions.REQUESTS_IN_RATES)}\n  >= {thresholds.NEAR_TIMEOUT_REQUESTS}"
-    )
-
-
-def leak() -> str:
-    """Return the condition on leaks: a share of the limit; or several, without a limit or new."""
-    leaked, limit = at(OF_INSTANCE, conditions.LEAKED), at(OF_INSTANCE, conditions.LIMIT)
-    new = at(OF_INSTANCE, conditions.LEAKS)
-    several = f"{leaked} >= {thresholds.LEAK_ALERT_COUNT}"
-    return (
-        f"sum {_by(OF_POOL)} (\n"
-        f"  ({leaked} > 0)\n    >= {thresholds.LEAK_ALERT_SHARE:g} * {limit}\n"
-        f"  or\n  ({several} unless {limit})\n"
-        f"  or\n  ({several} and {new} >= {thresholds.LEAK_ALERT_COUNT})\n)"
-    )
-
-
-def orphaned() -> str:
-    """Return the condition on streams: a share of the peer's limit, else several."""
-    orphaned = at(OF_INSTANCE, conditions.STREAMS_ORPHANED)
-    limit = f"({at(OF_INSTANCE, conditions.STREAMS_MAX)} > 0)"
-    return (
-        f"sum {_by(OF_POOL)} (\n"
-        f"  ({orphaned} > 0)\n    >= {thresholds.ORPHANED_SHARE:g} * {limit}\n"
-        f"  or\n  ({orphaned} >= {thresholds.ORPHANED_ALERT_COUNT} unless {limit})\n)"
-    )
-
-
 def limit_differs() -> str:
     """Return the condition on limits that differ between instances; no limit also differs."""
     labels = _by((*OF_POOL, LIBRARY))
     there = at(OF_INSTANCE, conditions.POOLS)
     limit = at(OF_INSTANCE, conditions.LIMIT_OF_A_POOL)
     return f"min {labels} ({limit})\n  < max {labels} ({limit} or {there} * Inf)"
-
-
-def churn() -> str:
-    """Return the condition on churn, per instance, since a deploy opens pools on many at once."""
-    opened = at(OF_INSTANCE, conditions.POOLS_OPENED)
-    return (
-        f"min {_by(OF_POOL)} (\n"
-        f"  sum {_by(NAME_IN_INSTANCE)} ({REQUESTS.name})\n"
-        f"    / on ({', '.join(NAME_IN_INSTANCE)}) group_right () "
-        f"({opened} >= {thresholds.CHURN_POOLS})\n"
-        f"    < {thresholds.CHURN_REQUESTS_PER_POOL:g}\n)"
-    )
 
 
 def went_silent() -> str:

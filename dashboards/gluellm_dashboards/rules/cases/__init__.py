@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from ..case import Case
-from . import blind, calls, connecting, holding, near_timeout, waiting
+from . import blind, calls, findings, limits, waiting
 
 CASES: Final[tuple[Case, ...]] = (
+    *findings.CASES,
     *calls.CASES,
     *waiting.CASES,
-    *near_timeout.CASES,
-    *holding.CASES,
-    *connecting.CASES,
+    *limits.CASES,
     *blind.CASES,
 )

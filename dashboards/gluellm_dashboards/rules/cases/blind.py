@@ -31,9 +31,43 @@ def _blind(kind: str, **labels: str) -> Sequence[Firing]:
 
 _LACKS: Final = _blind("missing_hook", gluellm_hook_library="httpx")
 _SILENT: Final = _blind("silent_instance", instance="api-2")
+_NOT_JUDGED: Final = _blind("not_judged")
 _GONE: Final = _blind("silent_service")
 
+
+def _judged(values: str, requests: str) -> list[Series]:
+    """Judgements of a process, and its requests in flight."""
+    return [
+        series(semconv.FINDING_JUDGED, values),
+        series(semconv.REQUEST_CURRENT, requests, {semconv.REQUEST_PHASE: "queued"}),
+    ]
+
+
 CASES: Final = (
+    Case(
+        _BLIND,
+        "a process judges itself no more while requests are in flight",
+        [_hooks("0x40"), *_judged("0+2x10 20x30", "3x40")],
+        {"10m": NOTHING, "19m": NOTHING, "22m": _NOT_JUDGED, "40m": _NOT_JUDGED},
+    ),
+    Case(
+        _BLIND,
+        "a process judges itself every five minutes, since its judgements take long",
+        [_hooks("0x40"), *_judged("0x4 1x5 2x5 3x5 4x5 5x5 6x5", "3x40")],
+        {f"{minute}m": NOTHING for minute in (10, 15, 20, 25, 30)},
+    ),
+    Case(
+        _BLIND,
+        "an idle process is not judged",
+        [_hooks("0x40"), *_judged("0+2x10 20x30", "3x10 0x30")],
+        {"22m": NOTHING, "40m": NOTHING},
+    ),
+    Case(
+        _BLIND,
+        "a process without a judge",
+        [_hooks("0x40"), _judged("", "3x40")[1]],
+        {"22m": NOTHING, "40m": NOTHING},
+    ),
     Case(
         _BLIND,
         "the installed library lacks a hook",

@@ -7,19 +7,26 @@ from typing import Final
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
-from ..case import Case, Series, series
+from ..case import Case, Firing, Series, series
 from .waiting import FIRES, NOTHING
 
 _FAIL: Final = "GlueLLMCallsFail"
-_CANCELLED: Final = "GlueLLMCallsCancelled"
 _SLOW: Final = "GlueLLMCallsSlow"
 _SILENT: Final = "GlueLLMCallsSilent"
+FAILS: Final = (Firing("failed"),)
+CANCELS: Final = (Firing("cancelled"),)
 
 
 def ended(outcome: str, values: str, instance: str = "api-1", **labels: str) -> Series:
     """Calls that ended so."""
     own = {semconv.CALL_OUTCOME: outcome}
     return series(semconv.CALLS, values, own, instance=instance, **labels)
+
+
+def _attempts(outcome: str, values: str) -> Series:
+    """Requests that are calls of their own, since no hook sees their calls."""
+    own = {semconv.CALL_OUTCOME: outcome, semconv.CALL_SOURCE: "http"}
+    return series(semconv.CALLS, values, own)
 
 
 def in_flight(values: str, stage: str = "requesting", instance: str = "api-1") -> Series:
@@ -108,31 +115,31 @@ CASES: Final = (
         _FAIL,
         "6 of 66 calls a minute fail, for hours",
         [ended("succeeded", "0+60x180"), ended("failed", "0x5 0+6x175")],
-        {"5m": NOTHING, "10m": FIRES, "60m": FIRES, "180m": FIRES},
+        {"5m": NOTHING, "10m": FAILS, "60m": FAILS, "180m": FAILS},
     ),
     Case(
         _FAIL,
         "the first export of a new service has 200 failed calls and none that succeeded",
         [ended("succeeded", "_ 0x20"), ended("failed", "_ 200x20")],
-        {"1m45s": NOTHING, "2m15s": FIRES, "14m": FIRES, "17m30s": NOTHING},
+        {"1m45s": NOTHING, "2m15s": FAILS, "14m": FAILS, "17m30s": NOTHING},
     ),
     Case(
         _FAIL,
         "the first export of a new service has 20 failed calls of 120",
         [ended("succeeded", "_ 100x20"), ended("failed", "_ 20x20")],
-        {"1m45s": NOTHING, "2m15s": FIRES, "7m": NOTHING},
+        {"1m45s": NOTHING, "2m15s": FAILS, "7m": NOTHING},
     ),
     Case(
         _FAIL,
         "a new service succeeds at first and fails from its second export on",
         [ended("succeeded", "50x20"), ended("failed", "0 100+60x19")],
-        {"2m30s": FIRES},
+        {"2m30s": FAILS},
     ),
     Case(
         _FAIL,
         "a call a minute, and all fail from minute 30 on",
         [ended("succeeded", "0+1x30 30x30"), ended("failed", "0x30 1+1x29")],
-        {"30m": NOTHING, "37m": NOTHING, "45m": FIRES, "60m": FIRES},
+        {"30m": NOTHING, "37m": NOTHING, "45m": FAILS, "60m": FAILS},
     ),
     Case(
         _FAIL,
@@ -145,7 +152,7 @@ CASES: Final = (
         _FAIL,
         "one instance per worker, each of which fails two calls",
         [*_workers("succeeded", "0+1x30"), *_workers("failed", "0x10 1 2x20")],
-        {"11m": NOTHING, "13m15s": FIRES},
+        {"11m": NOTHING, "13m15s": FAILS},
     ),
     Case(
         _FAIL,
@@ -157,13 +164,13 @@ CASES: Final = (
         _FAIL,
         "a crash loop: each process fails its five calls, exports once and is gone",
         _runs("failed"),
-        {"30s": NOTHING, "4m": FIRES, "10m": FIRES, "16m": FIRES, "31m": NOTHING},
+        {"30s": NOTHING, "4m": FAILS, "10m": FAILS, "16m": FAILS, "31m": NOTHING},
     ),
     Case(
         _FAIL,
         "a crash loop under one name, whose counters begin anew each time",
         [ended("succeeded", "0x30"), ended("failed", "0 4 9 0 5 8 0 4 9 0 5 8 0 4 9")],
-        {"5m": FIRES, "12m": FIRES},
+        {"5m": FAILS, "12m": FAILS},
     ),
     Case(
         _FAIL,
@@ -180,7 +187,29 @@ CASES: Final = (
         _FAIL,
         "6 of 66 fail, and as many as these are cancelled: they hide nothing",
         [ended("succeeded", "0+60x20"), ended("failed", "0+6x20"), ended("cancelled", "0+66x20")],
-        {"10m": FIRES, "20m": FIRES},
+        {"10m": FAILS + CANCELS, "20m": FAILS + CANCELS},
+    ),
+    Case(
+        _FAIL,
+        "a fifth of the attempts is answered with 429, and their application repeats them",
+        [_attempts("succeeded", "0+80x20"), _attempts("failed", "0+20x20")],
+        {"10m": NOTHING, "20m": NOTHING},
+    ),
+    Case(
+        _FAIL,
+        "over half of the attempts fail",
+        [_attempts("succeeded", "0+40x20"), _attempts("failed", "0+60x20")],
+        {"3m": FAILS, "20m": FAILS},
+    ),
+    Case(
+        _FAIL,
+        "attempts that succeed do not hide failing calls of the same provider",
+        [
+            _attempts("succeeded", "0+900x20"),
+            ended("succeeded", "0+60x20"),
+            ended("failed", "0+6x20"),
+        ],
+        {"10m": FAILS, "20m": FAILS},
     ),
     Case(
         _FAIL,
@@ -214,7 +243,7 @@ CASES: Final = (
             ended("succeeded", "_x31 100x19", "api-2"),
             ended("failed", "_x31 30x19", "api-2"),
         ],
-        {"31m": NOTHING, "33m": FIRES},
+        {"31m": NOTHING, "33m": FAILS},
     ),
     Case(
         _FAIL,
@@ -225,7 +254,7 @@ CASES: Final = (
             ended("succeeded", "_x31 0x19", "api-2"),
             ended("failed", "_x31 4x19", "api-2"),
         ],
-        {"31m": NOTHING, "33m": FIRES},
+        {"31m": NOTHING, "33m": FAILS},
     ),
     Case(
         _FAIL,
@@ -234,7 +263,7 @@ CASES: Final = (
             ended("failed", "0x30 _x20", service_version="1"),
             ended("failed", "_x31 4x19", service_version="2"),
         ],
-        {"31m": NOTHING, "33m": FIRES},
+        {"31m": NOTHING, "33m": FAILS},
     ),
     Case(
         _FAIL,
@@ -251,28 +280,28 @@ CASES: Final = (
             ended("succeeded", "_x31 100x19", service_version="2"),
             ended("failed", "_x31 30x19", service_version="2"),
         ],
-        {"31m": NOTHING, "33m": FIRES},
+        {"31m": NOTHING, "33m": FAILS},
     ),
     Case(
-        _CANCELLED,
+        _FAIL,
         "half of the calls are cancelled, for hours",
         [ended("succeeded", "0+30x120"), ended("cancelled", "0x5 0+30x115")],
-        {"5m": NOTHING, "10m": FIRES, "120m": FIRES},
+        {"5m": NOTHING, "10m": CANCELS, "120m": CANCELS},
     ),
     Case(
-        _CANCELLED,
+        _FAIL,
         "the first export of a new service has 200 cancelled calls",
         [ended("succeeded", "_ 0x20"), ended("cancelled", "_ 200x20")],
-        {"1m45s": NOTHING, "2m15s": FIRES},
+        {"1m45s": NOTHING, "2m15s": CANCELS},
     ),
     Case(
-        _CANCELLED,
+        _FAIL,
         "a call a minute, and all are cancelled from minute 30 on",
         [ended("succeeded", "0+1x30 30x30"), ended("cancelled", "0x30 1+1x29")],
-        {"30m": NOTHING, "45m": FIRES},
+        {"30m": NOTHING, "45m": CANCELS},
     ),
     Case(
-        _CANCELLED,
+        _FAIL,
         "a fifth of the users leave, half of the calls fail, and streams are closed early",
         [
             ended("succeeded", "0+20x20"),
@@ -280,26 +309,26 @@ CASES: Final = (
             ended("abandoned", "0+20x20"),
             ended("cancelled", "0+15x20"),
         ],
-        {"10m": NOTHING, "20m": NOTHING},
+        {"10m": FAILS, "20m": FAILS},
     ),
     Case(
-        _CANCELLED,
+        _FAIL,
         "a call a minute, and every third is cancelled: too few to tell",
         [ended("succeeded", "0+2x20"), ended("cancelled", "0+1x20")],
         {"10m": NOTHING, "20m": NOTHING},
     ),
-    *_two_of_a_new_service(_CANCELLED, "cancelled"),
+    *_two_of_a_new_service(_FAIL, "cancelled"),
     Case(
-        _CANCELLED,
+        _FAIL,
         "one instance per worker, each of which has three cancelled calls",
         [*_workers("succeeded", "0+1x30"), *_workers("cancelled", "0x10 1 3x20")],
-        {"11m": NOTHING, "13m15s": FIRES},
+        {"11m": NOTHING, "13m15s": CANCELS},
     ),
     Case(
-        _CANCELLED,
+        _FAIL,
         "a crash loop: the five calls of each process are cancelled, and it exports once",
         _runs("cancelled"),
-        {"30s": NOTHING, "4m": FIRES, "10m": FIRES, "16m": FIRES, "31m": NOTHING},
+        {"30s": NOTHING, "4m": CANCELS, "10m": CANCELS, "16m": CANCELS, "31m": NOTHING},
     ),
     Case(
         _SLOW,
