@@ -47,7 +47,7 @@ TIMED_OUT = ended("cancelled", [8.0, 8.01, 8.0, 8.2, 7.99, 8.0])
     ("failures", "answered", "fires"),
     [
         (TIMED_OUT, answers(10), True),
-        # Below the threshold of GlueLLMCallsCancelled.
+        # Below the threshold of GlueLLMCallsFail, kind=cancelled.
         (TIMED_OUT, answers(20), False),
         (ended("cancelled", [8.0] * 9 + [3.0, 1.0]), answers(20), True),
         # Users leave at any age, some within a moment; a few calls are no pattern.
@@ -273,7 +273,7 @@ def test_slower_provider_and_the_timeout_of_the_application(failures, head, firs
     assert set(all_kinds(now, a_snapshot())) == {Kind.SLOW_PROVIDER, Kind.CALLS_CUT_SHORT}
     assert kinds(now, a_snapshot())[0] is first
     cut = found(Kind.CALLS_CUT_SHORT, now, a_snapshot())
-    assert (cut.severity is Severity.INFO) is (len(failures) < 20)  # few: GlueLLMCallsCancelled
+    assert (cut.severity is Severity.INFO) is (len(failures) < 20)  # few: GlueLLMCallsFail
     assert ("provider takes longer than before" in cut.explanation) is (
         first is Kind.CALLS_CUT_SHORT or head == 4.0
     )

@@ -321,7 +321,7 @@ CONNECT_FAILURE_SHARE = 0.01
 """Share of the requests. The retries of the SDKs cover rarer failures."""
 CONNECT_FAILURE_ALERT_COUNT = 5
 CONNECT_FAILURE_ALERT_SHARE = 0.05
-"""GlueLLMConnectFailures asks for work, so failures that retries still cover are not enough."""
+"""On boards only. Failures that retries still cover are not shown as many."""
 FAILURES_SEVERE = 0.1
 """Share of the requests. Retries no longer cover these."""
 MOST_FAIL = 0.5
@@ -332,7 +332,7 @@ REUSE_FAILURE_SHARE = 0.005
 """Share of the requests. A server that closes just when a request is sent cannot be ruled out."""
 REUSE_FAILURE_ALERT_COUNT = 3
 REUSE_FAILURE_ALERT_SHARE = 0.01
-"""GlueLLMReuseFailures asks for work, so failures that retries still cover are not enough."""
+"""On boards only. Failures that retries still cover are not shown as many."""
 ALIKE = 0.5
 """Share of new connections that fail, in relation to that of reused ones. From here on, reuse is
 not the cause."""
