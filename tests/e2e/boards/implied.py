@@ -174,10 +174,7 @@ IMPLIED: Final = (
 
 _ACTS: Final = list(SCENARIOS)
 _HOLD: Final = {
-    "saturated": ("GlueLLMPoolTimeouts", "GlueLLMWaitNearTimeout", "GlueLLMCallsFail"),
-    "leak": ("GlueLLMConnectionLeakSuspected",),
-    "failures": ("GlueLLMConnectFailures",),
-    "http2-stuck": ("GlueLLMHttp2StreamsOrphaned", "GlueLLMReuseFailures"),
+    "saturated": ("GlueLLMPoolTimeouts", "GlueLLMCallsFail"),
 }
 ALERTS: Final = {
     alert: (act, _ACTS[_ACTS.index(act) - 1]) for act, alerts in _HOLD.items() for alert in alerts

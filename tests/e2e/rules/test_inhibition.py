@@ -39,107 +39,56 @@ def _stuck(own: dict[str, str]) -> Series:
     return series(semconv.REQUEST_OLDEST_AGE, "90", {**_QUEUED, **own}, **NOBODY)
 
 
-def _leaks(own: dict[str, str]) -> list[Series]:
-    return [
-        series(semconv.LEAK_SUSPECTED, "5", own, **NOBODY),
-        series(semconv.CONNECTION_MAX, "50", own, **NOBODY),
-    ]
+def _found(kind: str, severity: str, provider: str = "openai") -> Series:
+    own = {
+        semconv.FINDING_KIND: kind,
+        semconv.FINDING_SEVERITY: severity,
+        semconv.CALL_SOURCE: "",
+        **_pool(provider),
+    }
+    return series(semconv.FINDING_CURRENT, "1", own, **NOBODY)
 
 
 _BLIND = series(semconv.HOOK_MISSING, "1", {semconv.HOOK_LIBRARY: "httpx"}, **NOBODY)
-
-
-def _late(scrapes: int) -> Series:
-    """Add a third of 5 minutes at each scrape."""
-    return series(semconv.EVENT_LOOP_LATE_TIME, f"{100 * scrapes}", **NOBODY)
-
-
-def _waits(scrapes: int) -> list[Series]:
-    """Add 100 requests at each scrape. A tenth waits for 5 to 10 s; the timeout is 10 s."""
-    buckets = (("5", 90), ("10", 100), ("+Inf", 100))
-    return [
-        *(
-            series(semconv.ACQUIRE_DURATION, f"{n * scrapes}", part="_bucket", le=le, **NOBODY)
-            for le, n in buckets
-        ),
-        series(semconv.REQUESTS, f"{100 * scrapes}", {semconv.STATUS_CODE: "200"}, **NOBODY),
-        series(semconv.ACQUIRE_TIMEOUT, "10", **NOBODY),
-    ]
-
-
-def _stuck_streams(scrapes: int) -> list[Series]:
-    """Orphan a fifth of the streams, and fail requests on reused connections."""
-    return [
-        series(semconv.STREAM_ORPHANED, "20", **NOBODY),
-        series(semconv.STREAM_MAX, "100", **NOBODY),
-        series(semconv.REUSE_FAILURES, f"{10 * scrapes}", **NOBODY),
-        series(semconv.REQUESTS, f"{100 * scrapes}", {semconv.STATUS_CODE: "200"}, **NOBODY),
-    ]
-
-
-SERVICES: dict[str, Callable[[int], list[Series]]] = {
-    # One provider causes a page, another one only leaks. A client without provider also pages.
-    "api": lambda scrapes: [
+SERVICES: dict[str, list[Series]] = {
+    # Stuck requests with their cause, a warning about another provider, a client without provider.
+    "api": [
         _stuck(_pool("openai")),
-        *_leaks(_pool("openai")),
-        *_leaks(_pool("anthropic")),
+        _found("leak", "error"),
+        _found("client_churn", "warning", "anthropic"),
         _stuck(_NO_PROVIDER),
-        _late(scrapes),
         _BLIND,
     ],
-    # A pool whose requests are stuck, with waits near the timeout.
-    "slow": lambda scrapes: [_stuck({}), *_waits(scrapes)],
-    # Another service has a problem with the provider that the first one pages for.
-    "batch": lambda _: _leaks(_pool("openai")),
+    # Another service, which no page concerns.
+    "batch": [_found("leak", "warning")],
     # Calls that fail, are cancelled, and take ten minutes each.
-    "failing": lambda _: [
+    "failing": [
         series(semconv.CALLS, "10", {semconv.CALL_OUTCOME: "failed"}, **NOBODY),
         series(semconv.CALLS, "10", {semconv.CALL_OUTCOME: "cancelled"}, **NOBODY),
         series(semconv.CALL_CURRENT, "0", {semconv.CALL_STAGE: "requesting"}, **NOBODY),
         series(semconv.CALL_TIME, "12000", {semconv.CALL_STAGE: "requesting"}, **NOBODY),
+        _found("slow_connecting", "warning"),
     ],
-    # A blocked loop, and the waits that it causes.
-    "blocked": lambda scrapes: [_late(scrapes), *_waits(scrapes)],
-    # The same waits without a blocked loop.
-    "waiting": lambda scrapes: _waits(scrapes),
-    # Orphaned streams, and requests that get no stream.
-    "streams": _stuck_streams,
 }
 ARRIVE: set[Alert] = {
     ("GlueLLMRequestsStuck", "api", "openai"),
     ("GlueLLMRequestsStuck", "api", ""),
-    ("GlueLLMRequestsStuck", "slow", "openai"),
-    # Not inhibited: it explains the page about the same provider.
-    ("GlueLLMConnectionLeakSuspected", "api", "openai"),
-    ("GlueLLMConnectionLeakSuspected", "api", "anthropic"),
-    ("GlueLLMConnectionLeakSuspected", "batch", "openai"),
-    ("GlueLLMEventLoopBlocked", "api", ""),
-    ("GlueLLMEventLoopBlocked", "blocked", ""),
+    ("GlueLLMFindingError", "api", "openai"),
     ("GlueLLMBlind", "api", ""),
-    ("GlueLLMWaitNearTimeout", "waiting", "openai"),
+    ("GlueLLMFindingWarning", "batch", "openai"),
+    # Both kinds, failed and cancelled.
     ("GlueLLMCallsFail", "failing", "openai"),
-    # Not inhibited: cancelled calls do not count as failed.
-    ("GlueLLMCallsCancelled", "failing", "openai"),
-    ("GlueLLMHttp2StreamsOrphaned", "streams", "openai"),
+    ("GlueLLMCallsSlow", "failing", "openai"),
 }
 INHIBITED: set[Alert] = {
-    ("GlueLLMWaitNearTimeout", "slow", "openai"),
-    ("GlueLLMCallsSlow", "failing", "openai"),
-    ("GlueLLMWaitNearTimeout", "blocked", "openai"),
-    ("GlueLLMReuseFailures", "streams", "openai"),
+    ("GlueLLMFindingWarning", "api", "anthropic"),
+    ("GlueLLMFindingWarning", "failing", "openai"),
 }
 
 
 def _page(service: str) -> Callable[[Request], str]:
-    scrapes = 0
-
-    def answer(_: Request) -> str:
-        nonlocal scrapes
-        scrapes += 1
-        lines = [f"{one['series']} {one['values']}" for one in SERVICES[service](scrapes)]
-        return "\n".join([*lines, "# EOF", ""])
-
-    return answer
+    lines = [f"{one['series']} {one['values']}" for one in SERVICES[service]]
+    return lambda _: "\n".join([*lines, "# EOF", ""])
 
 
 Alerts = list[dict[str, Any]]
@@ -198,7 +147,7 @@ def _key(alert: dict[str, Any]) -> Alert:
     return labels["alertname"], labels["job"], labels.get("gen_ai_provider_name", "")
 
 
-def test_pages_arrive_with_a_first_step_and_inhibit_alerts_about_symptoms(
+def test_pages_arrive_with_a_first_step_and_inhibit_warnings_of_their_service(
     notified: tuple[Alerts, Alertmanager],
 ) -> None:
     """Pages and warnings reach their receiver. Alertmanager has the others, but inhibits them."""
