@@ -144,11 +144,14 @@ def a_snapshot(
     loop = {"event_loop_lag": 0.01, "event_loop_late": 0.0, "event_loop_late_share": 0.0}
     all_totals = (totals,) if isinstance(totals, PoolTotals) else tuple(totals or (the_totals(),))
     calls = process.get("calls", ())
+    whole = {**counted(all_totals, calls), **account.total}
+    # Without rows of its own, all of it was in the last minutes.
+    rows = account.rows or (AccountRow(since=0.0, until=uptime, numbers=whole),)
     return Snapshot(
         taken_at=1_800_000_000.0 + uptime,
         uptime=uptime,
         leak_threshold=leak_threshold,
-        account=replace(account, total={**counted(all_totals, calls), **account.total}),
+        account=replace(account, row=account.row or 1.0, total=whole, rows=rows),
         process=ProcessSnapshot(**{"pid": 17, **descriptors, **loop, **process}),
         pools=pools or (a_pool(),),
         totals=all_totals,

@@ -646,11 +646,6 @@ def test_numbers_of_the_account_are_not_repeated():
     observed = found(Kind.CONNECT_FAILURES, snapshot).observed
     assert observed.count("connect_timeout") == 1
     assert observed.startswith("200 of 250 calls to openai failed in the last 5 min")
-    # A rule without the account keeps its numbers.
-    alone = found(
-        Kind.CONNECT_FAILURES, a_snapshot(the_totals(100, errors={"connect_timeout": 20}))
-    )
-    assert alone.observed.startswith("20 of 100 requests (20%) got no connection: connect_timeout")
 
 
 def test_refusals_of_a_plain_sdk_are_counted_once():
@@ -681,3 +676,36 @@ def test_unknown_error_is_named_in_plain_words():
     minutes = [of_calls(50), *[of_calls(50, errors={"_OTHER": 40})] * 5]
     snapshot = a_snapshot(the_totals(), **an_account(*minutes), calls=(the_calls(),))
     assert "200 with an unclassified error." in found(Kind.CALLS_FAILING, snapshot).observed
+
+
+REFUSED = of_calls(40, errors={"connect_timeout": 30})
+
+
+@pytest.mark.parametrize(("ago", "found"), [(1, True), (4, True), (8, False), (60, False)])
+def test_fault_is_found_until_the_last_minutes_are_without_it(ago, found):
+    """Traffic goes on. What ended before is no finding, however much of it there was."""
+    totals = the_totals(40 * (ago + 5), errors={"connect_timeout": 120})
+    minutes = [REFUSED] * 4 + [of_calls(40)] * ago
+    snapshot = a_snapshot(totals, **an_account(*minutes), calls=(the_calls(),))
+    assert (Kind.CONNECT_FAILURES in kinds(snapshot)) is found
+
+
+def test_fault_in_an_old_process_is_found_at_once():
+    """A million good requests do not dilute it."""
+    totals = the_totals(1_000_000, errors={"connect_timeout": 30})
+    minutes = [*[of_calls(40)] * 59, REFUSED]
+    snapshot = a_snapshot(totals, **an_account(*minutes), calls=(the_calls(),))
+    assert Kind.CONNECT_FAILURES in kinds(snapshot)
+
+
+def test_fault_of_hours_is_compared_with_the_time_before_it():
+    """All rows of the last hour have it. The rows from before are kept while it lasts."""
+    slow = of_calls(40, {"requesting": 30.0}, took=34.0)
+    account = an_account(*[slow] * 60)["account"]
+    usual = an_account(*[of_calls(40)] * 60)["account"].rows
+    assert not kinds(a_snapshot(account=account, uptime=10_000.0, calls=(the_calls(),)))
+    later = tuple(
+        replace(row, since=row.since + 6_400, until=row.until + 6_400) for row in account.rows
+    )
+    held = replace(account, rows=later, before=usual, before_until=3_600.0)
+    assert kinds(a_snapshot(account=held, uptime=10_000.0, calls=(the_calls(),)))

@@ -7,7 +7,12 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import Answer, Outcome, PoolSnapshot
+from opentelemetry.instrumentation.gluellm.diagnosis.parts import (
+    Answer,
+    Failure,
+    Outcome,
+    PoolSnapshot,
+)
 from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.diagnosis.what_if import what_if
 
@@ -160,8 +165,11 @@ def test_requests_that_only_queue_do_not_make_another_origin_slow(error, kind):
     second = replace(first, origin="second.test:443", requests_entered=20, outcomes=left, **times)
     running = [a_request("reading", 3.0, origin="second.test:443")] * 10
     pool = a_pool(running, [a_connection("active")] * 10)
-    snapshot = a_snapshot(replace(totals, origins=(first, second)), pool)
-    assert diagnose(snapshot)[0].kind is kind
+    ages = range(10, 60, 5)
+    queued = tuple(Failure(5.0, error or "", age, "queued", age) for age in ages)
+    totals = replace(totals, origins=(first, second), failures=queued if error else ())
+    found = [one for one in kinds(a_snapshot(totals, pool)) if one is not Kind.CALLS_CANCELLED]
+    assert found[0] is kind
 
 
 def test_slow_origin_is_that_of_the_last_minute_if_others_do_not_queue():
@@ -221,7 +229,7 @@ def test_limit_of_each_origin_is_judged_where_requests_queue_for_it(peak, share,
     if share < 1:
         assert finding.observed.startswith("6 of 6 connections to gateway.test:443 in use and 24")
     elif judged:
-        assert finding.observed == (
+        assert finding.observed.endswith(
             "Requests to gateway.test:443 spent 80% of their time in the queue of the pool, which "
             "allows 6 connections to each origin. Requests arrived at 1.4/s and held a connection "
             "for 1.0 s on average."
@@ -258,7 +266,7 @@ def test_leak_that_takes_all_connections_to_one_origin_is_an_error():
     snapshot = through_a_gateway(unread, queued, {"outcomes": (), **gateway}, requests=5000)
     finding = found(Kind.LEAK, snapshot)
     assert finding.severity is Severity.ERROR
-    assert finding.observed.startswith("6 of 6 connections to gateway.test:443 held by unread")
+    assert "6 of 6 connections to gateway.test:443 held by unread" in finding.observed
 
 
 QUEUED = {"each": {"queued": 0.5}}

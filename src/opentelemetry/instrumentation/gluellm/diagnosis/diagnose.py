@@ -45,30 +45,26 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
 
     With ``previous``, an earlier snapshot of the same process, findings cover the time between the
     two, compared with the time before ``previous``. Without it, they cover the last 5 minutes,
-    compared with the hour before, where calls suffer, and otherwise the time since
-    ``instrument()``.
-    In both cases the state of the pools is that of ``snapshot``. ``previous`` is ignored if it is
-    of another process (a fork's parent included) or not earlier.
+    compared with the hour before: what ended before them is no finding any more. In both cases the
+    state of the pools is that of ``snapshot``. ``previous`` is ignored if it is of another process
+    (a fork's parent included) or not earlier.
 
     A pure function of its arguments that raises nothing. Returns at most one finding per kind and
     pool name, or per group of calls. A healthy process may have findings of severity INFO, but none
     above.
     """
     before = earlier(snapshot, previous)
-    whole = since(snapshot, before)
-    compared = whole if before else windows(snapshot.account, snapshot.uptime)
+    compared = since(snapshot, before) if before else windows(snapshot.account, snapshot.uptime)
     suffered = accounting.troubles(snapshot, compared)
-    # Rules judge the last minutes only where calls suffer: a mean of few calls is chance.
     concerned = {label for trouble in suffered for label in trouble.pools}
-    recent = (compared if suffered else whole).recent
     blocked = process.loop_is_blocked(snapshot, before)
-    cases = pool_cases(snapshot, before, dict.fromkeys(concerned, compared), whole)
+    cases = pool_cases(snapshot, before, compared)
     cases = [replace(case, loop_is_blocked=blocked) for case in cases]
     latest = [cases]
     if before is None:
         some = (windows(snapshot.account, snapshot.uptime, rows) for rows in _LATELY)
-        latest = [pool_cases(snapshot, None, {}, one) for one in some]
-    calls = [calls_in(one, recent) for one in snapshot.process.calls]
+        latest = [pool_cases(snapshot, None, one) for one in some]
+    calls = [calls_in(one, compared.recent) for one in snapshot.process.calls]
     descriptors = process.descriptors_near_limit(snapshot)
     clients_churn = any(connecting.churned_origins(case.activity) for case in cases)
     found: list[Finding | None] = [
@@ -92,9 +88,18 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
             retrying.refusals(case, calls, lately[0]),
             settings.unbounded_pool(case, descriptors_run_out=descriptors is not None),
         ]
+        if before is None and case.baseline and not (case.answers or case.label in concerned):
+            of_pool = [_unless_by_chance(finding) for finding in of_pool]
         found += [replace(finding, pool=case.label) for finding in of_pool if finding is not None]
     causes = _ordered(finding for finding in found if finding is not None)
     return accounting.explained(suffered, causes)
+
+
+def _unless_by_chance(finding: Finding | None) -> Finding | None:
+    """Make a finding on mean times milder: no calls suffer, and few long ones raise a mean."""
+    if finding is not None and finding.kind is Kind.SLOW_PROVIDER:
+        return replace(finding, severity=Severity.INFO)
+    return finding
 
 
 def _of_pool(

@@ -320,12 +320,9 @@ def earlier(snapshot: Snapshot, previous: Snapshot | None) -> Snapshot | None:
     return previous if previous.uptime < snapshot.uptime else None
 
 
-def since(snapshot: Snapshot, previous: Snapshot | None) -> Windows:
-    """Return the time since ``previous`` or ``instrument()``, and all the time before."""
+def since(snapshot: Snapshot, previous: Snapshot) -> Windows:
+    """Return the time since ``previous``, and all the time before."""
     numbers, now = summed([snapshot.account.total]), snapshot.uptime
-    if previous is None:
-        whole = Window(now, numbers)
-        return Windows(whole, whole, whole, None)
     before, then = summed([previous.account.total]), previous.uptime
     for subject, items in before.items():
         numbers.setdefault(subject, Counter()).subtract(items)
@@ -339,19 +336,15 @@ def calls_in(calls: parts.CallsSnapshot, window: Window) -> parts.CallsSnapshot:
     return replace(calls, **parts.calls_counted(items))
 
 
-def pool_cases(
-    snapshot: Snapshot, previous: Snapshot | None, judged: Mapping[str, Windows], whole: Windows
-) -> list[PoolCase]:
+def pool_cases(snapshot: Snapshot, previous: Snapshot | None, compared: Windows) -> list[PoolCase]:
     """Return one case per pool name, in the order of the totals.
 
-    Its activity is that of the ``judged`` windows of its label, else that of ``whole``. Clients
-    that are built are those since ``previous``.
+    Clients that are built are those since ``previous``.
     """
     was = {one.label: _new_pools(previous, one) for one in previous.totals} if previous else {}
     cases = []
+    earlier = compared.before
     for totals in snapshot.totals:
-        compared = judged.get(totals.label, whole)
-        earlier = compared.before
         before = was.get(totals.label, NewPools())
         new = _new_pools(snapshot, totals) - before
         held = sum(o.requests_now.get(phase, 0) for o in totals.origins for phase in HELD)
