@@ -11,6 +11,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.concurrency import (
     DaemonThread,
     daemon_thread,
+    newest_of_queue,
     snapshot_of,
     snapshot_of_queue,
 )
@@ -42,6 +43,20 @@ def test_queue_that_changes_during_each_copy_is_read_item_by_item():
         tuple(queue)
     assert snapshot_of_queue(queue)[:3] == (1, 2, 3)
     assert snapshot_of_queue(Emptied((1, 2, 3))) == (1,)
+
+
+def test_newest_items_of_a_queue_are_read_without_the_older_ones():
+    class Whole(deque[int]):
+        def __iter__(self) -> Iterator[int]:
+            raise AssertionError
+
+    class ChangingBackwards(Changing):
+        def __reversed__(self):
+            raise RuntimeError
+
+    assert newest_of_queue(Whole(range(9)), 3) == (8, 7, 6)
+    assert newest_of_queue(Whole((1, 2)), 3) == (2, 1)
+    assert len(newest_of_queue(ChangingBackwards(range(9)), 3)) == 3
 
 
 @pytest.mark.parametrize(

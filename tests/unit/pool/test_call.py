@@ -322,3 +322,34 @@ def test_stream_dropped_in_another_thread_ends_its_call(scene):
     assert reference() is None
     assert outcomes(only(scene)) == {"abandoned": 1}
     assert not scene.registry.calls.live
+
+
+def test_call_reads_only_its_own_part_of_the_outbox():
+    """The part begins with the call. A stream of the call entered at its head, before others."""
+    scene = Scene()
+    looks = 0
+
+    class Before:
+        """A lease that ended before the call."""
+
+        ended_at = scene.clock()
+
+        @property
+        def call(self) -> None:
+            nonlocal looks
+            looks += 1
+
+    scene.registry.outbox.items.extend(Before() for _ in range(500))
+    scene.clock.advance(1)
+    call = begin(scene)
+    stream = scene.enter(call)
+    scene.tracker.assigned(stream, scene.connection(established=True))
+    scene.clock.advance(2)
+    scene.tracker.answered(stream, 200)
+    leave(scene, scene.enter())
+    scene.tracker.released(stream)
+    counted = call.counted
+    assert counted is not None
+    counted.account_requests()
+    assert counted.awaiting_response == 2 * SECOND
+    assert not looks

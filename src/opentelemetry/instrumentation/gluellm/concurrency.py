@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from types import BuiltinFunctionType
 from typing import Any, TypeVar
 
@@ -185,6 +186,16 @@ def snapshot_of_queue(queue: deque[_T]) -> tuple[_T, ...]:
         except IndexError:
             break
     return tuple(found)
+
+
+def newest_of_queue(queue: deque[_T], most: int) -> tuple[_T, ...]:
+    """Copy the last ``most`` items of a deque, newest first, while other threads change it."""
+    for _ in range(_TRIES_OF_A_QUEUE):
+        try:
+            return tuple(islice(reversed(queue), most))
+        except RuntimeError:
+            continue
+    return snapshot_of_queue(queue)[: -most - 1 : -1]
 
 
 def nothing() -> None:

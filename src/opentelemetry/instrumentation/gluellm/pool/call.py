@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import Any
 
 from .. import thresholds
-from ..concurrency import snapshot_of, snapshot_of_queue
+from ..concurrency import newest_of_queue, snapshot_of
 from ..failures import raise_on
 from ..text import one_line
 from ..vocabulary import (
@@ -44,6 +44,7 @@ from .peak import Peak
 _REFUSED = 400
 _RECENT = 1_000
 """Number of requests in the outbox, the latest ones, that are searched for those of a call."""
+_PUT_WITHIN = nanoseconds(0.1)
 _LONGEST_NAME = 64
 _HOUR = nanoseconds(3600)
 _LONGEST_STEP = _HOUR // 100
@@ -315,7 +316,12 @@ class CountedCall:
 
     def account_requests(self) -> None:
         """Add the times of its ended requests in the outbox. Must not run in finalizers."""
-        for item in snapshot_of_queue(self.calls.outbox.items)[-_RECENT:]:
+        # A lease is put in at its head and at its end, so what ended before the call is older than
+        # the call's own. A thread may pause for a moment between the end of a lease and the put.
+        oldest = self.began_at - _PUT_WITHIN
+        for item in newest_of_queue(self.calls.outbox.items, _RECENT):
+            if 0 < getattr(item, "ended_at", 0) < oldest:
+                return
             call = getattr(item, "call", None)
             if call is not None and call.counted is self and item.ended_at:
                 item.account()

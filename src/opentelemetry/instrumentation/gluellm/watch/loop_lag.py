@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import add, sub
 from typing import Any
 
-from ..concurrency import snapshot_of, snapshot_of_queue, threads_are_greenlets
+from ..concurrency import newest_of_queue, snapshot_of, snapshot_of_queue, threads_are_greenlets
 from ..pool.durations import in_seconds, nanoseconds
 from ..pool.lease import Lease, Tracker
 from ..pool.peak import Peak
@@ -323,7 +323,7 @@ class LoopLag:
                     if lease.entered_at <= due and _needs_loop(lease, due):
                         return True
         # Leases that ended after the timer was due, in the loop's iteration in which it fires.
-        for item in reversed(snapshot_of_queue(registry.outbox.items)[-_RECENT:]):
+        for item in newest_of_queue(registry.outbox.items, _RECENT):
             if not isinstance(item, Lease) or not item.entered_at <= due < item.ended_at:
                 continue
             if _runs_in(loop, item.tracker) and _needs_loop(item, due):
