@@ -57,6 +57,27 @@ def test_readme_has_the_pool_timeout_of_openai():
     assert f"waits {timeout.pool:g} seconds" in " ".join((ROOT / "README.md").read_text().split())
 
 
+def test_files_that_pages_and_source_name_exist():
+    """A path may begin at any folder: ``requests.py`` is a file of several adapters."""
+    ours = [
+        file
+        for folder in ("dashboards", "docs", "src", "tests")
+        for file in (ROOT / folder).rglob("*")
+        if file.suffix in (".md", ".py", ".toml")
+    ]
+    files = [f"/{file.relative_to(ROOT)}" for file in (*ours, *ROOT.glob("*.*"))]
+    texts = [file for file in ours if file.suffix == ".md" or "src" in file.parts]
+    named = {
+        (name.replace("../", ""), str(file.relative_to(ROOT)))
+        for file in texts
+        for name in re.findall(r"`([\w./-]+\.(?:py|md|toml))`", file.read_text("utf-8"))
+    }
+    missing = [
+        (name, by) for name, by in named if not any(one.endswith(f"/{name}") for one in files)
+    ]
+    assert missing == []
+
+
 def test_page_on_tests_names_files_and_commands_that_exist():
     text = (ROOT / "docs" / "maintainers" / "testing.md").read_text()
     paths = re.findall(r"`(tests/[\w/.]+)`", text)
