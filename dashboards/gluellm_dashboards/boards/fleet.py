@@ -8,7 +8,7 @@ from opentelemetry.instrumentation.gluellm import thresholds
 
 from .. import config, links
 from ..panels import Line, Panel, figure, lines, words
-from ..signals import fleet
+from ..signals import fleet, process
 from ..signals.signal import Signal
 from ..style import GREEN, ORANGE, RED, Steps
 from ..tables import Column, rows
@@ -37,6 +37,7 @@ def board() -> Board:
         recorded=True,
         rows=[
             Row("", [words("How to read this board", _READING, height=3), *_status()]),
+            Row("Where is something found?", [_found()]),
             Row("Which instances?", _worst()),
             Row("What differs between them?", _differs()),
             Row("Which can't be trusted?", _trust()),
@@ -65,6 +66,24 @@ def _status() -> list[Panel]:
         ),
         _figure("Lack hooks", fleet.INSTANCES_MISSING_HOOKS, [(0, GREEN), (1, ORANGE)]),
     ]
+
+
+def _found() -> Panel:
+    return rows(
+        "Which instances find something now?",
+        {
+            config.JOB: "Service",
+            config.INSTANCE: "Instance",
+            "host_name": "Host",
+            "k8s_pod_name": "Pod",
+            "process_pid": "PID",
+        },
+        [Column(title="Findings", signal=process.FINDINGS_OF_INSTANCE, decimals=0)],
+        description=process.FINDINGS_OF_INSTANCE.tells,
+        sort="Findings",
+        recorded=True,
+        no_value=shared.NOTHING_FOUND,
+    )
 
 
 def _worst() -> list[Panel]:

@@ -45,6 +45,7 @@ def board() -> Board:
         question="Are calls hurting, why, and which pool?",
         rows=[
             Row("", [words("How to read this board", _READING, height=6), *_calls(), *_status()]),
+            Row("What do the processes find?", _found()),
             Row("Why do calls hurt?", _why()),
             Row("Whose fault is the waiting?", _time()),
             Row("How full, how long is the wait, and for how many?", _waiting()),
@@ -92,6 +93,31 @@ def _calls() -> list[Panel]:
             [(0, GREEN), (thresholds.CALL_CANCELLED_SHARE, ORANGE)],
             "GlueLLMCallsFail",
             no_value=shared.NO_CALL,
+        ),
+    ]
+
+
+def _found() -> list[Panel]:
+    return [
+        rows(
+            "What do the processes find now?",
+            {
+                "gluellm_finding_kind": "Finding",
+                "gluellm_finding_severity": "Severity",
+                PROVIDER: "Provider",
+                POOL: "Pool",
+            },
+            [Column(title="Instances", signal=process.FINDINGS, decimals=0)],
+            description=process.FINDINGS.tells,
+            sort="Instances",
+            width=16,
+            no_value=shared.NOTHING_FOUND,
+        ),
+        lines(
+            "Do processes judge themselves?",
+            [Line(signal=process.JUDGEMENTS, legend="judgements")],
+            width=8,
+            no_value="No data, or findings are turned off.",
         ),
     ]
 

@@ -39,6 +39,7 @@ NO_CALLS = "No LLM calls ended in this range. Is a service exporting, and with c
 NO_FAILED_CALL = "No call failed in this range, or no data."
 FAILED: Steps = [(0, GREEN), (thresholds.FAILED_WARNING, ORANGE), (thresholds.FAILED_MUCH, RED)]
 RESENT: Steps = [(0, GREEN), (thresholds.RESENT_WARNING, ORANGE), (thresholds.RESENT_MUCH, RED)]
+NOTHING_FOUND = "Nothing found, or not judged: see the overview's panel on judgements."
 
 
 def why_calls_fail() -> Panel:

@@ -51,7 +51,7 @@ def _where(severity: str) -> str:
     joined = (
         f"topk(3, {affected} * on (job, instance) group_left (host_name, k8s_pod_name, process_pid)"
         " (max by (job, instance, host_name, k8s_pod_name, process_pid) (target_info))"
-        f" or {affected})"
+        f" or on (job, instance) {affected})"
     )
     arguments = f"$labels.job $labels.{FINDING_KIND}"
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
 
-from ..config import PROCESS
+from ..config import INSTANCE, JOB, PROCESS
 from .signal import by, by_labels, essential, now, rate, signal
 
 _HOOKS = "gluellm.instrumentation.hook.missing"
@@ -60,4 +60,39 @@ INSTANCES = signal(
     "Processes that report. They do so from `instrument()` on, before the first call.",
     of=[_HOOKS],
     by=(),
+)
+_FINDING = "gluellm.finding.current"
+FINDINGS = signal(
+    "findings",
+    "How many instances find what?",
+    f"count{by(_FINDING, 'gluellm.finding.kind', 'gluellm.finding.severity')}({now(_FINDING)} == 1)",
+    "Instances whose own diagnosis has this finding now. Their logs have the numbers, the line of "
+    'code and what to do. "When calls hang" explains each kind.',
+    of=[_FINDING],
+    by=(),
+    on_event=True,
+)
+_FOUND = f"count{by_labels(JOB, INSTANCE)}({now(_FINDING)} == 1)"
+_ADDRESS = "host_name, k8s_pod_name, process_pid"
+FINDINGS_OF_INSTANCE = signal(
+    "findings_of_instance",
+    "Which instances find something, and where do they run?",
+    f"sum%by%({_FOUND} * on (job, instance) group_left ({_ADDRESS}) "
+    f"(max by (job, instance, {_ADDRESS}) (target_info)) or on (job, instance) {_FOUND})",
+    "Findings of each instance now. Host and PID need the resource detector gluellm. After a fork, "
+    "the PID is that of the parent. Run gluellm-pools doctor --instance INSTANCE on the host.",
+    of=[_FINDING],
+    by=(JOB, INSTANCE),
+    on_event=True,
+)
+JUDGEMENTS = signal(
+    "judgements",
+    "How often do processes judge themselves?",
+    f"sum{by()}(rate({now('gluellm.finding.judged')}[%window%])) * 60",
+    "Judgements per minute. 0 while no request is in flight and nothing is found. No data: nothing "
+    "is exported, or findings are turned off.",
+    of=["gluellm.finding.judged"],
+    unit="/min",
+    by=(),
+    on_event=True,
 )

@@ -24,35 +24,33 @@ def test_named_files_exist() -> None:
 
 
 def test_the_table_of_alerts_matches_the_rules() -> None:
-    """It has each alert once, with its severity and its ``for``."""
+    """It has each alert once, with its severities and its ``for``."""
     documented = {
-        name: (severity, set(held.split(", ")))
+        name: (set(severity.split(", ")), set(held.split(", ")))
         for name, severity, held in re.findall(
-            r"^\| \[(GlueLLM\w+)\]\(runbooks/\1\.md\) \| (\w+) \| ([\w, ]+) \|",
+            r"^\| \[(GlueLLM\w+)\]\(runbooks/\1\.md\) \| ([\w, ]+) \| ?([\w, ]*) \|",
             README,
             re.MULTILINE,
         )
     }
-    rules: dict[str, tuple[str, set[str]]] = {}
+    rules: dict[str, tuple[set[str], set[str]]] = {}
     for group in groups():
         for rule in group["rules"]:
             if "alert" in rule:
-                severity, held = rules.setdefault(
-                    rule["alert"], (rule["labels"]["severity"], set())
-                )
-                assert severity == rule["labels"]["severity"]
-                held.add(rule["for"])
+                severities, held = rules.setdefault(rule["alert"], (set(), set()))
+                severities.add(rule["labels"]["severity"])
+                held.add(rule.get("for", ""))
     assert documented == rules
 
 
 def test_the_table_of_alerts_has_the_thresholds_of_the_rules() -> None:
-    failures, leaks = t.CONNECT_FAILURE_ALERT_COUNT, config.LEAK_GROWTH_WINDOW.rstrip("m")
     few = [f"at least {t.CALL_QUIET_COUNT} in {config.QUIET_WINDOW.rstrip('m')} minutes"]
     expected = {
         "CallsFail": [
             f"over {t.CALL_FAILURE_ALERT_SHARE:.3g}",
             f"at least {t.CALL_ALERT_COUNT}",
             *few,
+            f"over {t.CALL_CANCELLED_SHARE:.3g}",
         ],
         "CallsSilent": [f"at least {t.CALL_SILENT_ALERT_COUNT}", f"{t.CALL_SILENT_AFTER:g} s"],
         "CallsSlow": [
@@ -60,34 +58,14 @@ def test_the_table_of_alerts_has_the_thresholds_of_the_rules() -> None:
             f"together at least {t.CALL_SLOW_TIME:g} s",
             f"over {t.CALL_SLOW_LIMIT:g} s",
         ],
-        "CallsCancelled": [
-            f"over {t.CALL_CANCELLED_SHARE:.3g}",
-            f"at least {t.CALL_ALERT_COUNT}",
-            *few,
-        ],
         "RequestsStuck": [f"over {t.STUCK_ALERT_AFTER:g} s"],
         "PoolTimeouts": [
             f"over {t.POOL_TIMEOUT_SHARE:.3g}",
             f"at least {t.POOL_TIMEOUT_ALERT_COUNT}",
         ],
-        "WaitNearTimeout": [f"{t.NEAR_TIMEOUT_REQUESTS} requests"],
-        "ConnectionLeakSuspected": [
-            f"{t.LEAK_ALERT_SHARE:.3g}",
-            f"{t.LEAK_ALERT_COUNT} connections",
-            f"{leaks} minutes",
-        ],
-        "ConnectFailures": [f"over {t.CONNECT_FAILURE_ALERT_SHARE:.3g}", f"at least {failures}"],
-        "ReuseFailures": [
-            f"over {t.REUSE_FAILURE_ALERT_SHARE:.3g}",
-            f"at least {t.REUSE_FAILURE_ALERT_COUNT}",
-        ],
-        "Http2StreamsOrphaned": [f"{t.ORPHANED_SHARE:.3g}", f"or {t.ORPHANED_ALERT_COUNT} if"],
-        "EventLoopBlocked": [f"over {t.LATE_SHARE:.3g}"],
-        "PoolAnomaly": [f"{config.ANOMALY_WINDOW.rstrip('m')} minutes"],
-        "ClientChurn": [f"{t.CHURN_POOLS} pools", f"than {t.CHURN_REQUESTS_PER_POOL:g} requests"],
     }
     # The text has these as words: half, a fifth, three times, 5 minutes.
-    assert t.NEAR_TIMEOUT_SHARE == t.CALL_QUIET_SHARE == 0.5
+    assert t.CALL_QUIET_SHARE == 0.5
     assert (t.CALL_SILENT_SHARE, t.CALL_SLOWER, t.CALL_SILENT_FACTOR) == (0.2, 3, 3)
     assert config.RATE_WINDOW == "5m"
     rows = dict(re.findall(r"^\| \[GlueLLM(\w+)\]\(.*\| (.*) \|$", README, re.MULTILINE))

@@ -38,11 +38,6 @@ POOL_TIMEOUT_SHARE = 0.01
 """Share of the requests. Each of these waited for the whole pool timeout and then failed."""
 POOL_TIMEOUT_ALERT_COUNT = 5
 """GlueLLMPoolTimeouts pages, so a single failure of a quiet service is not enough."""
-NEAR_TIMEOUT_SHARE = 0.5
-"""Share of the pool timeout that the p99 of the wait may reach. Above it, twice the load means
-failures."""
-NEAR_TIMEOUT_REQUESTS = 50
-"""Fewer requests have no meaningful p99."""
 OCCUPANCY_HIGH = 0.8
 """Share of the limit, on boards only. The rest is for bursts."""
 OCCUPANCY_FULL = 1.0
@@ -148,11 +143,6 @@ LIKELY_LEAK_AFTER = 5.0
 LIKELY_LEAK_SHARE = 0.5
 """Share of the held connections whose response is unread for that long at one call site. From here
 on a saturated pool is reported as likely leaking, before the leak threshold."""
-LEAK_ALERT_SHARE = 0.05
-"""Share of an instance's limit. One leaked connection of 1 000 needs no reaction."""
-LEAK_ALERT_COUNT = 5
-"""Number of suspected leaks, for pools without a limit and where as many are new within half an
-hour."""
 ORPHANED_SHARE = 0.1
 """Share of the peer's limit on HTTP/2 streams. A few cancelled requests whose response has not
 ended yet are usual."""
@@ -320,7 +310,6 @@ CONNECT_FAILURES = 3
 CONNECT_FAILURE_SHARE = 0.01
 """Share of the requests. The retries of the SDKs cover rarer failures."""
 CONNECT_FAILURE_ALERT_COUNT = 5
-CONNECT_FAILURE_ALERT_SHARE = 0.05
 """On boards only. Failures that retries still cover are not shown as many."""
 FAILURES_SEVERE = 0.1
 """Share of the requests. Retries no longer cover these."""
@@ -331,7 +320,6 @@ REUSE_FAILURES = 2
 REUSE_FAILURE_SHARE = 0.005
 """Share of the requests. A server that closes just when a request is sent cannot be ruled out."""
 REUSE_FAILURE_ALERT_COUNT = 3
-REUSE_FAILURE_ALERT_SHARE = 0.01
 """On boards only. Failures that retries still cover are not shown as many."""
 ALIKE = 0.5
 """Share of new connections that fail, in relation to that of reused ones. From here on, reuse is
