@@ -65,7 +65,8 @@ _FINDING = "gluellm.finding.current"
 FINDINGS = signal(
     "findings",
     "How many instances find what?",
-    f"count{by(_FINDING, 'gluellm.finding.kind', 'gluellm.finding.severity')}({now(_FINDING)} == 1)",
+    f"count{by(_FINDING, 'gluellm.finding.kind', 'gluellm.finding.severity')}"
+    f"({now(_FINDING)} == 1)",
     "Instances whose own diagnosis has this finding now. Their logs have the numbers, the line of "
     'code and what to do. "When calls hang" explains each kind.',
     of=[_FINDING],
