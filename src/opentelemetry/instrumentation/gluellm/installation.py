@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import NoOpTracer, ProxyTracer, TracerProvider
+from opentelemetry.trace import TracerProvider
 
 from .adapters import ADAPTERS
 from .adapters.drains import StreamDrains
@@ -42,7 +42,7 @@ from .telemetry.entry import EntryObserver, entry_context, suppressed
 from .telemetry.gauges import StateSource
 from .telemetry.histograms import DurationObserver
 from .telemetry.resource import identity_of
-from .telemetry.spans import SpanObserver, tracer_of
+from .telemetry.spans import SpanObserver, records_spans, tracer_of
 from .watch.judgement import Found, Judgement
 from .watch.loop_lag import LoopLag
 from .watch.watch import Watch
@@ -338,7 +338,7 @@ def _metrics_are_lost(
     return (
         registry.clock() - began >= _TIME_TO_SET_PROVIDERS
         and not meter.active
-        and not isinstance(tracer_of(tracer_provider), (NoOpTracer, ProxyTracer))
+        and records_spans(tracer_provider)
     )
 
 

@@ -28,6 +28,11 @@ def tracer_of(provider: trace.TracerProvider | None) -> trace.Tracer:
     return trace.get_tracer(semconv.SCOPE_NAME, __version__, provider, semconv.SCHEMA_URL)
 
 
+def records_spans(provider: trace.TracerProvider | None) -> bool:
+    """Return whether a provider, the global one by default, is one that records."""
+    return not isinstance(tracer_of(provider), (trace.NoOpTracer, trace.ProxyTracer))
+
+
 class SpanObserver(PoolObserver):
     """Observer that creates spans in the request's own task, outside of the pool's lock.
 
