@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import aiohttp
@@ -43,13 +43,19 @@ class ScriptedLoop(asyncio.SelectorEventLoop):
 class AsyncClient(Client):
     """A session with its default connector, which is what google-genai and others build."""
 
-    def __init__(self, _library: str, *, streaming: bool) -> None:
+    def __init__(
+        self, _library: str, *, streaming: bool = False, answer: Answer = (), limit: int = 100
+    ) -> None:
         def scripted(address: aiohttp.AddrInfoType) -> socket.socket:
-            return _Socket(parts(streaming=streaming))
+            return _Socket(answer or parts(streaming=streaming))
 
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(socket_factory=scripted)
+            connector=aiohttp.TCPConnector(socket_factory=scripted, limit=limit)
         )
+
+    def request(self) -> Coroutine[Any, Any, Any]:
+        """A request that ends with the head of its response."""
+        return self._session._request("POST", _URL, json=QUESTION)
 
     async def send_one(self) -> None:
         async with self._session.post(_URL, json=QUESTION) as response:
