@@ -118,5 +118,5 @@ def cause_of(finding: Finding | None, calls: CallsVerdict | None, error: str) ->
 
 
 def short(text: str, longest: int) -> str:
-    """Return the text as one line, with paths from the package on."""
-    return printable(_ABOVE_PACKAGE.sub("", text), longest)
+    """Return the text's first line, with paths from the package on."""
+    return printable(_ABOVE_PACKAGE.sub("", text.partition("\n")[0]), longest)
