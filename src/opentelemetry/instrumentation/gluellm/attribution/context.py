@@ -7,6 +7,7 @@ import sys
 from contextvars import ContextVar
 
 from ..pool.call import Call, CountedCall
+from ..vocabulary import SDK
 
 CallVariable = ContextVar[Call | None]
 
@@ -30,7 +31,10 @@ def counted_call() -> CountedCall | None:
 
 
 _WAITS_IN_OWN_TASK = sys.version_info >= (3, 12)
-"""Whether `asyncio.wait_for`, which GlueLLM uses, awaits a coroutine in its caller's own task."""
+"""Whether `asyncio.wait_for`, which GlueLLM uses, awaits a coroutine in its caller's own task.
+
+No SDK uses it within a call.
+"""
 
 
 def outer_call() -> CountedCall | None:
@@ -45,7 +49,7 @@ def is_spawned(counted: CountedCall) -> bool:
     Such a task was spawned inside the call. A call can also continue on another loop or thread,
     which is not a spawned task.
     """
-    if counted.task is None or not _WAITS_IN_OWN_TASK:
+    if counted.task is None or not (_WAITS_IN_OWN_TASK or counted.source == SDK):
         return False
     loop, task = asyncio._get_running_loop(), counted.task
     return id(loop) == task[0] and id(asyncio.current_task(loop)) != task[1]
