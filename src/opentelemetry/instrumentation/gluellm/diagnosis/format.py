@@ -52,7 +52,7 @@ def read(kind: type[PartT], content: Any) -> PartT:
     number = _codec(int).read(found["format"], "format")
     if number > FORMAT:
         raise ValueError(
-            f"written by version {one_line(found.get('version'), _LONGEST_FOUND)}, format "
+            f"written by version {one_line(found.get('version', 'unknown'), _LONGEST_FOUND)}, format "
             f"{number}; this doctor reads up to {FORMAT}"
         )
     whole: Any = kind
