@@ -24,6 +24,10 @@ NEVER: Final = {
 """Metrics that the demo does not produce, and why."""
 FROM: Final = {
     semconv.CALL_ERRORS: ("saturated", "comes with the first call that fails"),
+    semconv.FINDING_CURRENT: (
+        "leak",
+        "comes with the first finding, up to a minute behind its cause",
+    ),
     semconv.CONNECTION_CLOSED: _WITH_A_CLOSE,
     semconv.CONNECTION_DURATION: _WITH_A_CLOSE,
     semconv.CONNECTION_REQUESTS: _WITH_A_CLOSE,
@@ -49,6 +53,9 @@ QUIET: Final = {
 """Panels that list problems which the demo does not have, and why."""
 UNSHOWN: Final = {
     "rpc_response_status_code": "gRPC's",
+    "host_name": "comes with the resource detector, which the demo does not use",
+    "k8s_pod_name": "comes with Kubernetes",
+    "process_pid": "comes with the resource detector, which the demo does not use",
     "gluellm_instrumentation_kind": "comes with the instrumentation's first failure",
 }
 """Labels of legends that no series of the demo has, and why."""

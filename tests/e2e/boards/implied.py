@@ -174,12 +174,16 @@ IMPLIED: Final = (
 
 _ACTS: Final = list(SCENARIOS)
 _HOLD: Final = {
-    "saturated": ("GlueLLMPoolTimeouts", "GlueLLMCallsFail"),
+    "saturated": (("GlueLLMPoolTimeouts", ""), ("GlueLLMCallsFail", "failed")),
 }
 ALERTS: Final = {
     alert: (act, _ACTS[_ACTS.index(act) - 1]) for act, alerts in _HOLD.items() for alert in alerts
 }
-"""Alerts whose expression, without ``for``, holds in an act but not in the act before it.
+"""Alerts, with their kind, whose expression, without ``for``, holds in an act but not in the one
+before it.
 
-The others hold in no act: no request waits for 30 s, and windows of 5 minutes cover all acts.
+Alerts of `FINDINGS` hold once the process has judged itself. The others hold in no act: no request
+waits for 30 s, and windows of 5 minutes cover all acts.
 """
+FINDINGS: Final = {"GlueLLMFindingError", "GlueLLMFindingWarning"}
+"""Alerts on what the process finds, which hold in no healthy act."""

@@ -9,7 +9,7 @@ from gluellm_pools.verify.boards import label_query
 from ..files import rules
 from .asking import STEP, Asking, ask, ask_between, boards, filled
 from .empty import LACKS, UNSHOWN, acts_with_data
-from .implied import ALERTS, ANTHROPIC, HTTP2, IMPLIED, OPENAI, Implied, last
+from .implied import ALERTS, ANTHROPIC, FINDINGS, HTTP2, IMPLIED, OPENAI, Implied, last
 from .playing import VICTORIA_METRICS, WAYS, WINDOW, Story, Way
 
 pytestmark = pytest.mark.timeout(300)  # the story is played before the first test
@@ -159,15 +159,18 @@ def test_each_recording_rule_has_data_in_each_act(story: Story, way: Way) -> Non
 
 def test_each_alert_holds_in_the_act_that_it_is_about(story: Story, way: Way) -> None:
     """It does not hold in the act before. Alerts about other problems hold in no act."""
-    assert ALERTS.keys() < {rule["alert"] for rule in rules("alert")}
-    for rule in rules("alert"):
+    named = [((rule["alert"], rule["labels"].get("kind", "")), rule) for rule in rules("alert")]
+    assert ALERTS.keys() < {name for name, _ in named}
+    for name, rule in named:
         answer = ask(way, story, rule["expr"])
         assert not answer.error, rule
-        if rule["alert"] not in ALERTS:
+        if rule["alert"] in FINDINGS:
+            assert not answer.during(story.periods["healthy"], job=way.job), rule
+        elif name not in ALERTS:
             for period in story.periods.values():
                 # One failed scrape leaves a gap, which ``for`` bridges.
                 assert len(answer.during(period, job=way.job)) * STEP < _MOMENT, rule
         else:
-            holds, before = ALERTS[rule["alert"]]
+            holds, before = ALERTS[name]
             assert answer.during(story.periods[holds], job=way.job), rule
             assert not answer.during(story.periods[before], job=way.job), rule

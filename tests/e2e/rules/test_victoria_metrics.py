@@ -78,19 +78,23 @@ def _true_for(store: VictoriaMetrics, expression: str, at: int) -> set[str]:
     return {row["metric"]["job"] for row in store.ask("/api/v1/query", parameters)["result"]}
 
 
+_MATCHER = re.compile(r'(\w+)(=~?|!=)"([^"]*)"')
+
+
 def _computed(expression: str) -> str:
     """Return an alert's expression with recorded series replaced by their expressions."""
     recorded = {one.name: one.promql for one in RECORDED}
 
     def computed(found: re.Match[str]) -> str:
         promql = f"({recorded[found['name']]})"
-        if found["label"]:
-            promql = f'label_match({promql}, "{found["label"]}", "{found["value"]}")'
+        for label, operator, value in _MATCHER.findall(found["matchers"] or ""):
+            function = "label_mismatch" if operator.startswith("!") else "label_match"
+            promql = f'{function}({promql}, "{label}", "{value}")'
         return f"{promql}[{found['range']}:{INTERVAL}]" if found["range"] else promql
 
     return re.sub(
         rf"(?P<name>{'|'.join(map(re.escape, recorded))})"
-        r'(\{(?P<label>\w+)=~?"(?P<value>[^"]*)"\})?(\[(?P<range>\w+)\])?',
+        r"(?P<matchers>\{[^}]*\})?(\[(?P<range>\w+)\])?",
         computed,
         expression,
     )

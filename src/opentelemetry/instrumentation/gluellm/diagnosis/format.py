@@ -51,9 +51,9 @@ def read(kind: type[PartT], content: Any) -> PartT:
     found: Any = {"format": None, **_is(dict, "an object", content, "the snapshot")}
     number = _codec(int).read(found["format"], "format")
     if number > FORMAT:
+        version = one_line(found.get("version", "unknown"), _LONGEST_FOUND)
         raise ValueError(
-            f"written by version {one_line(found.get('version', 'unknown'), _LONGEST_FOUND)}, format "
-            f"{number}; this doctor reads up to {FORMAT}"
+            f"written by version {version}, format {number}; this doctor reads up to {FORMAT}"
         )
     whole: Any = kind
     part: PartT = _codec(whole).read(content, "")
