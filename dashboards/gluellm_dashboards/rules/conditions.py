@@ -192,11 +192,13 @@ def _findings(severity: str) -> Query:
 
 FINDING_ERROR: Final = _findings("error")
 FINDING_WARNING: Final = _findings("warning")
+_JUDGEMENTS: Final = now(semconv.FINDING_JUDGED)
 JUDGED: Final = Query(
     "judged",
     "Does the process judge itself?",
     (semconv.FINDING_JUDGED,),
-    f"sum{by()}(increase({now(semconv.FINDING_JUDGED)}[{config.JUDGED}]))",
+    # No increase(): a process that has just started has none, and has not failed to judge.
+    f"sum{by()}({_JUDGEMENTS} - {_JUDGEMENTS} offset {config.JUDGED})",
 )
 REQUESTS_IN_FLIGHT: Final = Query(
     "requests_in_flight",

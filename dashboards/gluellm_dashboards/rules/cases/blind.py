@@ -58,6 +58,12 @@ CASES: Final = (
     ),
     Case(
         _BLIND,
+        "a process has just started, and its first judgement takes a while",
+        [_hooks("0x20"), *_judged("0x4 1+2x15", "3x20")],
+        {"3m": NOTHING, "4m": NOTHING, "12m": NOTHING},
+    ),
+    Case(
+        _BLIND,
         "an idle process is not judged",
         [_hooks("0x40"), *_judged("0+2x10 20x30", "3x10 0x30")],
         {"22m": NOTHING, "40m": NOTHING},
