@@ -106,4 +106,6 @@ def _reason(metric: Metric, present: set[Metric]) -> Reason:
 
 
 def _of_process(metric: Metric) -> bool:
-    return metric.name.startswith(("gluellm.instrumentation.", "gluellm.event_loop."))
+    return metric.name.startswith(
+        ("gluellm.instrumentation.", "gluellm.event_loop.", "gluellm.finding.")
+    )
