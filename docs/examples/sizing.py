@@ -18,9 +18,9 @@ from any_llm import AnyLLM
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from gluellm_diagnosis.littles_law import poisson_quantile
 from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.diagnosis.littles_law import poisson_quantile
 
 CONNECTIONS = 10
 ARRIVALS_PER_SECOND = 20.0

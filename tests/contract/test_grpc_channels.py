@@ -10,8 +10,8 @@ import grpc
 import grpc.aio
 import pytest
 
+from gluellm_diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.grpc_server import GrpcServer
 from support.installation import instrument

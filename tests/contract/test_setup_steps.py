@@ -17,8 +17,8 @@ import pytest
 import trio._highlevel_open_tcp_stream
 from anyio.from_thread import start_blocking_portal
 
+from gluellm_diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.clients import PoolUnderTest, Runner
 from support.http1 import HTTP1Server

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from gluellm_diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm import diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.watch import silent_peers
 from support.http1 import HTTP1Server

@@ -13,15 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import (
-    UNEXPLAINED,
-    Finding,
-    Kind,
-    Severity,
-)
-from opentelemetry.instrumentation.gluellm.diagnosis.format import content_of
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from gluellm_diagnosis.diagnose import diagnose
+from gluellm_diagnosis.findings import UNEXPLAINED, Finding, Kind, Severity
+from opentelemetry.instrumentation.gluellm.snapshots.format import content_of
+from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
 FOLDER: Final = Path(__file__).parent
 AT: Final = (45, 150, 285)

@@ -12,8 +12,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any, Final, get_args, get_type_hints
 
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from unit.diagnosis.building import a_pool, a_snapshot, the_totals
+from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
+from unit.gluellm_diagnosis.building import a_pool, a_snapshot, the_totals
 
 _DAY = 86_400.0
 _CALL_SITE = re.compile(r"(/[^\"]*):(\d+) in ([^\"]*)")

@@ -5,11 +5,11 @@ import re
 
 import pytest
 
+from gluellm_diagnosis.diagnose import diagnose
+from gluellm_diagnosis.findings import Severity
 from incidents.recordings import AT, FOLDER, Recording, recordings, top_of
 from incidents.relations import RELATIONS
-from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
 ALL = list(recordings())
 NAMES = sorted({one.name for one in ALL})

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from importlib.metadata import distribution, entry_points
+from importlib.metadata import distribution, entry_points, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ NAME = "opentelemetry-instrumentation-gluellm"
 PACKAGE = gluellm.__name__
 
 LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "urllib3", "grpc"}
-FOLDERS = {"adapters", "attribution", "diagnosis", "limits", "pool", "telemetry", "watch"}
+FOLDERS = {"adapters", "attribution", "limits", "pool", "snapshots", "telemetry", "watch"}
 
 LOADED = """
 import json, sys
@@ -106,14 +106,33 @@ def test_importing_the_instrumentor_loads_little():
 
 
 def test_instrument_loads_what_it_turns_on():
-    """A signal handler must not import, so the modules that it needs are loaded before."""
-    rules = {"diagnosis.diagnose", "diagnosis.text", "diagnosis.signal_report.on_signal"}
+    """A signal must not be the first to import, so the modules that it needs are loaded before."""
+    for_signal = {"snapshots.on_signal.reporter", "snapshots.text", "snapshots.windows"}
     own, others = loaded_by("GlueLLMInstrumentor().instrument()")
-    assert "diagnosis.collect" in own
-    assert not own & (rules | {"limits", "http_spans"})
-    assert not others & LIBRARIES
-    own, _ = loaded_by("GlueLLMInstrumentor().instrument(snapshot_signal='SIGUSR2')")
-    assert own >= rules
+    assert "snapshots.collect" in own
+    assert not own & (for_signal | {"limits", "http_spans"})
+    assert not others & (LIBRARIES | {"gluellm_diagnosis"})
+    own, others = loaded_by("GlueLLMInstrumentor().instrument(snapshot_signal='SIGUSR2')")
+    assert own >= for_signal
+    assert "gluellm_diagnosis" not in others
+
+
+def test_the_judge_needs_only_the_standard_library():
+    """This includes all its modules. Of the library, it loads no module that observes."""
+    program = """
+import importlib, json, pkgutil, sys
+import gluellm_diagnosis
+for module in pkgutil.walk_packages(gluellm_diagnosis.__path__, "gluellm_diagnosis."):
+    importlib.import_module(module.name)
+print(json.dumps([name for name, module in sys.modules.items() if hasattr(module, "__file__")]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    names = json.loads(done.stdout)
+    own = {name.removeprefix(f"{PACKAGE}.") for name in names if name.startswith(f"{PACKAGE}.")}
+    assert "gluellm_diagnosis.rules.waiting" in names
+    assert not {name.partition(".")[0] for name in own} & (FOLDERS - {"snapshots"})
+    installed = set(packages_distributions()) - {"opentelemetry", "gluellm_diagnosis"}
+    assert not {name.partition(".")[0] for name in names} & (installed - {"_virtualenv"})
 
 
 def test_public_names_resolve():
@@ -122,5 +141,5 @@ def test_public_names_resolve():
     exec(f"from {PACKAGE} import *", star)
     assert set(gluellm.__all__) <= star.keys() & set(dir(gluellm))
     assert all(getattr(gluellm, name) is star[name] for name in gluellm.__all__)
-    with pytest.raises(AttributeError, match="snapshots"):
-        gluellm.snapshots  # noqa: B018
+    with pytest.raises(AttributeError, match="diagnoses"):
+        gluellm.diagnoses  # noqa: B018

@@ -1,7 +1,7 @@
 """Size of a pool by Little's law, from counters.
 
-`diagnosis/littles_law.py` has the reasons, and decision 14 who counts. The average number of
-requests that hold a connection is the rate of their time, which includes running requests. A
+`gluellm_diagnosis/littles_law.py` has the reasons, and decision 14 who counts. The average number
+of requests that hold a connection is the rate of their time, which includes running requests. A
 growing queue means independent arrivals, so the pool has to serve what arrives. A constant queue
 means a fixed number of callers, so the pool has to hold what is in it. But if requests give up
 waiting, the length of the queue is arrivals times the pool timeout, so it counts as growing.

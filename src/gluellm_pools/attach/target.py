@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import signals
+from opentelemetry.instrumentation.gluellm.snapshots.on_signal import signals
 
 from ..arguments import CommandError
 

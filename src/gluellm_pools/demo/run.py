@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from opentelemetry.sdk.metrics.export import MetricReader
 from rich.console import Console
 
+from gluellm_diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 
 from ..arguments import EXIT_INTERRUPTED
 from ..fake_provider import FakeProviderThread

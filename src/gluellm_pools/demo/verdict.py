@@ -10,12 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import (
-    UNEXPLAINED,
-    Finding,
-    Kind,
-    Severity,
-)
+from gluellm_diagnosis.findings import UNEXPLAINED, Finding, Kind, Severity
 
 from ..text import printable
 from ..verdicts import CallsVerdict

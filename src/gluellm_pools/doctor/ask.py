@@ -1,4 +1,4 @@
-"""``doctor --pid``: request reports from a running process and its descendants."""
+"""``doctor --pid``: judge the snapshots of a running process and its descendants."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import (
-    UnsuitableFileError,
-)
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from opentelemetry.instrumentation.gluellm.snapshots.on_signal.rendezvous import UnsuitableFileError
+from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.text import counted
 
 from ..arguments import CommandError, write_output
@@ -46,7 +43,7 @@ def inspect(options: argparse.Namespace, timeout: float) -> int:
         if options.period:
             _ask_again(inquiries, timeout, options.period)
     for one in inquiries:
-        one.attempt(partial(_add_outlook, one.report, Outlook.of(options)))
+        one.attempt(partial(_add_outlook, one, Outlook.of(options)))
     answered = sorted((one for one in inquiries if one.error is None), key=lambda one: one.rank)
     failed = [(one.pid, one.error) for one in inquiries if one.error is not None]
     if not answered:
@@ -66,35 +63,32 @@ def inspect(options: argparse.Namespace, timeout: float) -> int:
     return int(answered[0].rank < FINE)
 
 
-def _add_outlook(report: dict[str, Any], outlook: Outlook) -> None:
+def _add_outlook(one: Inquiry, outlook: Outlook) -> None:
     """Add the answers to ``--what-if`` and ``--workers``. Raises UnsuitableFileError."""
-    if not any(outlook) or report["snapshot"] is None:
+    if one.snapshot is None:
         return
     try:
-        outlook.add_to(report, Snapshot.from_dict(report["snapshot"]))
+        outlook.add_to(one.report, one.snapshot)
     except Exception as error:  # the other process can be of another version
         raise UnsuitableFileError("its snapshot can't be replayed") from error
 
 
 def _save(answered: Sequence[Inquiry], options: argparse.Namespace) -> None:
     """Save the snapshot of the process with the worst finding. Raises CommandError."""
-    snapshots = [one.report["snapshot"] for one in answered if one.report["snapshot"]]
+    snapshots = [one.report["snapshot"] for one in answered if one.snapshot is not None]
     if not snapshots:
         print(f"{_COMMAND}: there is no snapshot to save", file=sys.stderr)
         return
     try:
-        Snapshot.from_dict(snapshots[0])
         save(snapshots[0], options.save)
-    except ValueError as error:
-        raise CommandError(f"the snapshot can't be saved: {error}") from None
     except OSError as error:
         raise CommandError(f"can't write {str(options.save)!r}: {error.strerror}") from None
 
 
-def _ask(inquiries: Sequence[Inquiry], timeout: float, *, compare: bool = False) -> None:
+def _ask(inquiries: Sequence[Inquiry], timeout: float) -> None:
     """Ask all processes at once."""
     for one in inquiries:
-        one.attempt(partial(one.ask, compare=compare))
+        one.attempt(one.ask)
     ends = time.monotonic() + timeout
     while (waiting := [one for one in inquiries if one.waits]) and time.monotonic() < ends:
         for one in waiting:
@@ -106,27 +100,25 @@ def _ask(inquiries: Sequence[Inquiry], timeout: float, *, compare: bool = False)
 
 def _ask_again(inquiries: Sequence[Inquiry], timeout: float, period: float) -> None:
     """Ask those that answered again after a period, in seconds, about that time."""
-    living = [one for one in inquiries if one.report.get("snapshot") is not None]
+    living = [(one, one.snapshot) for one in inquiries if one.snapshot is not None]
     if not living:
         return
-    who = ", ".join(str(one.pid) for one in living)
+    who = ", ".join(str(one.pid) for one, _ in living)
     noun = "process" if len(living) == 1 else "processes"
     print(f"{_COMMAND}: watching {noun} {who} for {period:g} s", file=sys.stderr)
     ends = time.monotonic() + period
-    for one in living:
+    for one, _ in living:
         one.attempt(partial(one.stay, ends))
-    before = [one.report for one in living]
-    _ask(living, timeout, compare=True)
-    for one, earlier in zip(living, before, strict=True):
-        # The other process can be of another version.
-        with contextlib.suppress(Exception):
-            requests, timeouts = map(operator.sub, _counts(one.report), _counts(earlier))
+    _ask([one for one, _ in living], timeout)
+    for one, before in living:
+        if one.snapshot is not None:
+            requests, timeouts = map(operator.sub, _counts(one.snapshot), _counts(before))
             during = f"{counted(requests, 'request')} began, {timeouts} ended in a pool timeout"
             one.report["text"] = f"in these {seconds(period)}: {during}\n\n{one.report['text']}"
 
 
-def _counts(report: dict[str, Any]) -> tuple[int, int]:
+def _counts(snapshot: Snapshot) -> tuple[int, int]:
     """Return the requests that entered a pool and the pool timeouts since ``instrument()``."""
-    origins = [one for totals in report["snapshot"]["totals"] for one in totals["origins"]]
-    timeouts = sum(origin["timeouts"].get("pool", 0) for origin in origins)
-    return sum(origin["requests_entered"] for origin in origins), timeouts
+    origins = [one for totals in snapshot.totals for one in totals.origins]
+    timeouts = sum(int(origin.timeouts.get("pool", 0)) for origin in origins)
+    return sum(origin.requests_entered for origin in origins), timeouts

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.format import content_of
-from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from gluellm_diagnosis.findings import Severity
+from gluellm_diagnosis.report import report_on
+from opentelemetry.instrumentation.gluellm.snapshots.format import content_of
+from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.text import counted
 
 from ..arguments import CommandError, write_output

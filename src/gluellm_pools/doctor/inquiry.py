@@ -1,4 +1,4 @@
-"""Requests for reports to one process.
+"""Requests for snapshots to one process, and the reports on them.
 
 No signal is sent before it is certain that the process handles it: its default action ends a
 process.
@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import (
+from gluellm_diagnosis.findings import Finding, Kind, Severity, findings_text
+from gluellm_diagnosis.report import report_on
+from opentelemetry.instrumentation.gluellm.snapshots.on_signal.rendezvous import (
     ReportRequest,
     UnsuitableFileError,
 )
-from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
+from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
 from ..text import printable
 from .process import InspectionError, TargetProcess
@@ -34,7 +35,9 @@ class Inquiry:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.report: dict[str, Any] = {}
-        """Its last report; empty without any."""
+        """Report on its last snapshot; empty before the first answer."""
+        self.snapshot: Snapshot | None = None
+        """Its last snapshot; None if it did not answer."""
         self.error: InspectionError | None = None
         """What failed."""
         self.waits = False
@@ -66,16 +69,13 @@ class Inquiry:
             self.error = InspectionError(f"process {self.pid} can't be inspected: {error}")
         self.waits = self.waits and self.error is None
 
-    def ask(self, *, compare: bool = False) -> None:
-        """Ask for a report; with ``compare``, on the time since the one before.
-
-        Raises InspectionError, OSError.
-        """
+    def ask(self) -> None:
+        """Ask for a snapshot. Raises InspectionError, OSError."""
         process = self._process
         process.signal_number()
         self._request = ReportRequest(process.directory, self.pid)
         self._closing.callback(self._request.close)
-        self._request.write(compare=compare)
+        self._request.write()
         self.waits = True
         # Checked again now that the process can see the request: from here on it keeps its handler
         # as long as it has its entry, and a process that gave it up before has no entry any more.
@@ -91,7 +91,7 @@ class Inquiry:
         answer = self._request.answer()
         if answer is not None:
             self.waits = False
-            self.report = _checked(self.pid, answer)
+            self._judge(answer)
         elif not process.listens():
             raise InspectionError(
                 f"process {self.pid} ended, or was uninstrumented, before it answered"
@@ -99,15 +99,31 @@ class Inquiry:
         elif not waits:
             raise InspectionError(
                 f"process {self.pid} could not write its answer to {process.directory.path}: is it "
-                "full? The report is in the log of the process"
+                "full? The snapshot is in the log of the process"
             )
         elif time.monotonic() > self._resend_at:
             process.send(process.signal_number())
             self._resend_at = time.monotonic() + _RESEND_AFTER
 
+    def _judge(self, answer: dict[str, Any]) -> None:
+        """Judge a snapshot, compared with the one before if there is one.
+
+        Raises InspectionError, UnsuitableFileError.
+        """
+        if "error" in answer:
+            error = printable(answer["error"])
+            raise InspectionError(f"process {self.pid} failed to take its snapshot, with {error}")
+        try:
+            before, self.snapshot = self.snapshot, Snapshot.from_dict(answer)
+            self.report = report_on(self.snapshot, before).to_dict()
+        except ValueError as error:
+            raise UnsuitableFileError(str(error)) from None
+        except Exception as error:  # numbers and texts that no process of this version has
+            raise UnsuitableFileError(f"it can't be judged: {type(error).__name__}") from None
+
     def give_up(self, timeout: float) -> None:
         """Make a report of the missing answer."""
-        self.waits = False
+        self.waits, self.snapshot = False, None
         finding = _no_answer(self._process, timeout)
         text = findings_text([finding])
         self.report = {"snapshot": None, "findings": [finding.to_dict()], "text": text}
@@ -121,18 +137,8 @@ class Inquiry:
     @property
     def rank(self) -> int:
         """Severity of the worst finding, the most severe first; `FINE` without any above INFO."""
-        found = [one.get("severity") for one in self.report["findings"] if isinstance(one, dict)]
+        found = [one["severity"] for one in self.report["findings"]]
         return next((rank for rank, one in enumerate(_SEVERITIES[:FINE]) if one in found), FINE)
-
-
-def _checked(pid: int, answer: dict[str, Any]) -> dict[str, Any]:
-    # The other process can be of another version.
-    if "error" in answer:
-        error = printable(answer["error"])
-        raise InspectionError(f"process {pid} failed to take its snapshot, with {error}")
-    if not isinstance(answer.get("text"), str) or not isinstance(answer.get("findings"), list):
-        raise UnsuitableFileError("it is no report")
-    return {"snapshot": {}, **answer}
 
 
 def _no_answer(process: TargetProcess, timeout: float) -> Finding:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from opentelemetry.instrumentation.gluellm.diagnosis.rules.capacity import capacity, checks
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.what_if import ALLOWED, what_if
+from gluellm_diagnosis.rules.capacity import capacity, checks
+from gluellm_diagnosis.what_if import ALLOWED, what_if
+from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.text import counted
 
 from ..arguments import number_between

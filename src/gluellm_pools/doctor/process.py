@@ -8,7 +8,7 @@ import select
 import signal
 from pathlib import Path
 
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous, signals
+from opentelemetry.instrumentation.gluellm.snapshots.on_signal import rendezvous, signals
 
 from ..arguments import CommandError
 from ..attach.target import what_can_be_done

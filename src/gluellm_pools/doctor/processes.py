@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous, signals
+from opentelemetry.instrumentation.gluellm.snapshots.on_signal import rendezvous, signals
 
 from ..arguments import CommandError, write_output
 from ..text import age_text, printable

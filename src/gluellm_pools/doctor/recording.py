@@ -13,14 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gluellm_diagnosis.findings import Finding, Kind, Severity, findings_text
+from gluellm_diagnosis.report import Report, report_on
+from gluellm_diagnosis.rules.holding import likely_leak
+from gluellm_diagnosis.rules.waiting import watch_command
 from opentelemetry.instrumentation.gluellm import snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.report import Report, report_on
-from opentelemetry.instrumentation.gluellm.diagnosis.rules.holding import likely_leak
-from opentelemetry.instrumentation.gluellm.diagnosis.rules.waiting import watch_command
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_report import rendezvous
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
+from opentelemetry.instrumentation.gluellm.snapshots.on_signal import rendezvous
+from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.text import wrapped
 
 from .instrumentation import instrument_until_program_does

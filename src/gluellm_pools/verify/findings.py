@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import cast
 
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
+from gluellm_diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm.text import percent
 
 from ..prometheus import Way, metric_name

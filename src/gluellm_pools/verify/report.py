@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Severity
+from gluellm_diagnosis.findings import Finding, Severity
 from opentelemetry.instrumentation.gluellm.text import counted, seconds
 
 from ..text import age_text, printable

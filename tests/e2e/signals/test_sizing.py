@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gluellm_dashboards.signals import sizing
-from opentelemetry.instrumentation.gluellm.diagnosis.littles_law import poisson_quantile
+from gluellm_diagnosis.littles_law import poisson_quantile
 
 from .asking import POOL, check, series
 

@@ -15,8 +15,8 @@ import boto3
 from any_llm import AnyLLM
 from botocore.config import Config
 
+from gluellm_diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, Snapshot, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.fake_llms import ANSWERS

@@ -8,8 +8,8 @@ import anyio.to_thread
 import httpx
 import pytest
 
+from gluellm_diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
 from support.script import Reply
 from support.waiting import until, wait_until
 

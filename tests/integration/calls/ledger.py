@@ -3,7 +3,7 @@
 import time
 
 from opentelemetry.instrumentation.gluellm import snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import CallsSnapshot
+from opentelemetry.instrumentation.gluellm.snapshots.parts import CallsSnapshot
 from support.telemetry import Telemetry
 
 

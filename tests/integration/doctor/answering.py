@@ -15,17 +15,19 @@ TIMEOUT = 60
 MAIN = "gluellm_pools.main"
 PRELUDE = """
 import os, signal, sys, threading, time
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.on_signal import SignalReporter
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Presence
+from opentelemetry.instrumentation.gluellm.snapshots.on_signal.reporter import SignalReporter
+from opentelemetry.instrumentation.gluellm.snapshots.on_signal.rendezvous import Presence
+from opentelemetry.instrumentation.gluellm.snapshots.parts import ProcessSnapshot
+from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
-class Report:
-    def __init__(self, compare):
-        self.compared = ", compared" * compare
-    def to_dict(self):
-        text = f"report of {os.getpid()}{self.compared}"
-        return {"text": text, "findings": [], "pid": os.getpid()}
-    def __str__(self):
-        return f"report of {os.getpid()}"
+PROCESS = {}
+
+def take():
+    process = ProcessSnapshot(pid=os.getpid(), **PROCESS)
+    return Snapshot(taken_at=time.time(), uptime=60.0, leak_threshold=0.0, process=process)
+
+def text_of(snapshot):
+    return f"report of {snapshot.process.pid}"
 
 def log(text):
     # print() can't be called in a signal handler that interrupts a print().
@@ -38,7 +40,7 @@ def become(user):
     os.setgid(user)
     os.setuid(user)
 
-reporter = SignalReporter("SIGUSR2", Report, log)
+reporter = SignalReporter("SIGUSR2", take, text_of, log)
 
 def ready():
     os.write(1, b"ready\\n")
@@ -46,6 +48,8 @@ def ready():
 def wait():
     sys.stdin.readline()
 """
+FINE = "no problem found\n\nconnection pools of process {} at "
+"""First lines of the doctor's report on such a program, with its PID."""
 USUAL = "reporter.install(); ready(); wait()"
 FROM_HERE = f"import sys; sys.path[:0] = {sys.path!r}\n"
 _DOCTOR = f"""

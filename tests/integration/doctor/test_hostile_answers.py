@@ -12,18 +12,32 @@ import pytest
 
 from support.waiting import wait_until
 
-from .answering import FROM_HERE, USUAL, doctor_of, environment, files_in, finish, next_line, resume
+from .answering import (
+    FINE,
+    FROM_HERE,
+    USUAL,
+    doctor_of,
+    environment,
+    files_in,
+    finish,
+    next_line,
+    resume,
+)
 from .conftest import PYTHON, has_signals, only_linux
 
 pytestmark = has_signals
 
 ANSWERING = """
-import contextlib
+import contextlib, json
 def answer(token, body):
     path = presence.directory.path
     unfinished = path / f"{os.getpid()}-{token}.unfinished"
     unfinished.write_bytes(body)
     unfinished.replace(path / f"{os.getpid()}-{token}.answer")
+
+def body_of(**process):
+    PROCESS.update(process)
+    return json.dumps(take().to_dict()).encode()
 
 def asked(*_):
     for token in presence.requests():
@@ -42,9 +56,11 @@ def end():
     ("respond", "status", "message"),
     [
         ("answer(token, b'\\xff\\xfe')", 2, "not JSON"),
-        *((f"answer(token, b'{answer}')", 2, "no report") for answer in ("{}", "[]", "1")),
-        ('answer(token, b\'{"text": 1, "findings": {}}\')', 2, "no report"),
-        ('answer(token, b\'{"text": "a\\\\u001b[2Jb\\\\ud800", "findings": [1]}\')', 0, ""),
+        *((f"answer(token, b'{answer}')", 2, "no JSON object") for answer in ("[]", "1")),
+        ("answer(token, b'{}')", 2, "format: expected a whole number, found nothing"),
+        ("answer(token, b'{\"format\": 99}')", 2, "format 99; this doctor reads up to 1"),
+        ("answer(token, body_of(libraries_observed=('a\\x1b[2Jb\\ud800',)))", 0, ""),
+        ("answer(token, body_of(open_descriptors=10**18, descriptor_limit=64))", 1, ""),
         ('answer(token, b\'{"error": "\\\\u001b[2J"}\')', 2, "failed to take its snapshot, with"),
         ("presence.directory.remove(f'{os.getpid()}-{token}.request')", 2, "is it full?"),
         ("presence.withdraw()", 2, "ended, or was uninstrumented, before it answered"),
@@ -75,13 +91,13 @@ def test_entry_that_names_another_signal_gets_no_signal(doctor, private, begin):
 
 
 def test_late_answer_is_removed(doctor, private, begin):
-    """The process removes it because the doctor has exited. Reports contain call sites."""
+    """The process removes it because the doctor has exited. Snapshots contain call sites."""
     code = """
-    def to_dict(self):
+    def slowly():
         print("asked", flush=True)
         wait()
-        return {"text": "late", "findings": []}
-    Report.to_dict = to_dict
+        return take()
+    reporter = SignalReporter("SIGUSR2", slowly, text_of, log)
     reporter.install()
     ready()
     threading.Event().wait(60)
@@ -196,13 +212,15 @@ def test_signal_without_effect_is_sent_again(doctor, begin):
         signal.signal(signal.SIGUSR2, second)
     def second(*_):
         for token in presence.requests():
-            answer(token, b'{"text": "at last", "findings": []}')
+            answer(token, body_of())
     signal.signal(signal.SIGUSR2, asked)
     ready()
     end()
     """
     process = begin(f"{ANSWERING}\n{textwrap.dedent(code)}")
-    assert doctor("--pid", process.pid) == (0, "at last\n", "")
+    status, printed, errors = doctor("--pid", process.pid)
+    assert (status, errors) == (0, "")
+    assert printed.startswith(FINE.format(process.pid))
     finish(process)
 
 
@@ -216,7 +234,7 @@ def test_two_doctors_at_once_are_both_answered(place, private, begin):
         asking = [threads.submit(doctor_of, None, place, "--pid", process.pid) for _ in range(2)]
     done = [one.result() for one in asking]
     assert [one.returncode for one in done] == [0, 0], done
-    assert {one.stdout for one in done} == {f"report of {process.pid}\n"}
+    assert all(one.stdout.startswith(FINE.format(process.pid)) for one in done)
     assert files_in(private) == [f"{process.pid}.json"]
     finish(process)
 

@@ -11,7 +11,7 @@ from .conftest import has_signals
 
 pytestmark = has_signals
 OF_SERVICE = """
-reporter = SignalReporter("SIGUSR2", Report, log, about=lambda: {"service": "check\\x1bout"})
+reporter = SignalReporter("SIGUSR2", take, text_of, log, about=lambda: {"service": "check\\x1bout"})
 """
 
 

@@ -15,10 +15,10 @@ from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.adapters.aiohttp import failures as aiohttp_failures
 from opentelemetry.instrumentation.gluellm.adapters.httpcore import requests as core_requests
 from opentelemetry.instrumentation.gluellm.adapters.urllib3 import requests as urllib3_requests
-from opentelemetry.instrumentation.gluellm.diagnosis import pool_timeout_note
 from opentelemetry.instrumentation.gluellm.pool import call_site, ledger, registry
 from opentelemetry.instrumentation.gluellm.pool.observer import _EVENTS
 from opentelemetry.instrumentation.gluellm.pool.outbox import Outbox
+from opentelemetry.instrumentation.gluellm.snapshots import pool_timeout_note
 from opentelemetry.instrumentation.gluellm.telemetry import (
     drain,
     entry,

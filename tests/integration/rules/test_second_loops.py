@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from gluellm_diagnosis.findings import Severity
 from opentelemetry.instrumentation.gluellm import diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Severity
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.script import Reply
 

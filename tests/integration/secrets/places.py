@@ -21,9 +21,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry, generate_latest
 
+from gluellm_diagnosis.report import report_on
 from opentelemetry.instrumentation import gluellm
 from opentelemetry.instrumentation.gluellm import diagnose, snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
 from support.telemetry import Telemetry, points_of
 
 _HALF = 10

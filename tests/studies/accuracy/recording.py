@@ -104,7 +104,7 @@ def neutral(text: str, folders: Mapping[str, str]) -> str:
 
 def expected(name: str) -> str:
     """What the catalogue states about an incident, as text of the file beside its recordings."""
-    from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
+    from gluellm_diagnosis.findings import Kind
 
     from .catalogue import EXPECTED, HALVES
 

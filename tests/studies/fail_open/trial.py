@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gluellm_diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
 from opentelemetry.instrumentation.gluellm.instrumentor import snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.installation import installed, instrument

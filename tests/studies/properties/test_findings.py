@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
+from gluellm_diagnosis.diagnose import diagnose
+from gluellm_diagnosis.findings import findings_text
+from gluellm_diagnosis.replay import recording_of
+from gluellm_diagnosis.what_if import what_if
 from gluellm_pools.doctor import ask
 from gluellm_pools.main import main
-from opentelemetry.instrumentation.gluellm.diagnosis.diagnose import diagnose
-from opentelemetry.instrumentation.gluellm.diagnosis.replay import recording_of
-from opentelemetry.instrumentation.gluellm.diagnosis.text import findings_text
-from opentelemetry.instrumentation.gluellm.diagnosis.what_if import what_if
 from opentelemetry.instrumentation.gluellm.pool.durations import class_of, longest_of
-from unit.diagnosis.building import (
+from unit.gluellm_diagnosis.building import (
     a_connection,
     a_pool,
     a_request,
@@ -30,8 +30,8 @@ from unit.diagnosis.building import (
     the_calls,
     the_totals,
 )
-from unit.diagnosis.test_accounting import taken
-from unit.diagnosis.test_diagnose import in_trouble
+from unit.gluellm_diagnosis.test_account import taken
+from unit.gluellm_diagnosis.test_diagnose import in_trouble
 
 ODD_NUMBERS = (0, -1, 1, 3, 10**9, -0.5, 0.1, 1e308, math.inf, -math.inf, math.nan)
 ODD_TEXTS = ("", "x\n\x1b[31m", "queued", "unread", "stream_queued", "active", "2", "\ud800", "{}")

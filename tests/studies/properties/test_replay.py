@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unit.diagnosis.test_replay import recording
+from unit.gluellm_diagnosis.test_replay import recording
 
 
 def served(arrivals: list[int], holds: list[int], size: int) -> list[tuple[int, int, int]]:

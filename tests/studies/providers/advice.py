@@ -5,7 +5,7 @@ import importlib
 import re
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm.diagnosis.advice.advisor import advisor_for
+from gluellm_diagnosis.advice.advisor import advisor_for
 from opentelemetry.instrumentation.gluellm.limits import configure_pools
 
 from .calls import create

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from gluellm_diagnosis.advice.families import OWN_POOL_PER_CALL
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
-from opentelemetry.instrumentation.gluellm.diagnosis.advice.families import OWN_POOL_PER_CALL
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from . import advice

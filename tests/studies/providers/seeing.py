@@ -13,8 +13,8 @@ from typing import Any, Self
 import pytest
 
 from opentelemetry.instrumentation.gluellm import snapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.parts import PoolSnapshot
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import Snapshot
+from opentelemetry.instrumentation.gluellm.snapshots.parts import PoolSnapshot
+from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.fake_llms import FakeLLMs
 from support.fake_xai import FakeXai

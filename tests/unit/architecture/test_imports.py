@@ -92,8 +92,10 @@ def wired(module: Path, name: str) -> bool:
     return not signals or (module.name in WIRING and name in PROVIDERS)
 
 
+LAZY_DOORS = (Path("__init__.py"), Path("installation.py"))
+"""The modules that import the judge, when its names are used and at the first judgement."""
 BELOW_THE_POOL = ("pool", "concurrency", "failures", "text", "thresholds", "vocabulary")
-OBSERVING = [f"{PACKAGE_NAME}.{name}" for name in ("telemetry", "diagnosis", "installation")]
+OBSERVING = [f"{PACKAGE_NAME}.{name}" for name in ("telemetry", "snapshots", "installation")]
 RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
     # The thresholds are numbers without imports.
     "the pool rests on the standard library alone": (
@@ -114,7 +116,11 @@ RULES: dict[str, tuple[list[Path], Callable[[Path, str], bool]]] = {
     ),
     "adapters and attribution alone know libraries, which may be missing": (
         outside("adapters", "attribution"),
-        lambda _, name: is_standard_library(name) or is_under(name, "opentelemetry", "wrapt"),
+        lambda module, name: (
+            is_standard_library(name)
+            or is_under(name, "opentelemetry", "wrapt")
+            or (module in LAZY_DOORS and is_under(name, "gluellm_diagnosis"))
+        ),
     ),
     "limits know nothing of what observes": (
         in_folder("limits"),

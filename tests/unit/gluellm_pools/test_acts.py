@@ -5,13 +5,13 @@ import time
 
 import pytest
 
+from gluellm_diagnosis.findings import Finding, Kind, Severity
 from gluellm_pools.demo import faults
 from gluellm_pools.demo.acts import SCENARIOS, STORY, acts_to_play, plan
 from gluellm_pools.demo.evidence import holds
 from gluellm_pools.demo.logs import Logs
 from gluellm_pools.demo.verdict import Symptoms, cause_of, explanation, short
 from gluellm_pools.verdicts import CallsVerdict
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
 
 
 def test_four_acts_by_default_and_every_act_on_demand():

@@ -2,12 +2,12 @@
 
 import io
 
+from gluellm_diagnosis.findings import Kind
 from gluellm_pools.demo.screen import Screen
 from gluellm_pools.demo.verdict import cause_of
 from gluellm_pools.screens import Terminal
 from gluellm_pools.view import View
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Kind
-from unit.diagnosis.building import a_pool, a_request, a_snapshot, found, the_totals
+from unit.gluellm_diagnosis.building import a_pool, a_request, a_snapshot, found, the_totals
 
 
 def test_verdict_on_a_leak_names_its_line_on_80_columns():

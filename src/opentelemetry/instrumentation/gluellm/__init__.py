@@ -27,11 +27,12 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .diagnosis.diagnose import diagnose
-    from .diagnosis.findings import Finding
-    from .diagnosis.snapshot import Snapshot
-    from .diagnosis.what_if import WhatIf, what_if
+    from gluellm_diagnosis.diagnose import diagnose
+    from gluellm_diagnosis.findings import Finding
+    from gluellm_diagnosis.what_if import WhatIf, what_if
+
     from .instrumentor import GlueLLMInstrumentor, snapshot
+    from .snapshots.snapshot import Snapshot
 
 __all__ = [
     "GlueLLMInstrumentor",
@@ -46,12 +47,12 @@ __all__ = [
 
 _MODULES = {
     "GlueLLMInstrumentor": ".instrumentor",
-    "Finding": ".diagnosis.findings",
-    "Snapshot": ".diagnosis.snapshot",
-    "diagnose": ".diagnosis.diagnose",
+    "Finding": "gluellm_diagnosis.findings",
+    "Snapshot": ".snapshots.snapshot",
+    "diagnose": "gluellm_diagnosis.diagnose",
     "snapshot": ".instrumentor",
-    "WhatIf": ".diagnosis.what_if",
-    "what_if": ".diagnosis.what_if",
+    "WhatIf": "gluellm_diagnosis.what_if",
+    "what_if": "gluellm_diagnosis.what_if",
 }
 
 

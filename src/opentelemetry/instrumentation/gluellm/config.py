@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar, cast
 
 from .allowed import BOOLEAN, BOOLEAN_OR_NONE, Rule, number, one_of, whole_number
-from .diagnosis.signal_report.signals import signal_number
 from .environment import ENVIRONMENT_PREFIX, LIMIT_VARIABLES
 from .failures import warn_once
+from .snapshots.on_signal.signals import signal_number
 from .text import one_line
 from .thresholds import CALL_SILENT_AFTER, JUDGEMENT_AT_LEAST_EVERY, JUDGEMENT_INTERVAL
 

@@ -27,16 +27,15 @@ from .attribution.mistralai import MistralCalls
 from .attribution.stainless import SDKS, StainlessCalls
 from .concurrency import snapshot_of, threads_are_greenlets
 from .config import Config
-from .diagnosis.advice.advisor import advisor_for
-from .diagnosis.collect import collect
-from .diagnosis.pool_timeout_note import NoteObserver
-from .diagnosis.snapshot import Snapshot
 from .environment import ENVIRONMENT_PREFIX
 from .failures import warn
 from .patching import Hooks
 from .pool import call_site
 from .pool.ledger import PoolLedger
 from .pool.registry import PoolRegistry
+from .snapshots.collect import collect
+from .snapshots.pool_timeout_note import NoteObserver
+from .snapshots.snapshot import Snapshot
 from .telemetry import instruments, logs
 from .telemetry.entry import EntryObserver, entry_context, suppressed
 from .telemetry.gauges import StateSource
@@ -48,8 +47,8 @@ from .watch.loop_lag import LoopLag
 from .watch.watch import Watch
 
 if TYPE_CHECKING:
-    from .diagnosis.signal_report.on_signal import SignalReporter
     from .http_spans import HttpSpans
+    from .snapshots.on_signal.reporter import SignalReporter
 
 _TIME_TO_SET_PROVIDERS = 60 * 10**9
 """Nanoseconds that a program has to set its providers before the log says that one is missing."""
@@ -114,15 +113,15 @@ class Installation:
                 _metrics_are_lost, self.registry, self._began, self._instruments, tracer_provider
             )
         self._loop_lag = LoopLag(self.registry, config.peak_window) if config.loop_lag else None
-        judgement = None
+        self._judgement: Judgement | None = None
         if _judges(config.findings):
-            judgement = Judgement(self.registry, self._judge, config.findings_interval)
+            self._judgement = Judgement(self.registry, self._judge, config.findings_interval)
         self._watch = Watch(
             self.registry,
             leak_threshold=config.leak_threshold,
             loop_lag=self._loop_lag,
             peer_check_after=config.peer_check_after,
-            judgement=judgement,
+            judgement=self._judgement,
         )
         self._source = StateSource(
             self.registry,
@@ -132,7 +131,7 @@ class Installation:
             self._loop_lag,
             self._watch.suspects,
             self._watch.silent_peers.connections,
-            judgement,
+            self._judgement,
         )
         self._scope_of = functools.partial(
             Scope,
@@ -231,7 +230,7 @@ class Installation:
 
     def _judge(self) -> Iterable[Found]:
         # Imported at the first judgement: a program that never waits does not pay for the rules.
-        from .diagnosis.diagnose import diagnose
+        from gluellm_diagnosis.diagnose import diagnose
 
         return diagnose(self.snapshot())
 
@@ -240,17 +239,22 @@ class Installation:
     ) -> SignalReporter | None:
         if signal_name is None:
             return None
-        # The rules load here: a signal must not be the first to import them.
-        from .diagnosis.report import Reports
-        from .diagnosis.signal_report.on_signal import SignalReporter
+        # A signal must not be the first to import what it needs.
+        from .snapshots import text  # noqa: F401
+        from .snapshots.on_signal.reporter import SignalReporter
 
         return SignalReporter(
             signal_name,
-            Reports(self.snapshot),
+            self.snapshot,
+            self._text_of,
             logs.write_report,
             self._failures.caught,
             functools.partial(identity_of, tracer_provider),
         )
+
+    def _text_of(self, snapshot: Snapshot) -> str:
+        active = self._judgement.now.values() if self._judgement is not None else ()
+        return "\n\n".join([*(str(one.finding) for one in active), str(snapshot)])
 
     def _listen_to_signal(self) -> None:
         if self._reporter is None:
@@ -343,6 +347,8 @@ def _metrics_are_lost(
 
 
 def _churn_advice(ledger: PoolLedger, call_site_known: bool) -> str:
+    from gluellm_diagnosis.advice.advisor import advisor_for
+
     # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
     gluellm = "gluellm" in sys.modules and not call_site_known
     return advisor_for(

@@ -19,8 +19,8 @@ from .text import one_line, where_it_failed
 
 # Imported by the methods that need it, so that importing the instrumentor costs little.
 if TYPE_CHECKING:
-    from .diagnosis.snapshot import Snapshot
     from .installation import Installation
+    from .snapshots.snapshot import Snapshot
 
 _MAX_NAME = 64
 

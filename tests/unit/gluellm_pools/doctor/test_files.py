@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from gluellm_diagnosis.report import report_on
 from gluellm_pools import main as command
 from gluellm_pools.doctor.files import save
-from opentelemetry.instrumentation.gluellm.diagnosis.report import report_on
-from unit.diagnosis.building import a_pool, a_request, a_snapshot, an_account, of_calls
+from unit.gluellm_diagnosis.building import a_pool, a_request, a_snapshot, an_account, of_calls
 
 LEAKING = a_snapshot((), a_pool([a_request("unread", 99.0, leak_suspected=True)]))
 HEALTHY = a_snapshot()

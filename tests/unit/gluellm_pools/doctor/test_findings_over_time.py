@@ -4,13 +4,13 @@ import json
 
 import pytest
 
+from gluellm_diagnosis.findings import Finding, Kind, Severity
+from gluellm_diagnosis.report import Report, report_on
 from gluellm_pools.doctor import recording
 from gluellm_pools.doctor.recording import FindingsOverTime, Recorder
-from opentelemetry.instrumentation.gluellm.diagnosis.findings import Finding, Kind, Severity
-from opentelemetry.instrumentation.gluellm.diagnosis.report import Report, report_on
-from opentelemetry.instrumentation.gluellm.diagnosis.signal_report.rendezvous import Directory
-from opentelemetry.instrumentation.gluellm.diagnosis.snapshot import ProcessSnapshot, Snapshot
-from unit.diagnosis.building import a_connection, a_pool, a_request, a_snapshot, the_totals
+from opentelemetry.instrumentation.gluellm.snapshots.on_signal.rendezvous import Directory
+from opentelemetry.instrumentation.gluellm.snapshots.snapshot import ProcessSnapshot, Snapshot
+from unit.gluellm_diagnosis.building import a_connection, a_pool, a_request, a_snapshot, the_totals
 
 SNAPSHOT = Snapshot(taken_at=0.0, uptime=1.0, leak_threshold=60.0, process=ProcessSnapshot(pid=1))
 

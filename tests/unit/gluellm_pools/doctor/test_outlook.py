@@ -1,7 +1,7 @@
 """The doctor's answer to ``--workers``."""
 
 from gluellm_pools.doctor.outlook import Outlook
-from unit.diagnosis.building import a_connection, a_pool, a_snapshot, the_totals
+from unit.gluellm_diagnosis.building import a_connection, a_pool, a_snapshot, the_totals
 
 
 def test_ports_are_only_checked_with_a_connection():

@@ -10,7 +10,7 @@ from ..text import call_site_text
 
 _LOOPS = ("/asyncio/base_events.py", "/asyncio/runners.py")
 """Files whose frames run a loop. uvloop has no Python frames, so ``asyncio.runners`` marks them."""
-_LEFT_OUT = ("/asyncio/events.py", "/gluellm/diagnosis/signal_report/on_signal.py")
+_LEFT_OUT = ("/asyncio/events.py", "/gluellm/snapshots/on_signal/reporter.py")
 """Files whose frames are left out: asyncio's runner of callbacks, and the handler of the signal
 report, which may still run in the main thread."""
 _WAITING = ("/selectors.py", "/asyncio/windows_events.py")

@@ -1,0 +1,553 @@
+"""Rules: a provider that is slow, or that answers no request."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from statistics import mean, median
+from typing import TypeVar
+
+from opentelemetry.instrumentation.gluellm import thresholds
+from opentelemetry.instrumentation.gluellm.snapshots.parts import (
+    PROVIDERS_PART,
+    Answer,
+    Group,
+    RequestSnapshot,
+    number_of,
+)
+from opentelemetry.instrumentation.gluellm.text import counted, one_line, percent, seconds
+from opentelemetry.instrumentation.gluellm.vocabulary import MOST_ANSWERED, SENDING
+
+from ..case import PoolCase
+from ..findings import Finding, Kind, Meaning, Severity
+from .process import lag_explains
+from .timeouts import caller_text, evidence_of, read_timeouts
+from .waiting import queue_matters
+
+_SOMETHING_HANGS = (
+    "the provider hangs, or something on the path (a gateway, a proxy, a firewall) takes the "
+    "requests and passes nothing on. Seen from here, both look alike."
+)
+_HANGS = Meaning(
+    f"No request is answered: {_SOMETHING_HANGS}",
+    "Check the provider's status page, and send one request by hand, past the proxy or from "
+    "another network: if it is answered, the path is the cause.",
+)
+_PINGS = Meaning(
+    "Bytes arrive, but neither an item nor the end of the answer: the provider, or a proxy on the "
+    "path, sends only pings, or an item without an end. A read timeout does not end that.",
+    "Give the whole stream, or the time between its items, a timeout of your own, and send the "
+    "request again. Check the provider's status page.",
+)
+_Times = Sequence[float]
+_SLOW = Meaning(
+    "Requests wait for the provider's bytes most of the time. The provider or the path to it "
+    "is slow, or the requests have changed: a larger model, longer questions or answers.",
+    "Check the provider's status page, and compare models. Stream the answers, to notice "
+    "silence early. {}. Send fewer requests at a time, or send some to a second provider.",
+)
+_SOME_HANG = Meaning(
+    "Other requests are answered long before the client gives up. Where it gives up, the provider "
+    "hangs, the request needs far longer, or its connection is lost unnoticed, as in a firewall.",
+    "Check the provider's status page, and compare the requests that time out with the others. {}. "
+    "If not, repeat the requests that time out.",
+)
+_PARTLY = Meaning(
+    "Some answers begin as soon as before, the others much later. One of several servers that "
+    "answer (addresses of the host, replicas, regions) may be slow, or these requests differ. "
+    "The slow requests have connections, so the pool is not the cause.",
+    "Compare the addresses of the host (getent ahosts HOST), or the replicas behind the gateway. "
+    "Compare the slow requests with the others: model, length, tools. {}.",
+)
+_BUFFERED = Meaning(
+    "Answers take as long as before, but now come in one piece at their end. Most likely a "
+    "proxy or gateway on the path buffers streams, or the application no longer streams.",
+    "Switch buffering and compression off at the proxy or ingress (nginx: proxy_buffering off).",
+)
+_LONGER = Meaning(
+    "Answers begin as soon as before. Most likely, they are longer at the same speed. But "
+    "their items are not observed, so the provider may instead send more slowly.",
+    "Compare the length of the answers with before, and limit it by the prompt or max_tokens. If "
+    "it is the same, check the provider's status page.",
+)
+"""By how the times of answers have changed."""
+
+
+def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]:
+    """Return the times to the headers and after them.
+
+    For streams, the latter are per item: a longer answer is not a slower one.
+    """
+    return {
+        "to the headers": [*(answer.head for answer in answers), *waiting],
+        "per item": [answer.rest / answer.items for answer in answers if answer.items],
+        "for the rest": [answer.rest for answer in answers if not answer.items],
+    }
+
+
+def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
+    """Return by group how much slower it has become, as text, and whether the rest is no slower.
+
+    Groups with too few answers to compare are left out. The second value is whether the means of
+    most answers are no longer than before.
+
+    A group is slower if three quarters of its times are at least twice the median before, and
+    `_of_half` doubled as well; or if the share of much slower ones rose, since means depend on a
+    few long answers. It is not slower if late loops can be the reason, or if only its short calls
+    ended.
+    """
+    (answers, earlier), same = case.compared_answers, 0
+    if case.loop_is_blocked:  # longer ago, pauses are not known
+        answers = [answer for answer in answers if answer.ago <= thresholds.PEAK_REMEMBERED]
+    # The times before are fewer and from a start that can differ.
+    enough = thresholds.BASELINE_REQUESTS if case.is_young else thresholds.CURRENT_REQUESTS
+    unread, reading = (case.activity.time(phase) for phase in ("unread", "reading"))
+    waits = [request for request in case.requests if request.phase == "awaiting_response"]
+    found: dict[Group, str] = {}
+    its_now, its_before, its_waits = by_group(answers), by_group(earlier), by_group(waits)
+    for group in dict.fromkeys((*its_now, *its_waits)):
+        now, before = its_now.get(group, []), its_before.get(group, [])
+        longest = max((answer.head for answer in before), default=0.0)
+        # What waits for longer than ever before counts, though its time is not over.
+        long = [one for one in its_waits.get(group, []) if one.phase_age > longest]
+        waiting = [request.phase_age for request in long for _ in range(request.number)]
+        if len(now) + len(waiting) < enough or len(before) < thresholds.BASELINE_REQUESTS:
+            continue
+        # Long ones end later than short ones that were sent at the same time.
+        before.sort(key=lambda answer: -answer.ago - _took(answer))
+        texts, slower, was = [], False, _parts(_first(before))
+        for part, times in _parts(now, waiting).items():
+            # The application's pauses are part of the time after the head.
+            paused = unread >= thresholds.UNREAD_SHARE * (unread + reading)
+            if not times or not was[part] or (paused and part != "to the headers"):
+                continue
+            usual, most = median(was[part]), sorted(times)[len(times) // 4]
+            least = thresholds.SLOWER_ITEM if part == "per item" else thresholds.SLOWER_BY
+            number = median([a.items for a in now if a.items] if part == "per item" else [1])
+            late = lag_explains(case, number * (most - usual), number * most)
+            grew = _of_half(times) > thresholds.SLOWER * _of_half(was[part])
+            if most >= thresholds.SLOWER * usual and most - usual >= least and grew and not late:
+                texts.append(f"median {seconds(median(times))} {part} (before: {seconds(usual)})")
+            elif (
+                part == "to the headers"
+                and not case.loop_is_blocked
+                and (share := _slow_share(case, group))
+            ):
+                texts.append(f"{share} {part} (before: median {seconds(usual)})")
+            slower |= mean(times) >= thresholds.SLOWER * mean(was[part])
+        found[group] = ", ".join(texts)
+        same += 0 if slower else len(now)
+    return found, 2 * same > len(answers)
+
+
+_OneT = TypeVar("_OneT", Answer, RequestSnapshot)
+
+
+def by_group(requests: Iterable[_OneT]) -> dict[Group, list[_OneT]]:
+    """Return the answers or requests of each group, in their order."""
+    found: dict[Group, list[_OneT]] = {}
+    for one in requests:
+        found.setdefault(one.group, []).append(one)
+    return found
+
+
+def _of_half(times: _Times) -> float:
+    """Return the time up to which requests take half of the summed time.
+
+    It stays the same when the short calls of a mix end, and the median does not.
+    """
+    order = sorted(times)
+    sums = list(accumulate(order))
+    return next(time for time, so_far in zip(order, sums, strict=True) if 2 * so_far >= sums[-1])
+
+
+def _slow_share(case: PoolCase, group: Group) -> str:
+    """Return text if a part of the answers begins much later than before, else empty.
+
+    Only requests to which a slow answer would have ended in time are compared, since the first
+    minutes of a process have no long answers, and a pause begins with long ones.
+    """
+    # In that time, answers are kept whether they are short or long.
+    latest = max((answer.ago for answer in case.totals.answers), default=0.0)
+    since = min(latest, case.age / 2 if case.is_young else case.recent)
+    kept = [answer for answer in case.kept_answers if answer.group == group]
+    before = [answer for answer in kept if answer.ago > since]
+    if not before:
+        return ""
+    # An answer is late if it begins much later than three quarters of the first ones.
+    usual = sorted(answer.head for answer in _first(before))
+    most = usual[3 * len(usual) // 4]
+    least = max(thresholds.SLOWER * most, most + thresholds.PARTLY_SLOW_BY)
+    # Of requests that were sent later than ``took`` ago, only the quick answers have ended.
+    slow = [answer for answer in kept if answer.ago <= since and answer.head >= least]
+    took = median(map(_took, slow)) if slow else 0.0
+    now = [answer.head for answer in kept if took <= answer.ago + _took(answer) <= since]
+    late = [head for head in now if head >= least]
+    share = len(late) / max(len(now), 1)
+    many = len(now) >= thresholds.PARTLY_SLOW_REQUESTS and share >= thresholds.PARTLY_SLOW_SHARE
+    # Those that ended sooner than ``took`` after the first request are quick answers as well.
+    began = max(answer.ago + _took(answer) for answer in before)
+    were_late = [answer.head >= least for answer in before if answer.ago + took <= began]
+    rose = many and _rose_beyond_chance(share, len(now), were_late)
+    if not rose or _came_and_went(share, were_late):
+        return ""
+    return f"{percent(share)} took {seconds(min(late))} or longer"
+
+
+def _rose_beyond_chance(share: float, answers: int, were_late: Sequence[bool]) -> bool:
+    """Return whether a ``share`` of ``answers`` that are late now is more than before.
+
+    ``were_late`` has the answers before, the first one first. What is slow now may have begun among
+    them, so a lower share in any first part of them is enough. A constant mix of short and long
+    answers differs by chance only.
+    """
+    for number, late in enumerate(accumulate(were_late), 1):
+        expected = share * number
+        deviation = math.sqrt(expected * (1 + number / answers))
+        if expected - late >= max(expected / 2, thresholds.PARTLY_SLOW_SURE * deviation):
+            return True
+    return False
+
+
+def _came_and_went(share: float, were_late: Sequence[bool]) -> bool:
+    """Return whether about as many answers as now were late for a while, and then fewer again.
+
+    Batches or sessions of long answers come and go: they are no finding.
+    """
+    run = longest = 0.0
+    for is_late in were_late:
+        # Above 0 while about as many are late as now.
+        run = max(run + is_late - share / 2, 0.0)
+        if not run and longest >= thresholds.PARTLY_SLOW_ONCE:
+            return True
+        longest = max(longest, run) if run else 0.0
+    return False
+
+
+def _took(answer: Answer) -> float:
+    return answer.head + answer.rest
+
+
+def _first(before: list[Answer]) -> list[Answer]:
+    """Return the first half if that is enough. What is slow now may have begun in the second."""
+    half = len(before) // 2
+    return before[:half] if half >= thresholds.BASELINE_REQUESTS else before
+
+
+def _change(case: PoolCase, group: Group) -> Meaning:
+    """Return what the times to the headers and after them say about answers that became slower."""
+    answers, earlier = case.compared_answers
+    now = [answer for answer in answers if answer.group == group]
+    was = _first([answer for answer in earlier if answer.group == group])
+    if len(now) < thresholds.CURRENT_REQUESTS:
+        return _SLOW
+    (head, rest), (usual_head, usual_rest) = (
+        (median(one.head for one in side), median(one.rest for one in side)) for side in (now, was)
+    )
+    if head < thresholds.SLOWER * usual_head and _slow_share(case, group):
+        return _PARTLY
+    # The whole takes about as long: a part of the rest became a part of the head.
+    moved = abs(head + rest - usual_head - usual_rest) < (usual_head + usual_rest) / 4
+    if moved and thresholds.SLOWER**2 * rest <= usual_rest and head > usual_head:
+        return _BUFFERED
+    unseen = not any(answer.items for answer in now)
+    return _LONGER if unseen and head < thresholds.SLOWER * max(usual_head, 0.1) else _SLOW
+
+
+def is_slower(case: PoolCase) -> bool:
+    """Return whether the provider takes markedly longer per request than in the baseline.
+
+    Longer answers at the same speed, and more calls of a slower model, do not count.
+    """
+    groups, same = _groups(case)
+    if same or case.loop_is_blocked or any(groups.values()):
+        return any(groups.values())
+    before = case.baseline
+    enough = case.activity.sent + case.activity.held_now >= thresholds.CURRENT_REQUESTS
+    if before is None or before.served < thresholds.BASELINE_REQUESTS or not enough:
+        return False
+    was = before.provider_time(*PROVIDERS_PART, at_most=True)
+    now = case.activity.provider_time(*PROVIDERS_PART)
+    # Other calls of the same mix may have taken as long before.
+    answers, earlier = case.compared_answers
+    asked = {one.group for one in answers} | {one.group for one in case.requests}
+    longest = max((_took(one) for one in earlier if one.group in asked), default=0.0)
+    return now > max(longest, thresholds.SLOWER * was, was + thresholds.SLOWER_BY)
+
+
+def slow_provider(case: PoolCase) -> Finding | None:
+    """Detect a provider that takes longer than before, or longer than read timeouts."""
+    activity = case.activity
+    slower = is_slower(case)
+    # If connections were lost, it is unknown which requests waited for the provider.
+    silent = 0 if activity.number("lost_peers") else activity.number("timeout", "read")
+    gives_up = (
+        silent >= thresholds.READ_TIMEOUTS
+        and silent >= thresholds.READ_TIMEOUT_SHARE * activity.left
+    )
+    overdue = None if gives_up else overdue_requests(case)
+    if overdue or not (slower or gives_up):
+        return overdue
+    head, body = map(seconds, map(activity.provider_time, PROVIDERS_PART))
+    head = f"at least {head}" if activity.held_now else head
+    observed = f"Mean wait for the provider: {head} for the response headers, {body} for the rest"
+    groups, _ = _groups(case)
+    slow = [f"calls{caller_text(*group)}, {text}" for group, text in groups.items() if text]
+    others = [f"calls{caller_text(*g)}" for g, text in groups.items() if any(g) and not text]
+    if slow:
+        observed += f". Slower now: {'; '.join(slow)}"
+        if others and not case.loop_is_blocked:
+            observed += f"; as fast as before: {', '.join(others[:3])}"
+    elif slower and case.baseline is not None:
+        was = case.baseline.provider_time(*PROVIDERS_PART, at_most=True)
+        observed += f" (before: {seconds(was)} for both)"
+    if gives_up:
+        observed += f"; {silent} of {counted(activity.left, 'request')} ended in a read timeout"
+    if slower and queue_matters(case):
+        share = percent(activity.time("queued") / activity.time())
+        observed += f"; requests queue ({share} of the time) since connections are held for longer"
+    timeout = "Set a read timeout"
+    if silent:
+        timeout = "Raise the read timeout if the model takes that long"
+    if (times := case.growth) >= thresholds.BUSIER:
+        observed += f"; {times:.2g} times as many requests arrive as before"
+    changed = {_change(case, group) for group, text in groups.items() if text}
+    explanation, advice = _SLOW if gives_up or len(changed) != 1 else changed.pop()
+    if times >= thresholds.BUSIER and explanation == _SLOW.explanation:
+        explanation += " Most likely more requests arrive at a time than the provider serves."
+        advice = f"First, reduce the load. {advice}"
+    limit = read_timeouts(case)[0] if gives_up else 0.0
+    if limit:
+        observed += f"; the client's own read timeout is {seconds(limit)}"
+    if limit and not slower and (usual := _usual(case)):
+        observed += f", and 95% of the other answers took at most {seconds(usual)}"
+        explanation, advice = _SOME_HANG.explanation, f"{_SOME_HANG.advice}{case.probe}"
+    if case.loop_is_blocked:
+        lag = seconds(case.process.event_loop_lag or 0.0)
+        explanation += f" Pauses of an event loop, of up to {lag}, do not explain it."
+    found = Finding(
+        kind=Kind.SLOW_PROVIDER,
+        severity=Severity.ERROR if gives_up else Severity.WARNING,
+        observed=f"{observed}.",
+        explanation=explanation,
+        advice=f"{advice.format(timeout)} A larger pool does not help.",
+    )
+    ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
+    if gives_up and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
+        explanation, advice = _HANGS
+        if limit:
+            advice += f" If its answer takes over {seconds(limit)}, the read timeout is the cause: "
+            advice += "raise it first."
+        return replace(found, kind=Kind.CALLS_SILENT, explanation=explanation, advice=advice)
+    return found
+
+
+def _usual(case: PoolCase) -> float:
+    """Return how long nearly all answers of the requests that a read timeout ends take at most.
+
+    0 if that is unknown, or not far below the timeout.
+    """
+    timeout, ended, _ = read_timeouts(case)
+    groups = {(failure.model, failure.call_site) for failure in ended}
+    took = sorted(one.head + one.rest for one in case.answers if one.group in groups)
+    usual = took[len(took) * 95 // 100] if len(took) >= thresholds.BASELINE_REQUESTS else math.inf
+    return usual if usual < thresholds.NEAR_READ_TIMEOUT * timeout else 0.0
+
+
+def _unanswered(case: PoolCase, began: Iterable[float]) -> int:
+    """Return how many waits that began so long ago have seen no answer to any request.
+
+    0 if one was answered a moment ago, with any status.
+    """
+    ended = [answer.ago for answer in case.totals.answers]
+    ended += [failure.ago for failure in case.totals.failures if failure.result.isdecimal()]
+    last = min(ended, default=0.0 if case.activity.served else math.inf)
+    return sum(ago <= last for ago in began) if last >= thresholds.OVERDUE_AFTER else 0
+
+
+def slow_upload(case: PoolCase) -> Finding | None:
+    """Detect requests that are still being sent although they have waited for long."""
+    checked = [request for request in case.requests if request.peer]
+    unsent = [r for r in checked if r.peer == SENDING and r.phase == "awaiting_response"]
+    number, of = number_of(unsent), number_of(checked)
+    if number < thresholds.CALL_SILENT_ALERT_COUNT or 2 * number <= of:
+        return None
+    return Finding(
+        kind=Kind.SLOW_UPLOAD,
+        severity=Severity.WARNING,
+        observed=f"{number} of {counted(of, 'request')} that wait for an answer are "
+        f"not completely sent, the longest after {seconds(max(r.phase_age for r in unsent))}: the "
+        "system still has bytes of them to send.",
+        evidence=evidence_of("These requests", unsent),
+        explanation="The other end, or the network path to it, takes the requests slowly.",
+        advice="Send less: smaller images and files, or upload them once and refer to them. Check "
+        "the uplink and the proxy. A longer read timeout and a larger pool do not help.",
+    )
+
+
+def _overdue(case: PoolCase) -> tuple[dict[int, float], list[Answer]]:
+    """Return how long requests have waited that take far too long, and answers of their groups.
+
+    The requests are those at these places of ``case.requests``. Where the items of a stream are
+    seen, the time since the last one counts.
+    """
+    lost = set(map(id, case.lost))
+    kept = by_group(case.kept_answers)
+    took = {group: max(answer.head + answer.rest for answer in its) for group, its in kept.items()}
+    streamed = {group for group, its in kept.items() if any(answer.items for answer in its)}
+    silence = max((o.longest_silence_answered for o in case.totals.origins), default=0.0)
+    complete = len(case.totals.answers) < MOST_ANSWERED
+    found: dict[int, float] = {}
+    compared: dict[Group, list[Answer]] = {}
+    for number, request in enumerate(case.requests):
+        if request.phase not in PROVIDERS_PART or id(request) in lost:
+            continue
+        group = request.group
+        if len(kept.get(group, ())) < thresholds.BASELINE_REQUESTS:
+            continue
+        waited = request.phase_age
+        if request.phase == "reading":
+            waited = (request.item_wait if group in streamed else request.held) or 0.0
+        least = max(thresholds.OVERDUE_AFTER, thresholds.OVERDUE_FACTOR * took[group])
+        # One that is no longer kept, or of another model, can have taken as long.
+        if not (request.model and complete):
+            least = max(least, silence)
+        if waited > least:
+            found[number] = waited
+            compared[group] = kept[group]
+    return found, [answer for its in compared.values() for answer in its]
+
+
+def overdue_requests(case: PoolCase) -> Finding | None:
+    """Detect requests that take far longer than any answer of the same model and call site."""
+    waited, answers = _overdue(case)
+    found = [case.requests[number] for number in waited]
+    unknown = not any(request.model for request in found)
+    least = thresholds.OVERDUE_UNKNOWN if unknown else thresholds.OVERDUE_REQUESTS
+    number, of = number_of(found), number_of(case.requests)
+    if number < max(least, thresholds.OVERDUE_SHARE * of):
+        return None
+    longest, last = max(a.head + a.rest for a in answers), min(a.ago for a in answers)
+    kind = Kind.SLOW_PROVIDER
+    phases: Counter[str] = Counter()
+    for request in found:
+        phases[request.phase] += request.number
+    # Bytes that arrive end a phase of reading and begin the next one.
+    reading = (request for request in found if request.phase == "reading")
+    fed = number_of(request for request in reading if 2 * request.phase_age < (request.held or 0.0))
+    explanation = (
+        "Other requests are answered. On the overdue ones, the provider hangs, or their "
+        "connections are lost without a notice, as in a firewall."
+    )
+    advice = "Check the provider's status page."
+    began = (waited[at] for at in waited for _ in range(case.requests[at].number))
+    if 2 * _unanswered(case, began) > number:
+        kind, (explanation, advice) = Kind.CALLS_SILENT, _HANGS
+    if any(request.peer == "unknown" for request in found):
+        explanation += " The system's TCP state shows no lost connection."
+    advice += f" Set a read timeout, and send these requests again.{case.probe}"
+    if 2 * fed > number:
+        kind = Kind.STALLED_STREAMS
+        explanation, advice = _PINGS
+    return Finding(
+        kind=kind,
+        severity=Severity.ERROR if last >= thresholds.OVERDUE_AFTER else Severity.WARNING,
+        observed=f"{number} of {counted(of, 'request')} in flight are overdue ("
+        f"{', '.join(f'{count} {phase}' for phase, count in phases.most_common())}), after up "
+        f"to {seconds(max(waited.values()))}. Answers of the same model and call site took at "
+        f"most {seconds(longest)}; the last one ended {seconds(last)} ago.",
+        evidence=evidence_of("The overdue requests", found),
+        explanation=explanation,
+        advice=advice,
+    )
+
+
+def silent_provider(case: PoolCase) -> Finding | None:
+    """Detect that requests are sent and none is answered.
+
+    Needs no baseline: applies if no request was answered in the period and all requests in flight
+    have waited for long. It is a WARNING for several requests unless earlier answers took about as
+    long: reasoning models are silent for 300 to 700 s.
+    """
+    lost = set(map(id, case.lost))
+    sent = [r for r in case.requests if r.held is not None and id(r) not in lost]
+    waiting = [request for request in sent if request.phase == "awaiting_response"]
+    if not waiting or len(waiting) < len(sent) or case.activity.errors[None] > 0:
+        return None
+    ages = [request.phase_age for request in waiting]
+    if min(ages) < thresholds.SILENT_FOR:
+        return None
+    before = case.baseline
+    usual = before.provider_time("awaiting_response", at_most=True) if before is not None else 0.0
+    asked = {request.origin for request in waiting}
+    origins = ", ".join(sorted(map(one_line, asked))[:3])
+    number = number_of(waiting)
+    many = number >= thresholds.SILENT_REQUESTS
+    silences = [o.longest_silence_answered for o in case.totals.origins if o.origin in asked]
+    answered = max(silences, default=0.0)
+    severe = many and usual < thresholds.SILENT_AS_BEFORE * min(ages)
+    return Finding(
+        kind=Kind.CALLS_SILENT,
+        severity=Severity.WARNING if severe else Severity.INFO,
+        observed=f"{counted(number, 'request')} to {origins} sent and waiting for the first "
+        f"byte of an answer, the longest for {seconds(max(ages))}; none was answered meanwhile, "
+        f"{case.queued_now} queued. Longest wait that was answered: "
+        f"{seconds(answered) if answered else 'none'}.",
+        explanation="They have their connections, so the pool is not the cause. Reasoning models "
+        f"are silent for 300 to 700 s. With other models, {_SOMETHING_HANGS}",
+        advice=f"{_HANGS.advice} Set a read timeout. A larger pool does not help.",
+    )
+
+
+def stalled_streams(case: PoolCase) -> Finding | None:
+    """Detect streams whose bytes arrive while the application gets no item."""
+    stalled = [
+        request
+        for request in case.requests
+        if request.items_silent and 2 * request.phase_age < (request.item_wait or 0.0)
+    ]
+    if not stalled:
+        return None
+    longest = max(request.item_wait or 0.0 for request in stalled)
+    number = number_of(stalled)
+    many = number >= thresholds.CALL_SILENT_ALERT_COUNT
+    return Finding(
+        kind=Kind.STALLED_STREAMS,
+        severity=Severity.WARNING if many else Severity.INFO,
+        observed=f"{counted(number, 'stream')} without an item, the longest for "
+        f"{seconds(longest)}, while bytes arrive.",
+        evidence=evidence_of("These streams", stalled),
+        explanation=_PINGS.explanation,
+        advice=_PINGS.advice,
+    )
+
+
+def silent_connections(case: PoolCase) -> Finding | None:
+    """Detect requests that wait although there is evidence that no answer can come."""
+    checked = [request for request in case.requests if request.peer]
+    lost = sorted((r for r in checked if r.lost_peer), key=lambda r: -r.peer_silence)
+    ended = case.activity.number("lost_peers")
+    if not lost and not ended:
+        return None
+    observed = f"{counted(ended, 'request')} ended on a lost connection"
+    number: Counter[str | None] = Counter()
+    for request in lost:
+        number[request.peer] += request.number
+    if lost:
+        longest = {request.peer: request.lost_peer for request in reversed(lost)}
+        states = ", ".join(f"{longest[peer]} ({count})" for peer, count in number.items())
+        observed = f"Of {counted(number_of(checked), 'silent request')} checked: {states}"
+    probe = case.probe if "unacknowledged" in number else ""
+    return Finding(
+        kind=Kind.SILENT_CONNECTIONS,
+        severity=Severity.ERROR if lost else Severity.WARNING,
+        observed=f"{observed}.",
+        explanation="Their TCP state shows that the host is gone, the network path drops packets, "
+        "or the other end (behind a proxy: the proxy) has closed or stopped reading. A slow "
+        "provider does not explain it.",
+        advice="Cancel these requests and send them again. A read timeout ends them earlier. Check "
+        f"the path: firewall, address translator, load balancer, proxy.{probe}",
+    )

@@ -1,0 +1,88 @@
+"""Rules: settings that cause trouble under load."""
+
+from __future__ import annotations
+
+from opentelemetry.instrumentation.gluellm import thresholds
+from opentelemetry.instrumentation.gluellm.snapshots.parts import PoolSnapshot
+from opentelemetry.instrumentation.gluellm.text import counted, seconds, timeout_text
+
+from ..case import PoolCase
+from ..findings import Finding, Kind, Severity
+
+BOUND = 100
+"""Limit on connections to advise as a start: httpx's default."""
+_WAIT = 10
+"""Pool timeout to advise, in seconds: longer than a burst, shorter than callers' patience."""
+
+
+def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | None:
+    """Detect pools without a limit on connections."""
+    # gRPC channels need no limit: their calls share one connection or a few. If an executor sends
+    # the requests, its threads are the limit.
+    open_ends = [
+        pool
+        for pool in case.pools
+        if pool.max_connections is None and pool.library != "grpc" and pool.threads is None
+    ]
+    if not open_ends:
+        return None
+    count = sum(len(pool.connections) for pool in open_ends)
+    return Finding(
+        kind=Kind.UNBOUNDED_POOL,
+        severity=Severity.WARNING if descriptors_run_out else Severity.INFO,
+        observed=f"No limit on connections; {counted(count, 'connection')} now.",
+        explanation="A burst opens a connection for each request, until the provider refuses them "
+        "or file descriptors run out.",
+        advice=f"{case.advisor.limit(BOUND)}.",
+    )
+
+
+def pool_timeout(case: PoolCase) -> Finding | None:
+    """Detect that requests may queue for at least as long as they may wait for the answer.
+
+    Only where requests queue or have queued: otherwise the pool timeout never mattered.
+    """
+    totals = case.totals
+    # Below the limit, a request queues for a moment only.
+    queued = totals.peak_queued and totals.peak_active >= (case.maximum or 0)
+    if not (case.queued_now or queued):
+        return None
+    unbounded = [pool for pool in case.pools if _waits_too_long(pool)]
+    if not unbounded:
+        return None
+    pool = max(unbounded, key=lambda pool: pool.longest_wait)
+    # Pools of one name can have different timeouts.
+    alike = [other for other in unbounded if _timeouts(other) == _timeouts(pool)]
+    waiting = sum(other.queued for other in alike)
+    longest = max(other.longest_wait for other in alike)
+    queue = f"; {counted(waiting, 'request')} queued, the longest for {seconds(longest)}"
+    explanation = "A request may wait as long for a connection as for its answer, or longer."
+    if pool.pool_timeout is None:
+        explanation = "If no connection becomes free, a request waits forever."
+    elif pool.pool_timeout == 600:
+        explanation += " 600 s is the default of the openai and anthropic SDKs."
+    read = pool.read_timeout or 600.0
+    advice = case.advisor.wait_at_most(_WAIT, pool.max_connections, read)
+    return Finding(
+        kind=Kind.POOL_TIMEOUT,
+        severity=Severity.WARNING if longest >= thresholds.STUCK_AFTER else Severity.INFO,
+        observed=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
+        f"{timeout_text(pool.read_timeout)}{queue if waiting else ''}.",
+        explanation=f"{explanation} While it waits, no error shows that the pool is full.",
+        advice=f"{advice}.",
+    )
+
+
+def _timeouts(pool: PoolSnapshot) -> tuple[float | None, float | None]:
+    return pool.pool_timeout, pool.read_timeout
+
+
+def _waits_too_long(pool: PoolSnapshot) -> bool:
+    if pool.max_connections is None:
+        return False  # no request ever waits
+    if pool.pool_timeout is None:
+        # While the first request is queued, its timeout is not known yet.
+        return pool.requests_entered > pool.queued
+    if pool.pool_timeout <= _WAIT:
+        return False  # the advice would make it longer
+    return pool.read_timeout is not None and pool.pool_timeout >= pool.read_timeout

@@ -1,0 +1,234 @@
+"""Rules: timeouts of the application and of its client that cut answers short."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from statistics import median
+
+from opentelemetry.instrumentation.gluellm import thresholds
+from opentelemetry.instrumentation.gluellm.snapshots.parts import (
+    Answer,
+    Failure,
+    Group,
+    RequestSnapshot,
+)
+from opentelemetry.instrumentation.gluellm.text import (
+    call_site_text,
+    counted,
+    one_line,
+    percent,
+    seconds,
+)
+
+from ..case import PoolCase
+from ..findings import Finding, Kind, Meaning, Severity
+
+Requests = Iterable[Answer | Failure | RequestSnapshot]
+_STILL = {
+    "queued": "queued for a connection",
+    "connecting": "connecting",
+    "stream_queued": "queued for an HTTP/2 stream",
+    "awaiting_response": "waiting for the response headers",
+    "reading": "reading the answer",
+}
+"""By phase: what a request was doing."""
+
+
+def majority(requests: Requests) -> str:
+    """Return text on the call site and model that more than half of the requests have in common.
+
+    Only on one of them if they differ in the other. Empty if there is none, or if it is unknown.
+    """
+    groups: tuple[Counter[Group], ...] = Counter(), Counter(), Counter()
+    for one in requests:
+        # An answer that is kept counts once, whatever it stands for.
+        number = one.number if isinstance(one, RequestSnapshot) else 1
+        model, site = one.model, one.call_site
+        for its, group in zip(groups, ((model, site), (None, site), (model, None)), strict=True):
+            its[group] += number
+    for its in groups:
+        (group, count), *_ = its.most_common(1) or [((None, None), 0)]
+        if 2 * count > its.total() and any(group):
+            return f"{count} of {its.total()}{caller_text(*group)}"
+    return ""
+
+
+def caller_text(model: str | None, call_site: str | None) -> str:
+    """Return text on who makes calls, as far as it is known."""
+    where = f" from {call_site_text(call_site)}" if call_site else ""
+    return f"{where} ({one_line(model)})" if model else where
+
+
+def evidence_of(whose: str, requests: Requests) -> str:
+    """Return the evidence of a finding: whom more than half of these requests are of."""
+    who = majority(requests)
+    return f"{whose}: {who}." if who else ""
+
+
+TIME_LIMIT = Meaning(
+    "The time limit of a gateway or proxy on the path, or of the server, ends these requests. The "
+    "model may do the work nevertheless.",
+    "Stream the answers, so that bytes come in time, raise that limit (nginx: "
+    "proxy_read_timeout), or ask for shorter answers.",
+)
+"""What it means that requests are refused after the same time, and what to do."""
+
+
+def time_limit(status: str, failures: Iterable[Failure], answers: Iterable[Answer]) -> str:
+    """Return text on the time after which a gateway refuses with this status; empty if unknown.
+
+    Nearly all of these refusals come after about the same time, and no answer comes later.
+    """
+    heads = [failure.head for failure in failures if failure.result == status]
+    timed = status == "408" or (status.isdecimal() and status >= "500")
+    if not timed or len(heads) < thresholds.CUT_CALLS:
+        return ""
+    limit = median(heads)
+    spread = max(thresholds.CUT_SPREAD * limit, thresholds.CUT_SLACK)
+    alike = sum(abs(head - limit) <= spread for head in heads)
+    longer = any(answer.head > limit + spread for answer in answers)
+    if limit < thresholds.TIME_LIMIT or alike < thresholds.CUT_ALIKE * len(heads) or longer:
+        return ""
+    return f"; each {status} came after {seconds(limit)}"
+
+
+def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
+    """Detect calls that a timeout of the application cancels, all at about the same age.
+
+    A reason why they take long comes first: ``others``, or a provider that has become ``slower``
+    and had not begun to answer. What ends right after a failure is left out: a TaskGroup cancels
+    its other calls when one fails.
+    """
+    failed = [one.ago for one in case.failures if one.result != "cancelled"]
+    cut = [one for one in case.failures if one.result == "cancelled"]
+    cut = [c for c in cut if not any(0 <= ago - c.ago <= thresholds.CUT_SLACK for ago in failed)]
+    if len(cut) < thresholds.CUT_CALLS:
+        return None
+    number = case.recent_requests
+    share = len(cut) / number
+    age = median(failure.age for failure in cut)
+    spread = max(thresholds.CUT_SPREAD * age, thresholds.CUT_SLACK)
+    alike = [failure for failure in cut if abs(failure.age - age) <= spread]
+    differ = len(alike) < thresholds.CUT_ALIKE * len(cut)
+    # Below that age, the spread says nothing.
+    if share < thresholds.CUT_SHARE or differ or age < 2 * thresholds.CUT_SLACK:
+        return None
+    # A cancellation ends the read before the request.
+    phases = ("reading" if one.phase == "unread" else one.phase for one in alike)
+    ((phase, count),) = Counter(phases).most_common(1)
+    still, least = _STILL[phase], thresholds.NEAR_READ_TIMEOUT * age
+    on_its_way = phase == "reading" or any(answer.head >= least for answer in case.answers)
+    many = share >= thresholds.CALL_CANCELLED_SHARE
+    explained = others or (slower and not on_its_way)
+    severity = Severity.WARNING if explained else Severity.ERROR
+    if phase == "awaiting_response" and 2 * median(one.phase_age for one in alike) < age:
+        still += ", shortly after the request was sent"
+    if case.process.gluellm:
+        advice = "Raise GLUELLM_DEFAULT_REQUEST_TIMEOUT, or the application's own timeout"
+    elif case.synchronous:
+        advice = "Raise the timeout after which the application gives up"
+    else:
+        advice = "Raise the timeout around the call (asyncio.wait_for, asyncio.timeout)"
+    reason = "Another finding explains why they are slow, if that is known"
+    if slower and on_its_way:
+        reason = "The provider takes longer than before"
+    if phase == "queued":
+        advice = f"Remove the queue first: a longer timeout only lets calls wait. Then: {advice}"
+        reason = "They wait for the pool, and the provider has not seen them"
+    return Finding(
+        kind=Kind.CALLS_CUT_SHORT,
+        severity=severity if many else Severity.INFO,
+        observed=f"{len(cut)} of the last {number} requests ({percent(share)}) were cancelled; "
+        f"{len(alike)} of these ended after about {seconds(age)}, {count} of them while {still}.",
+        evidence=evidence_of(f"Cancelled after about {seconds(age)}", alike),
+        explanation=f"A timeout of the application or of its caller ends the calls after about "
+        f"{seconds(age)}: neither the pool nor the provider does. {reason}.",
+        advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
+    )
+
+
+def read_timeouts(case: PoolCase) -> tuple[float, list[Failure], float]:
+    """Return the read timeout, the requests that it ended, and how many of them are a finding.
+
+    Clients of one name, and single requests, can have other limits: the wait that it ended counts.
+    """
+    limits = [pool.read_timeout or 0.0 for pool in case.pools]
+    ended = [one for one in case.failures if one.result == "read_timeout"]
+    timeout = max(limits, default=0.0)
+    if waited := [one.phase_age for one in ended if one.phase == "awaiting_response"]:
+        wait = median(waited)
+        timeout = min(limits, key=lambda limit: abs(limit - wait), default=wait)
+        timeout = timeout if abs(timeout - wait) <= _spread(timeout) else wait
+    least = max(thresholds.READ_TIMEOUTS, thresholds.READ_TIMEOUT_SHARE * case.recent_requests)
+    return timeout, ended if timeout else [], least
+
+
+def _spread(timeout: float) -> float:
+    """Return by how much a wait can differ from the read timeout that ended it."""
+    return thresholds.CUT_TIMEOUT_SPREAD * timeout + thresholds.CUT_SLACK
+
+
+def _ended(case: PoolCase) -> str:
+    number = case.activity.number("timeout", "read")
+    return f"{number} of {counted(case.activity.left, 'request')} ended"
+
+
+def held_back_answers(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
+    """Detect answers that begin and then bring no byte, while others are complete at once."""
+    timeout, silent, least = read_timeouts(case)
+    lag = case.process.event_loop_lag or 0
+    if loop_is_blocked and timeout <= thresholds.WAIT_TIMES_LAG * lag:
+        return None
+    # A read that fails ends before its request.
+    begun = [failure for failure in silent if failure.phase in ("reading", "unread")]
+    if len(begun) < least:
+        return None
+    groups = {(failure.model, failure.call_site) for failure in begun}
+    took = sorted(one.head + one.rest for one in case.kept_answers if one.group in groups)
+    if 2 * len(begun) <= len(silent) or len(took) < thresholds.BASELINE_REQUESTS:
+        return None
+    usual = took[len(took) * 95 // 100]
+    if usual > thresholds.HELD_BACK * timeout:
+        return None
+    return Finding(
+        kind=Kind.TRUNCATED_ANSWERS,
+        severity=Severity.ERROR,
+        observed=f"{_ended(case)} in a read timeout, {len(begun)} of the last {len(silent)} "
+        f"after their answer had begun: it brought no byte for {seconds(timeout)}, while 95% of "
+        f"the other answers took at most {seconds(usual)} in all.",
+        evidence=evidence_of("The last requests whose answers stop", begun),
+        explanation="The rest of these answers is missing, or is held back on the way: a gateway "
+        "or proxy that shortens bodies and keeps their Content-Length, or one of its workers that "
+        "hangs. A slow model does not explain it, and a longer timeout only makes calls wait.",
+        advice="Compare the Content-Length of such an answer with the bytes that come: curl -sv "
+        "URL, past the gateway as well. Check what the gateway changes in answers, and its log.",
+    )
+
+
+def cut_answers(case: PoolCase, *, slower: bool) -> Finding | None:
+    """Detect a read timeout that ends answers which take only a little longer than others.
+
+    If single requests have it, not the client, it was enough until the provider became ``slower``.
+    """
+    timeout, cut, least = read_timeouts(case)
+    if len(cut) < least or (slower and all(pool.read_timeout != timeout for pool in case.pools)):
+        return None
+    at_it = [failure for failure in cut if abs(failure.phase_age - timeout) <= _spread(timeout)]
+    near = [a.head for a in case.answers if a.head >= thresholds.NEAR_READ_TIMEOUT * timeout]
+    # On HTTP/2, an answer that has come can wait until the reads of silent streams time out.
+    shared = any("2" in origin.protocols for origin in case.totals.origins)
+    if shared or not near or 2 * len(at_it) <= len(cut):
+        return None
+    wanted = max(60, 3 * round(timeout))
+    return Finding(
+        kind=Kind.READ_TIMEOUT,
+        severity=Severity.ERROR,
+        observed=f"The client's own read timeout is {seconds(timeout)} without a byte; "
+        f"{_ended(case)} in it; {counted(len(near), 'answer')} began only after "
+        f"{seconds(min(near))} to {seconds(max(near))}.",
+        evidence=evidence_of("The last requests that the timeout ended", cut),
+        explanation="Your timeout ends requests on which the provider still works: other answers "
+        "take nearly as long as the timeout.",
+        advice=f"{case.advisor.read_at_most(wanted, case.maximum)}. Or stream: bytes come earlier.",
+    )

@@ -1,0 +1,370 @@
+"""Rules: requests that wait for connections, and whether the pool is too small."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Any
+
+from opentelemetry.instrumentation.gluellm import thresholds
+from opentelemetry.instrumentation.gluellm.snapshots.parts import (
+    Group,
+    PoolSnapshot,
+    RequestSnapshot,
+    number_of,
+)
+from opentelemetry.instrumentation.gluellm.text import counted, one_line, percent, rate, seconds
+
+from ..case import HELD, PoolCase
+from ..findings import Finding, Kind, Severity
+from ..littles_law import poisson_quantile
+from ..replay import Recording, recording_of
+from .holding import likely_leak, unread_now
+from .timeouts import caller_text
+
+_ANOMALIES = {
+    "waiter_with_idle_connection": "a request waits although an idle connection could serve it",
+    "orphaned_connection": "a connection counts against the limit although no request has it; a "
+    "cancellation at the wrong moment causes that",
+    "pool_timeout_overrun": "a request waits for longer than its own pool timeout",
+}
+
+_MAY_QUEUE = ("pool_timeout", "cancelled")
+"""Errors of requests that can have left the queue without a connection."""
+
+
+def queue_matters(case: PoolCase) -> bool:
+    """Return whether requests wait for connections to a relevant extent."""
+    activity = case.activity
+    queued, spent = activity.time("queued"), activity.time()
+    requests = activity.left + activity.held_now + case.queued_now
+    timeouts = activity.number("timeout", "pool")
+    if timeouts and timeouts >= thresholds.POOL_TIMEOUT_SHARE * activity.left:
+        return True
+    return (
+        requests >= thresholds.QUEUED_REQUESTS
+        and queued >= thresholds.QUEUED_SHARE * spent
+        and queued >= max(thresholds.QUEUED_TIME * requests, thresholds.WAIT_NOTICED)
+        and spent > 0
+    )
+
+
+def pool_too_small(
+    case: PoolCase, lately: Sequence[PoolCase], *, slow_set_ups: bool, replay: bool
+) -> Finding | None:
+    """Detect requests that queue although connections are not held longer than before.
+
+    Or one origin that holds them. It may have become slow in ``lately``, shorter periods up to now.
+    The size to advise comes from a ``replay``.
+    """
+    whole, case = case, case.of_limited_origin
+    maximum = case.maximum
+    activity = case.activity
+    if maximum is None or not queue_matters(case):
+        return None
+    held = activity.time(*HELD)
+    most = thresholds.CONNECTING_HURTS if slow_set_ups else thresholds.CONNECTING_HOLDS
+    if activity.time("connecting") > most * held:
+        return None
+    if unread_now(case) > thresholds.UNREAD_SHARE * held:
+        return None  # may be a leak below the leak threshold
+    timeouts = activity.number("timeout", "pool")
+    was_full = case.totals.peak_active >= maximum or activity.period > thresholds.PEAK_REMEMBERED
+    if not (was_full or timeouts):
+        return None
+    # With several pools, each origin can have one of its own.
+    sharing = [] if len(case.pools) > 1 else [case] if case.origin else [*lately, case]
+    slow, wait = _slow_origin(sharing)
+    severity = Severity.ERROR if timeouts else Severity.WARNING
+    if wait:
+        semaphore = "threading" if case.synchronous else "asyncio"
+        return Finding(
+            kind=Kind.ONE_CALLER,
+            severity=severity,
+            observed=f"{slow} Other requests queued for {seconds(wait)} each; the pool allows "
+            f"{counted(maximum, 'connection')}.",
+            explanation="One slow origin takes nearly all of a pool that it shares with others.",
+            advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).",
+        )
+    spent = activity.time()
+    observed = (
+        f"Requests{_to(case)} spent {percent(activity.time('queued') / spent if spent else 0)} of "
+        f"their time in the queue of the pool, which allows {counted(maximum, 'connection')}"
+        f"{' to each origin' if case.origin else ''}"
+    )
+    if timeouts:
+        observed += f"; {timeouts} gave up waiting"
+    if activity.period > 0:
+        entered, sent = activity.number("entered"), activity.sent
+        # The load may be over, and only its queue be left.
+        how = "arrived" if entered >= sent else "left the queue"
+        often = rate(max(entered, sent) / activity.period)
+        each = seconds(held / max(sent, activity.held_now, 1))
+        observed += f". Requests {how} at {often} and held a connection for {each} on average"
+    before = case.baseline
+    if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
+        observed += f" (before: {seconds(before.time(*HELD) / before.sent)})"
+    replayed, advice = _advice(whole, case, replay=replay)
+    limit = "limit of connections to each origin" if case.origin else "pool"
+    return Finding(
+        kind=Kind.POOL_TOO_SMALL,
+        severity=severity,
+        observed=" ".join(filter(None, (f"{observed}.{replayed}", slow))),
+        explanation=f"Connections are held only as long as the answers take, so the {limit} is too "
+        "small for so many requests at once.",
+        advice=f"{advice}.",
+    )
+
+
+def _to(case: PoolCase) -> str:
+    """Return the origin of a case that is judged by its own limit, as the end of a phrase."""
+    return f" to {one_line(case.origin)}" if case.origin else ""
+
+
+def _argument(case: PoolCase, size: int | str) -> str:
+    """Return the name in aiohttp of the limit to raise to ``size``.
+
+    If both limits are reached, the other one and its value precede the name.
+    """
+    if case.origin:
+        return "limit_per_host"
+    for pool in case.pools:
+        most = max(Counter(c.origin for c in pool.connections).values(), default=0)
+        if pool.max_connections_per_origin and most >= pool.max_connections_per_origin:
+            return f"limit_per_host={size}, limit"
+    return "limit"
+
+
+def _advice(case: PoolCase, limited: PoolCase, *, replay: bool) -> tuple[str, str]:
+    """Return what a replay of the period shows, and the advice: with a size if it shows one.
+
+    In a short period, too few requests end. Then all that are recorded are replayed. ``limited`` is
+    the part of the case whose limit is reached.
+    """
+    most, seen = thresholds.REPLAY_MOST, case.totals.origins
+    recording: Recording | str = "only the pool whose requests queue longest is replayed"
+    if replay:
+        recording = recording_of(case.pools, case.activity.period, seen=seen, most=most)
+        if isinstance(recording, str):
+            recording = recording_of(case.pools, seen=seen, most=most)
+    if isinstance(recording, str):
+        reason = recording
+    elif size := recording.needed():
+        now, then = recording.recorded, recording.replay(size)
+        replayed = (
+            f" Of the last {recording.size} requests, {now.brief('waited')}. In a replay with "
+            f"{size} connections, {then.brief('would wait')}."
+        )
+        advice = case.advisor.allow(size, _argument(limited, size))
+        # With pauses, callers do not look like a fixed number, and send more without a queue.
+        if size < recording.at_once and now.waited >= thresholds.NEARLY_ALL:
+            advice += f". If a fixed number of workers send the requests, allow {recording.at_once}"
+        if size > recording.at_once:
+            advice += f". If calls retry requests that gave up, {recording.at_once} may be enough"
+        return replayed, advice
+    else:
+        reason = f"a replay of {counted(recording.size, 'request')} shows no queue"
+    return "", f"{case.advisor.allow('N', _argument(limited, 'N'))}. No size is advised: {reason}"
+
+
+def _slow_origin(cases: Iterable[PoolCase]) -> tuple[str, float]:
+    """Return text on one slow origin that holds nearly all connections; empty if there is none.
+
+    And how long requests to others queued, per request; 0 if that does not matter. Of the cases,
+    the one with the longest wait counts.
+    """
+    found = []
+    for case in cases:
+        origins = case.activity.by_origin
+        held: Any = Counter(
+            {origin: sum(its["phase", phase] for phase in HELD) for origin, its in origins.items()}
+        )
+        sent: Any = Counter({origin: items["entered",] for origin, items in origins.items()})
+        (slow, longest), *_ = held.most_common(1) or [("", 0)]
+        others, requests = held.total() - longest, sent.total() - sent[slow]
+        # Those that queue, or gave up in the queue, have held nothing.
+        ended: Any = Counter()
+        for origin, its in origins.items():
+            left = (item for item in its if item[0] == "left" and item[2] not in _MAY_QUEUE)
+            ended[origin] = sum(its[item] for item in left)
+        now = number_of(r for r in case.requests if r.origin == slow and r.held is not None)
+        number, of_others = max(ended[slow], now), ended.total() - ended[slow]
+        if (
+            longest < thresholds.HOLDER_SHARE * held.total()
+            # With most of the traffic, an origin holds most connections and is not the cause.
+            or sent[slow] > thresholds.HOLDER_SHARE * sent.total()
+            or longest * of_others < thresholds.SLOWER * others * number
+            or not (number and of_others)
+        ):
+            continue
+        queued = sum(its["phase", "queued"] for origin, its in origins.items() if origin != slow)
+        least = max(thresholds.QUEUED_SHARE * (queued + others), thresholds.QUEUED_TIME * requests)
+        wait = queued / requests if queued >= least else 0.0
+        found.append((wait, slow, longest / held.total(), longest / number, others / of_others))
+    if not found:
+        return "", 0.0
+    wait, slow, share, each, other = max(found, key=lambda one: one[0])
+    text = f"Of the time that connections were held, requests to {one_line(slow)} took "
+    text += f"{percent(share)}: {seconds(each)} each, other requests {seconds(other)}."
+    return text, wait
+
+
+def one_caller(case: PoolCase) -> Finding | None:
+    """Detect one call site and model that hold nearly all connections while others queue."""
+    case = case.of_limited_origin
+    full = [pool for pool in case.pools if _is_full(pool)]
+    requests = [request for pool in full for request in pool.requests]
+    held = [request for request in requests if request.held is not None]
+    if not held or likely_leak(full):
+        return None
+    holders: Counter[Group] = Counter()
+    for request in held:
+        holders[request.group] += request.number
+    ((whose, count),) = holders.most_common(1)
+    others = [r for r in requests if r.phase == "queued" and r.group != whose]
+    queued = number_of(others)
+    longest = max((request.phase_age for request in others), default=0.0)
+    if (
+        not any(whose)
+        or count < thresholds.HOLDER_SHARE * holders.total()
+        or longest < thresholds.WAIT_NOTICED
+    ):
+        return None
+    # With most of the traffic, a caller holds most connections and is not the cause.
+    groups = {request.group for request in requests}
+    # Answers of other origins say nothing about a limit for each of them.
+    known = [a for a in case.answers if not case.origin or a.group in groups]
+    other = _holds(r for r in held if r.group != whose)
+    other += [a.head + a.rest for a in known if a.group != whose]
+    its = median(_holds(r for r in held if r.group == whose))
+    # These may have begun just now, all at once.
+    ended = [answer.head + answer.rest for answer in known if answer.group == whose]
+    its = max(its, median(ended)) if ended else its
+    if other and its < thresholds.SLOWER * median(other):
+        return None
+    answers = [answer for answer in known if answer.model != whose[0]]
+    need = ""
+    if whose[0] and len(answers) >= thresholds.CURRENT_REQUESTS:
+        each = sum(answer.head + answer.rest for answer in answers) / len(answers)
+        arrived = sum(answer.number for answer in answers) + queued
+        size = poisson_quantile(arrived * each / max(case.recent, 1.0))
+        need = f" The others need about {counted(max(size, 1), 'connection')}."
+    semaphore = "threading" if case.synchronous else "asyncio"
+    return Finding(
+        kind=Kind.ONE_CALLER,
+        severity=Severity.ERROR if case.activity.number("timeout", "pool") else Severity.WARNING,
+        observed=f"{count} of {counted(holders.total(), 'connection')}{_to(case)} are held by calls"
+        f"{caller_text(*whose)}; {counted(queued, 'request')} of other callers queued, the "
+        f"longest for {seconds(longest)}.",
+        explanation="One caller takes nearly all of the pool. A larger pool only gives it more.",
+        advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).{need}",
+    )
+
+
+def pool_saturated(case: PoolCase, lately: PoolCase) -> Finding | None:
+    """Detect requests that wait now for a pool that is at its limit, or gave up if that leaks.
+
+    ``lately`` is the same case in a shorter time up to now.
+    """
+    case = case.of_limited_origin
+    full = [pool for pool in case.pools if _is_full(pool)]
+    if not full and queue_matters(lately):
+        full = [pool for pool in case.pools if _is_at_limit(pool) and likely_leak([pool])]
+    if not full:
+        return None
+    requests = [request for pool in full for request in pool.requests]
+    queued = sum(pool.queued for pool in full)
+    longest = max(pool.longest_wait for pool in full)
+    busy = sum(pool.active + pool.connecting for pool in full)
+    maximum = sum(pool.max_connections or 0 for pool in full)
+    holders: Counter[str] = Counter()
+    for request in requests:
+        holders[request.phase] += request.number if request.held is not None else 0
+    held = ", ".join(f"{count} {phase}" for phase, count in (+holders).most_common())
+    timeouts = case.activity.number("timeout", "pool")
+    lasts = longest >= thresholds.WAIT_NOTICED
+    leak = likely_leak(full)
+    command = watch_command(case.process.pid)
+    return Finding(
+        kind=Kind.POOL_SATURATED,
+        severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
+        observed=f"{busy} of {counted(maximum, 'connection')}{_to(case)} in use and "
+        f"{counted(queued, 'request')} queued"
+        + (f", the longest for {seconds(longest)}" if queued else "")
+        + (f"; requests that hold connections: {held}." if held else "."),
+        explanation=(
+            f"Likely a leak. Answers unread over {thresholds.LIKELY_LEAK_AFTER:g} s: {leak}."
+            if leak
+            else f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} at "
+            "this moment. It is not known yet why: a burst, a slow provider, a leak, a small pool."
+        ),
+        advice=(
+            f"{case.advisor.end_answers()}. To confirm, watch it for a minute: {command}"
+            if leak
+            else f"Watch the program for a minute to find the cause: {command}"
+        ),
+    )
+
+
+def _holds(held: Iterable[RequestSnapshot]) -> list[float]:
+    """Return for how long each of these requests has held its connection."""
+    return [request.held or 0.0 for request in held for _ in range(request.number)]
+
+
+def watch_command(pid: int) -> str:
+    """Return the command that reports on a minute of a running process."""
+    return f"gluellm-pools doctor --pid {pid} --for 60"
+
+
+def _is_full(pool: PoolSnapshot) -> bool:
+    """Return whether requests queue at the limit, or have queued so long that they are stuck.
+
+    Below the limit only the latter counts: httpcore 1.0 can have an idle connection for a moment
+    while requests queue.
+    """
+    if pool.max_connections is None:
+        return False
+    return pool.longest_wait >= thresholds.STUCK_AFTER or (pool.queued > 0 and _is_at_limit(pool))
+
+
+def _is_at_limit(pool: PoolSnapshot) -> bool:
+    return pool.active + pool.connecting >= (pool.max_connections or math.inf)
+
+
+def slots_are_lost(case: PoolCase) -> bool:
+    """Return whether orphaned connections take much of the limit while requests queue."""
+    held = number_of(request for request in case.requests if request.held is not None)
+    unowned = sum(pool.active + pool.connecting for pool in case.pools) - held
+    # Those that were counted may be of a client that was replaced since.
+    lost = min(case.activity.number("anomaly", "orphaned_connection"), unowned)
+    queues = case.queued_now > 0 or queue_matters(case)
+    return queues and lost > 0 and lost >= thresholds.SLOTS_LOST * (case.maximum or math.inf)
+
+
+def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
+    """Detect states that a pool should never be in."""
+    found = {kind: count for kind, count in case.activity.named("anomaly").items() if count > 0}
+    found.pop("wrong_event_loop", None)  # has a finding of its own
+    if not found:
+        return None
+    observed = ", ".join(f"{kind} {count}" for kind, count in found.items())
+    update = "Update the HTTP library (of httpx, also httpcore), and search its issue tracker."
+    advice = f"{update} Until then, replace the client when it happens."
+    # A blocked loop can make a sound pool look wrong.
+    severity = Severity.INFO if loop_is_blocked else Severity.WARNING
+    if not loop_is_blocked and slots_are_lost(case):
+        severity = Severity.ERROR
+        observed += f" (the pool's limit is {case.maximum}), while requests queue"
+        if case.totals.library == "httpx":
+            update = "httpcore 1.0 loses them when requests are cancelled; httpx2 does not."
+        advice = f"Replace the client now: the connections do not come back by themselves. {update}"
+    return Finding(
+        kind=Kind.ANOMALY,
+        severity=severity,
+        observed=f"{observed}.",
+        explanation="; ".join(f"{kind}: {_ANOMALIES.get(kind, 'not known here')}" for kind in found)
+        + ". These are faults in the pool itself, not in the application.",
+        advice=advice,
+    )

@@ -1,1 +1,0 @@
-"""Interpretation of the pools: frozen snapshots, and findings with advice."""

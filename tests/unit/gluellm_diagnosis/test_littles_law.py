@@ -1,0 +1,27 @@
+"""The pool size by Little's law."""
+
+import math
+from fractions import Fraction
+
+import pytest
+
+from gluellm_diagnosis.littles_law import poisson_quantile
+
+
+def exact_quantile(mean: int, share: Fraction) -> int:
+    """Calculate with rational numbers, and more terms of the series than needed."""
+    terms = 60 + 6 * mean
+    e_to_the_mean = sum(Fraction(mean**k, math.factorial(k)) for k in range(terms))
+    total = Fraction(0)
+    for number in range(terms):
+        total += Fraction(mean**number, math.factorial(number))
+        if total >= share * e_to_the_mean:
+            return number
+    raise AssertionError("too few terms")
+
+
+@pytest.mark.parametrize("mean", [1, 2, 3, 7, 13, 29, 41])
+@pytest.mark.parametrize("share", [Fraction(1, 2), Fraction(9, 10), Fraction(99, 100)])
+def test_quantile_is_exact(mean, share):
+    """It equals the one calculated with rational numbers."""
+    assert poisson_quantile(mean, float(share)) == exact_quantile(mean, share)
