@@ -159,7 +159,7 @@ dist: $(VENV)/.installed-release
 	$(BIN)/twine check --strict dist/*
 
 measures: $(BIN)/python
-	@$(BIN)/python tests/studies/measures.py
+	@$(BIN)/python tests/studies/measures.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venvs .cache .mypy_cache .pytest_cache .ruff_cache

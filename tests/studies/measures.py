@@ -1,11 +1,13 @@
 """``make measures``: the size of the code, and numbers on its complexity.
 
-A line of code is one with a token on it that is neither a comment nor part of a docstring.
+A line of code is one with a token on it that is neither a comment nor part of a docstring. With
+``--check``, the status is 1 if a number is above its ceiling.
 """
 
 import ast
 import io
 import re
+import sys
 import tokenize
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,6 +20,30 @@ _LAYOUT = {getattr(tokenize, name) for name in "COMMENT NL NEWLINE INDENT DEDENT
 _ON_CHANNELS = re.compile(
     r"\b(?:if|elif|and|or|not|while|for|in)\b.*\bchannels?\b|\bchannels? is\b"
 )
+
+
+CEILINGS = {
+    "code lines of src/library": 14_400,
+    "code lines of src/gluellm_diagnosis": 4_400,
+    "code lines of src/gluellm_pools": 5_850,
+    "code lines of dashboards": 5_000,
+    "code lines of tests": 50_000,
+    "code lines of tests without studies": 38_500,
+    "modules in import cycles": 0,
+    "attributes of a lease": 26,
+    "files that assign an attribute of a lease": 8,
+    "conditions on channels outside adapters/grpc": 1,
+    "public names defined in more than one module": 10,
+    "lines of the longest function that judges": 60,
+    "lines of the longest function elsewhere in src": 113,
+    "complexity of the most complex function that judges": 25,
+    "functions elsewhere in src with a complexity over 25": 3,
+    "words of documentation for users": 22_000,
+    "words of runbooks": 4_500,
+}
+"""What `make lint` holds. Raising one needs a reason in the commit."""
+_COMPLEX = 25
+_BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.IfExp, ast.match_case)
 
 
 def measured(source: str) -> tuple[int, int]:
@@ -129,8 +155,29 @@ def conditions_on_channels() -> list[str]:
     return found
 
 
-def main() -> None:
-    """Print a row for each folder, then the structure of ``src``."""
+def functions(tree: ast.Module) -> Iterator[tuple[int, int]]:
+    """Lines and complexity of each function; boolean operators and conditions count as well."""
+    for function in ast.walk(tree):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            complexity = 1
+            for node in ast.walk(function):
+                complexity += isinstance(node, _BRANCHES)
+                complexity += len(node.values) - 1 if isinstance(node, ast.BoolOp) else 0
+                complexity += 1 + len(node.ifs) if isinstance(node, ast.comprehension) else 0
+            yield (function.end_lineno or 0) - function.lineno + 1, complexity
+
+
+def words_in(*patterns: str) -> int:
+    """Words of the files that these patterns find."""
+    return sum(
+        len(path.read_text(encoding="utf-8").split())
+        for pattern in patterns
+        for path in ROOT.glob(pattern)
+    )
+
+
+def folders() -> dict[str, list[int]]:
+    """Files, code lines and words of comments and docstrings by folder."""
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for top in TOPS:
         for path in sorted((ROOT / top).rglob("*.py")):
@@ -138,23 +185,60 @@ def main() -> None:
             if inside[:1] == ("opentelemetry",):
                 inside = ("library", *inside[3:])
             code, words = measured(path.read_text(encoding="utf-8"))
-            folders = [top] + (["/".join((top, *inside[:1]))] if inside else [])
+            names = [top] + (["/".join((top, *inside[:1]))] if inside else [])
             if inside[:1] in (("studies",), ("integration",), ("library",), ("gluellm_pools",)):
-                folders += ["/".join((top, *inside[:2]))] if inside[1:] else []
-            for folder in folders:
+                names += ["/".join((top, *inside[:2]))] if inside[1:] else []
+            for name in names:
                 for column, more in enumerate((1, code, words)):
-                    sums[folder][column] += more
-    print(f"{'':32}{'files':>8}{'code':>8}{'words':>8}")
-    for folder, row in sums.items():
-        indent = "  " * folder.count("/")
-        print(f"{indent + folder:32}" + "".join(f"{number:8}" for number in row))
+                    sums[name][column] += more
+    return sums
+
+
+def numbers(sums: dict[str, list[int]]) -> dict[str, int]:
+    """All numbers that have a ceiling."""
     sources = modules()
     names, files = lease_attributes(sources)
-    print()
-    print(f"{len(in_cycles(imports(sources))):6}  modules in import cycles")
-    print(f"{len(names):6}  attributes of a lease, assigned in {len(files)} files")
-    print(f"{len(conditions_on_channels()):6}  conditions on channels outside adapters/grpc")
-    print(f"{len(repeated(sources)):6}  public names defined in more than one module")
+    judging, others = [], []
+    for module, (_, tree) in sources.items():
+        (judging if module.startswith("gluellm_diagnosis") else others).extend(functions(tree))
+    lines = {f"code lines of {name}": row[1] for name, row in sums.items()}
+    lines["code lines of tests without studies"] = sums["tests"][1] - sums["tests/studies"][1]
+    found = {
+        **lines,
+        "modules in import cycles": len(in_cycles(imports(sources))),
+        "attributes of a lease": len(names),
+        "files that assign an attribute of a lease": len(files),
+        "conditions on channels outside adapters/grpc": len(conditions_on_channels()),
+        "public names defined in more than one module": len(repeated(sources)),
+        "lines of the longest function that judges": max(lines for lines, _ in judging),
+        "lines of the longest function elsewhere in src": max(lines for lines, _ in others),
+        "complexity of the most complex function that judges": max(each for _, each in judging),
+        "functions elsewhere in src with a complexity over 25": sum(
+            complexity > _COMPLEX for _, complexity in others
+        ),
+        "words of documentation for users": words_in("README.md", "docs/*.md"),
+        "words of runbooks": words_in("dashboards/runbooks/*.md"),
+    }
+    return {name: found[name] for name in CEILINGS}
+
+
+def main() -> None:
+    """Print a row for each folder, unless only checking, then each number with its ceiling."""
+    sums, check = folders(), "--check" in sys.argv
+    if not check:
+        print(f"{'':32}{'files':>8}{'code':>8}{'words':>8}")
+        for folder, row in sums.items():
+            indent = "  " * folder.count("/")
+            print(f"{indent + folder:32}" + "".join(f"{number:8}" for number in row))
+        print(f"\n{'now':>8}{'ceiling':>8}")
+    above = False
+    for name, number in numbers(sums).items():
+        ceiling = CEILINGS[name]
+        above |= number > ceiling
+        if number > ceiling or not check:
+            mark = "  ABOVE" if number > ceiling else ""
+            print(f"{number:8}{ceiling:8}  {name}{mark}")
+    sys.exit(int(check and above))
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Series:
     """One series of a query's answer."""
 
     name: str
@@ -81,7 +81,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoreAnswer:
     """The response to one request, with any status."""
 
     status: int
@@ -130,7 +130,7 @@ class Store:
         self._deadline = time.monotonic() + patience
         self._opener = urllib.request.build_opener(_NoRedirect)
 
-    def query(self, promql: str, at: float | None = None) -> list[Row]:
+    def query(self, promql: str, at: float | None = None) -> list[Series]:
         """Return the series of an instant query. Raises RefusedError, CannotAskError."""
         # One more than is kept, to notice that there are more.
         parameters = {"query": promql, "limit": str(MOST_ROWS + 1), **_NEWEST}
@@ -170,7 +170,7 @@ class Store:
         check_allowed(answer)
         raise RefusedError(f"unusable answer (HTTP status {answer.status})")
 
-    def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Answer:
+    def get(self, path: str, parameters: Mapping[str, str] | None = None) -> StoreAnswer:
         """Send one request. Raises CannotAskError without an answer, RefusedError if too long."""
         url, form = self.url + path, urlencode(parameters or {}, errors="replace")
         data = form.encode() if len(url) + len(form) >= _LONGEST_URL else None
@@ -178,7 +178,7 @@ class Store:
             url += f"?{form}"
         headers = {"Accept": "application/json, */*;q=0.5", **self._address.headers}
         request = urllib.request.Request(url, data, headers)
-        results: list[Answer | Exception] = []
+        results: list[StoreAnswer | Exception] = []
 
         def send() -> None:
             try:
@@ -192,11 +192,11 @@ class Store:
         thread.start()
         thread.join(max(self._deadline - time.monotonic(), 0))
         result = results[0] if results else TimeoutError()
-        if isinstance(result, Answer):
+        if isinstance(result, StoreAnswer):
             return result
         raise _explained(result) from None
 
-    def _send(self, request: urllib.request.Request) -> Answer:
+    def _send(self, request: urllib.request.Request) -> StoreAnswer:
         try:
             response = self._opener.open(request, timeout=max(self._deadline - time.monotonic(), 1))
         except urllib.error.HTTPError as error:
@@ -207,7 +207,7 @@ class Store:
         if len(body) > MOST_BYTES:
             raise RefusedError(f"the answer is longer than {MOST_BYTES // 2**20} MiB")
         text = self._address.hide(body.decode("utf-8-sig", "replace"))
-        return Answer(response.status, headers, text)
+        return StoreAnswer(response.status, headers, text)
 
 
 def _explained(error: Exception) -> Exception:
@@ -219,7 +219,7 @@ def _explained(error: Exception) -> Exception:
     return CannotAskError(f"{printable(detail, 100)}: {hint}")
 
 
-def check_allowed(answer: Answer) -> None:
+def check_allowed(answer: StoreAnswer) -> None:
     """Raise CannotAskError if credentials are missing or not sufficient."""
     if answer.status in (401, 403):
         raise CannotAskError(
@@ -228,15 +228,15 @@ def check_allowed(answer: Answer) -> None:
         )
 
 
-def _rows(data: Any) -> list[Row]:
+def _rows(data: Any) -> list[Series]:
     """Convert the data of a query's answer. Raises one of several errors for anything else."""
     if data.get("resultType") in ("scalar", "string"):
-        return [Row("", {}, [_sample(data["result"])])]
+        return [Series("", {}, [_sample(data["result"])])]
     rows = []
     for row in data["result"]:
         pairs = [row["value"]] if "value" in row else row.get("values", [])
         labels = {str(label): str(value) for label, value in row.get("metric", {}).items()}
-        rows.append(Row(labels.pop("__name__", ""), labels, list(map(_sample, pairs))))
+        rows.append(Series(labels.pop("__name__", ""), labels, list(map(_sample, pairs))))
     return rows
 
 

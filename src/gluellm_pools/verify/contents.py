@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from ..prometheus import label_name
-from .client import Row, Store
+from .client import Series, Store
 from .metrics import NAMES, Stored, stored
 from .product import Product
 from .promql import matcher, selector
@@ -105,7 +105,7 @@ def _matched_label(labels: Labels, service: str) -> str | None:
 
 def query_contents(store: Store, product: Product, window: float, service: str | None) -> Contents:
     """Run the queries. Raises RefusedError, CannotAskError."""
-    clock = (store.query("time()") or [Row("", {}, [])])[0].number
+    clock = (store.query("time()") or [Series("", {}, [])])[0].number
     found = Contents(product, store.url, clock, window, service)
     past = f"last_over_time(%s[{window:.0f}s])"
     start, end = f"{found.now - window:.0f}", f"{found.now + 1:.0f}"

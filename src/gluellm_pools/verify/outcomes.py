@@ -53,7 +53,7 @@ QUERIES = tuple(Query(**one) for one in json.loads(_FILE.read_text(encoding="utf
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class QueryResult:
     """A query and its answer."""
 
     where: str
@@ -72,18 +72,18 @@ class Outcome:
     """Whether that is in order."""
 
 
-def run_essential(store: Store, contents: Contents) -> Iterator[Outcome]:
+def run_essential(store: Store, contents: Contents) -> Iterator[QueryResult]:
     """Run the package's queries. Raises CannotAskError."""
     window = f"{max(LOOKBACK, 4 * (contents.interval or 0)):.0f}s"
     for query in QUERIES:
         promql = query.promql(",".join(contents.matchers), window)
-        yield _run(store, contents, Outcome(query.question, promql, unit=query.unit))
+        yield _run(store, contents, QueryResult(query.question, promql, unit=query.unit))
 
 
-def run_board(store: Store, contents: Contents, board: Board) -> Iterator[Outcome]:
+def run_board(store: Store, contents: Contents, board: Board) -> Iterator[QueryResult]:
     """Run the queries of a board, its variables first. Raises CannotAskError."""
     if board.broken:
-        yield Outcome("the file", board.title, board.title, reason=board.broken, fine=False)
+        yield QueryResult("the file", board.title, board.title, reason=board.broken, fine=False)
     interval = contents.interval or 15.0
     values = built_in(contents.window, interval)
     for variable in board.variables:
@@ -96,17 +96,17 @@ def run_board(store: Store, contents: Contents, board: Board) -> Iterator[Outcom
                 no_label = f"no series of {printable(of or 'the store', 200)} has {label!r}"
                 why = _why_no_series_of_any(store, contents, of)
                 reason, fine = why or (no_label, variable.all_value == ".*")
-                blank = Outcome(f"variable ${variable.name}", variable.query, board.title)
+                blank = QueryResult(f"variable ${variable.name}", variable.query, board.title)
                 yield replace(blank, reason=f"it has no value: {reason}", fine=fine)
         values[variable.name] = first_value(variable, options)
     for target in board.targets:
         step = duration(filled_in(target.step, values)) or interval
         own = {**values, **built_in(contents.window, step)}
         promql = filled_in(target.expression, own)
-        yield _run(store, contents, Outcome(target.panel, promql, board.title))
+        yield _run(store, contents, QueryResult(target.panel, promql, board.title))
 
 
-def _run(store: Store, contents: Contents, outcome: Outcome) -> Outcome:
+def _run(store: Store, contents: Contents, outcome: QueryResult) -> QueryResult:
     try:
         rows = store.query(outcome.expression, contents.now)
     except RefusedError as error:

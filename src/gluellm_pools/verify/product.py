@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ..text import printable
-from .client import Answer, CannotAskError, RefusedError, Store, check_allowed
+from .client import CannotAskError, RefusedError, Store, StoreAnswer, check_allowed
 
 PROMETHEUS, VICTORIA_METRICS = "Prometheus", "VictoriaMetrics"
 _OTHER = "a Prometheus-compatible store"
@@ -69,7 +69,7 @@ def recognize(store: Store) -> Product:
     return Product(name, printable(data.get("version", "")), promotes, takes_otlp)
 
 
-def _other_server(store: Store, answer: Answer) -> str:
+def _other_server(store: Store, answer: StoreAnswer) -> str:
     if "database" in store.get("/api/health").object():
         return "Grafana"
     if 300 <= answer.status < 400:

@@ -15,7 +15,7 @@ from ..text import age_text, printable
 from .contents import Contents
 from .findings import some
 from .metrics import missing
-from .outcomes import NO_RULES, Outcome
+from .outcomes import NO_RULES, QueryResult
 from .paths import Path
 
 _WIDTH = 80
@@ -28,7 +28,7 @@ class StoreReport:
     contents: Contents
     paths: Sequence[Path]
     findings: Sequence[Finding]
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[QueryResult]
 
     @property
     def good(self) -> bool:
@@ -88,7 +88,7 @@ def _metrics(contents: Contents) -> list[str]:
     return lines
 
 
-def _queries(board: str, outcomes: Sequence[Outcome], queries: bool) -> Iterable[str]:
+def _queries(board: str, outcomes: Sequence[QueryResult], queries: bool) -> Iterable[str]:
     answered = [one for one in outcomes if one.rows]
     title = f"BOARD {printable(board, 60)}" if board else "QUERIES"
     yield f"{title}: {len(answered)} of {len(outcomes)} have an answer"
@@ -115,7 +115,7 @@ def _queries(board: str, outcomes: Sequence[Outcome], queries: bool) -> Iterable
         yield from _wrapped(f"why{number}: {printable(why[1], 400)}", " " * 13, " " * 18)
 
 
-def _value(outcome: Outcome) -> str:
+def _value(outcome: QueryResult) -> str:
     value, unit = outcome.value, outcome.unit
     if value is None:
         return "NaN"

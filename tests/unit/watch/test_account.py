@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.pool.call import FAILED
 from opentelemetry.instrumentation.gluellm.vocabulary import AWAITING_RESPONSE
-from opentelemetry.instrumentation.gluellm.watch.account import Account, count_outbox, read
+from opentelemetry.instrumentation.gluellm.watch.account import Account, count_outbox, read_ledgers
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from unit.pool.fakes import SECOND, FakePool, Scene
 
@@ -28,7 +28,7 @@ def minutes(account: Account, scene: Scene) -> list[Any]:
     """The rows of a snapshot: begin, end, and added numbers by subject and item."""
     now, registry = scene.clock(), scene.registry
     count_outbox(registry)
-    reading = read(registry, registry.calls.state(), registry.state(now)[1], now)
+    reading = read_ledgers(registry, registry.calls.state(), registry.state(now)[1], now)
     return [
         ((since - 1000 * SECOND) / SECOND, (until - 1000 * SECOND) / SECOND, added)
         for since, until, added in account.minutes(now, reading)
@@ -71,7 +71,7 @@ def test_phase_that_begins_during_a_reading_has_no_negative_time(scene):
     registry, now = scene.registry, scene.clock()
     scene.clock.advance(0.001)
     scene.acquire()
-    reading = read(registry, registry.calls.state(), registry.state(now)[1], now)
+    reading = read_ledgers(registry, registry.calls.state(), registry.state(now)[1], now)
     assert not [value for value in reading.values() if value < 0]
     assert reading[REQUESTS, ("entered",)] == 1
 

@@ -11,7 +11,7 @@ from gluellm_pools.main import main
 from gluellm_pools.prometheus import metric_name
 from gluellm_pools.verify import product
 from gluellm_pools.verify.address import Address
-from gluellm_pools.verify.client import RefusedError, Row, Store
+from gluellm_pools.verify.client import RefusedError, Series, Store
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from .server import answer, serving
@@ -170,7 +170,7 @@ def test_a_histogram_is_a_row_and_no_number():
     row = {"metric": {"__name__": "a", "b": "c"}, "histogram": [1, {"count": "1"}]}
     with store(query=success({"resultType": "vector", "result": [row]})) as url:
         (found,) = Store(Address(url), 10).query("a")
-    assert found == Row("a", {"b": "c"}, [])
+    assert found == Series("a", {"b": "c"}, [])
     with pytest.raises(RefusedError):
         _ = found.number
 

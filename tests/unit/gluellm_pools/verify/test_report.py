@@ -7,7 +7,7 @@ import pytest
 from gluellm_pools.verify import client
 from gluellm_pools.verify.address import Address
 from gluellm_pools.verify.client import Store
-from gluellm_pools.verify.outcomes import NO_RULES, Outcome, _why_no_series, run_essential
+from gluellm_pools.verify.outcomes import NO_RULES, QueryResult, _why_no_series, run_essential
 from gluellm_pools.verify.paths import paths
 from gluellm_pools.verify.promql import Selector
 from gluellm_pools.verify.report import StoreReport, as_text
@@ -23,14 +23,14 @@ def _vector(rows) -> dict:
     return {"status": "success", "data": {"resultType": "vector", "result": result}}
 
 
-def _outcome(question: str, rows) -> Outcome:
+def _outcome(question: str, rows) -> QueryResult:
     """The outcome of a question when the store answers with these rows."""
     with serving(lambda handler, path: answer(handler, _vector(rows))) as url:
         outcomes = list(run_essential(Store(Address(url), 10.0), given()))
     return next(one for one in outcomes if question in one.where)
 
 
-def _text(outcome: Outcome, **options) -> str:
+def _text(outcome: QueryResult, **options) -> str:
     contents = given()
     found = paths(contents, contents.processes)
     text = as_text(StoreReport(contents, found, [], [outcome]), **options)
@@ -71,7 +71,9 @@ def test_the_value_that_stands_out_comes_with_its_labels_and_unit(question, rows
 
 def test_panels_without_recording_rules_take_one_line():
     """The fleet board has 20 of them. With the queries, each is listed."""
-    outcomes = [Outcome(f"panel {n}", "a:b", "fleet", reason=NO_RULES, fine=False) for n in (1, 2)]
+    outcomes = [
+        QueryResult(f"panel {n}", "a:b", "fleet", reason=NO_RULES, fine=False) for n in (1, 2)
+    ]
     report = StoreReport(given(), [], [], outcomes)
     text = as_text(report)
     assert "NO DATA  2 queries of recording rules" in text
@@ -82,8 +84,10 @@ def test_panels_without_recording_rules_take_one_line():
 
 def test_reason_of_several_empty_answers_has_their_number():
     """It is below the last of them."""
-    outcomes = [Outcome(f"panel {n}", "a", reason="one") for n in (1, 2)]
-    text = as_text(StoreReport(given(), [], [], [*outcomes, Outcome("other", "b", reason="two")]))
+    outcomes = [QueryResult(f"panel {n}", "a", reason="one") for n in (1, 2)]
+    text = as_text(
+        StoreReport(given(), [], [], [*outcomes, QueryResult("other", "b", reason="two")])
+    )
     assert "why (all 2): one" in text
     assert "why: two" in text
 

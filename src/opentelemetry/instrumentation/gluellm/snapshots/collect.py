@@ -28,7 +28,7 @@ from ..pool.reader import seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
 from ..vocabulary import CALLS, PHASES, QUEUED, STAGES, STEPS, TIMES, Item, Subject
-from ..watch.account import Account, Reading, count_outbox, read
+from ..watch.account import Account, Reading, count_outbox, read_ledgers
 from ..watch.loop_lag import LoopLag
 from ..watch.silent_peers import SilentPeers
 from . import parts
@@ -72,7 +72,7 @@ def collect(
     pools = [_pool(tracker, executors, requests, sites) for tracker in trackers]
     count_outbox(registry)
     counts, calls = registry.state(now)[1], registry.calls.state()
-    reading = read(registry, calls, counts, now)
+    reading = read_ledgers(registry, calls, counts, now)
     numbers = _numbers(reading)
     return Snapshot(
         taken_at=time.time(),

@@ -43,7 +43,7 @@ def written(part: Any) -> dict[str, Any]:
     return {"format": FORMAT, "version": __version__, **content}
 
 
-def read(kind: type[PartT], content: Any) -> PartT:
+def restored(kind: type[PartT], content: Any) -> PartT:
     """Return the part that `written` wrote. Ignores unknown fields; missing ones are the default.
 
     Raises ValueError that names the field and what was expected.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .format import read, written
+from .format import restored, written
 from .parts import Account, PoolSnapshot, PoolTotals, ProcessSnapshot
 
 
@@ -44,7 +44,7 @@ class Snapshot:
 
         Ignores unknown fields. Raises ValueError that names the field and what was expected.
         """
-        return read(cls, content)
+        return restored(cls, content)
 
     def __str__(self) -> str:
         from .text import snapshot_text

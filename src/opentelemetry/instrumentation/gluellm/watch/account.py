@@ -134,7 +134,7 @@ class Account:
     def _read(self, now: int) -> Reading:
         registry = self._registry
         count_outbox(registry)
-        return read(registry, registry.calls.state(), registry.state(now)[1], now)
+        return read_ledgers(registry, registry.calls.state(), registry.state(now)[1], now)
 
 
 def _added(before: Reading, now: Reading) -> Reading:
@@ -148,7 +148,9 @@ def count_outbox(registry: PoolRegistry) -> None:
             item.account()
 
 
-def read(registry: PoolRegistry, calls: Iterable[CallsNow], counts: PoolSums, now: int) -> Reading:
+def read_ledgers(
+    registry: PoolRegistry, calls: Iterable[CallsNow], counts: PoolSums, now: int
+) -> Reading:
     """Return everything that was counted so far, requests and calls in flight included."""
     found: Reading = {}
     for state in calls:
