@@ -12,7 +12,8 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 def test_nightly_workflow_runs_every_study_of_make_nightly():
     """Each study is a job of its own, so that one that fails or hangs stops no other."""
     workflow = yaml.safe_load((WORKFLOWS / "nightly.yml").read_text())
-    studies = re.search(r"^NIGHTLY := (.*)$", (ROOT / "tests/studies/Makefile").read_text(), re.MULTILINE)
+    makefile = (ROOT / "tests" / "studies" / "Makefile").read_text()
+    studies = re.search(r"^NIGHTLY := (.*)$", makefile, re.MULTILINE)
     assert workflow["jobs"]["study"]["strategy"]["matrix"]["study"] == studies[1].split()
 
 
