@@ -11,9 +11,10 @@ from dataclasses import replace
 from gluellm_diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.concurrency import snapshot_of
+from opentelemetry.instrumentation.gluellm.pool.describe import builder
 from opentelemetry.instrumentation.gluellm.pool.durations import SECOND
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
-from opentelemetry.instrumentation.gluellm.pool.ledger import OriginLedger, PoolLedger
+from opentelemetry.instrumentation.gluellm.pool.ledger import BuiltAt, OriginLedger, PoolLedger
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
 from opentelemetry.instrumentation.gluellm.text import counted
@@ -33,7 +34,7 @@ class Test:
     def __init__(self) -> None:
         self._registry = _registry()
         self._began = time.monotonic_ns() if self._registry is None else self._registry.clock()
-        self._before = {origin: (origin.pools, origin.entered) for _, origin in self._origins()}
+        self._before = {origin: _counts(origin) for _, origin in self._origins()}
         self._failed = {ledger: _second_loops(ledger) for ledger in self._ledgers()}
         self._unread: list[Lease] = []
         self._leak: Finding | None = None
@@ -80,8 +81,8 @@ class Test:
             for origin in snapshot_of(ledger.origins.values):
                 yield ledger, origin
 
-    def _of(self, origin: OriginLedger) -> tuple[int, int]:
-        return self._before.get(origin, (0, 0))
+    def _of(self, origin: OriginLedger) -> tuple[int, int, Counter[BuiltAt]]:
+        return self._before.get(origin, (0, 0, Counter()))
 
     def _elapsed(self) -> float:
         return 0.0 if self._registry is None else (self._registry.clock() - self._began) / SECOND
@@ -105,19 +106,13 @@ class Test:
 
     def _churned(self) -> Iterator[Finding]:
         for ledger, origin in self._origins():
-            built = origin.pools - self._of(origin)[0]
+            (built, entered, sites), before = _counts(origin), self._of(origin)
+            built -= before[0]
             if built < _CHURN:
                 continue
-            requests = origin.entered - self._of(origin)[1]
-            now, elapsed = snapshot(), self._elapsed()
-            sites = Counter(
-                one.call_site
-                for totals in now.totals
-                if (totals.name, totals.library) == (ledger.name, ledger.library)
-                for one in totals.answers
-                if one.ago <= elapsed and one.call_site
-            )
-            where = f", most at {sites.most_common(1)[0][0]}" if sites else ""
+            requests = entered - before[1]
+            most = (sites - before[2]).most_common(1)
+            where = f". Most are {builder(most[0][0])}" if most else ""
             yield Finding(
                 kind=Kind.CLIENT_CHURN,
                 severity=Severity.WARNING,
@@ -165,6 +160,12 @@ def _registry() -> PoolRegistry | None:
 
 def _second_loops(ledger: PoolLedger) -> int:
     return ledger.anomalies.get("wrong_event_loop", 0)
+
+
+def _counts(origin: OriginLedger) -> tuple[int, int, Counter[BuiltAt]]:
+    """Return the numbers of pools, requests, and pools of each call site so far."""
+    sites = {site: site.pools for site in snapshot_of(origin.built_at.values)}
+    return origin.pools, origin.entered, Counter(sites)
 
 
 def _is_open(lease: Lease) -> bool:

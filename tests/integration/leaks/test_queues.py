@@ -1,10 +1,14 @@
 """Client churn: one client per call."""
 
 import gc
+from typing import Any
 
 import any_llm
+import httpx
+import openai
 import pytest
 
+from opentelemetry.instrumentation.gluellm import diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.providers import CHAT, arguments
 from support.waiting import until
@@ -43,3 +47,49 @@ async def test_client_churn_is_logged_with_numbers_call_site_and_advice(server, 
     assert warning["provider"] == "anthropic"
     assert len(reports.warnings()) == 1
     assert telemetry.value(semconv.POOL_OPENED) == 12
+
+
+CHATS = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+CLIENTS = {
+    "openai": openai.OpenAI,
+    "openai-async": openai.AsyncOpenAI,
+    "httpx": httpx.Client,
+    "httpx-async": httpx.AsyncClient,
+}
+
+
+def build(kind: str, url: str) -> Any:
+    """Build a client, as the helper function of an application does."""
+    key = {"headers": {"authorization": "Bearer any"}} if "httpx" in kind else {"api_key": "any"}
+    return CLIENTS[kind](base_url=url, **key)  # place: build
+
+
+async def ask(kind: str, client: Any) -> None:
+    """Make one call."""
+    match kind:
+        case "openai":
+            client.chat.completions.create(**CHATS)  # place: openai
+        case "openai-async":
+            await client.chat.completions.create(**CHATS)  # place: openai-async
+        case "httpx":
+            client.post("/chat/completions", json=CHATS)  # place: httpx
+        case _:
+            await client.post("/chat/completions", json=CHATS)  # place: httpx-async
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+async def test_churn_of_the_applications_clients_names_builder_and_caller(
+    server, instrument, reports, kind
+):
+    """A function of the application builds a client for each request of another one."""
+    instrument(scope="all")
+    for _ in range(12):
+        await ask(kind, build(kind, server.openai_url))
+    gc.collect()
+    await until(lambda: reports.warnings("Client churn"), "the warning")
+    (warning,) = reports.warnings("Client churn")
+    built, used = call_site(__file__, "build", build), call_site(__file__, kind, ask)
+    assert f"They are built at {built}, and used at {used}. " in warning.string
+    (finding,) = [one for one in diagnose(snapshot()) if one.kind == "client_churn"]
+    assert f"built at {built}." in finding.observed
+    assert f"12 of 12 from {used}" in finding.evidence

@@ -65,6 +65,8 @@ def test_tests_with_faults_fail(run):
         section = done.stdout.split(f"of {name} _")[1].split("\n___")[0]
         assert f": {kind}" in section
         assert re.search(rf"pools\.py:\d+ in ({name}|begin)", re.sub(r"\n +", " ", section))
+        if kind == "client churn":
+            assert "Most are built at" in re.sub(r"\n +", " ", section)
         if kind == "leak":
             assert "1 requested at" in re.sub(r"\n +", " ", section)
 

@@ -130,8 +130,10 @@ class Scene:
         built_at: CallSite | None = None,
     ) -> Any:
         """Track one more pool."""
-        owner = Owner(name, provider, built_at)
-        return self.registry.track(pool, read, owner=owner, library="httpx2", kind=self.kind)
+        owner = Owner(name, provider)
+        made = self.registry.track(pool, read, owner=owner, library="httpx2", kind=self.kind)
+        made.built_at = built_at
+        return made
 
     def enter(self, call: Call | None = None) -> Lease:
         """Begin a request."""

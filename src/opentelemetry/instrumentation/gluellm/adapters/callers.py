@@ -44,19 +44,29 @@ def sdk_on_stack() -> str | None:
     The search stops at the application's code: a server's module, ``mcp`` for example, may call an
     application that builds a client of its own.
     """
-    for frame, module in _frames():
+    for module in _modules():
         top, _, rest = module.partition(".")
         name = SDKS.get(top) or SDKS.get(f"{top}.{rest.partition('.')[0]}")
         if name is not None:
             return name
-        if ends_search(frame):
-            break
     return None
+
+
+def gluellm_on_stack() -> bool:
+    """Whether GlueLLM's code is running. The search stops at the application's code."""
+    return any(module.partition(".")[0] == "gluellm" for module in _modules())
 
 
 def exporter_on_stack() -> bool:
     """Whether OpenTelemetry's SDK or one of its exporters is on the call stack."""
     return any(module.startswith(_EXPORTERS) for _, module in _frames())
+
+
+def _modules() -> Iterator[str]:
+    for frame, module in _frames():
+        yield module
+        if ends_search(frame):
+            return
 
 
 def _frames() -> Iterator[tuple[FrameType, str]]:

@@ -19,8 +19,11 @@ OWNER = "_gluellm_owner"
 BUILT_BY = "_gluellm_built_by"
 """On a pool without a named owner: the name that it is reported under, that of an SDK or of the
 library."""
+BUILT_AT = "_gluellm_built_at"
+"""On a pool: the CallSite that built it; None if unknown."""
 LIMITS_FROM = "_gluellm_limits_from"
 """On a pool: what set its limits, in words, if that was ``configure_pools()``."""
+OF_POOLS = (TRACKER, OWNER, BUILT_BY, BUILT_AT, LIMITS_FROM)
 POOL_TIMEOUT = "_gluellm_pool_timeout"
 """On a pool: the pool timeout in seconds that ``configure_pools()`` gave it."""
 LIMITS = "_gluellm_limits"

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from ..pool.call import Call
+from ..pool.call_site import CallSite
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.ledger import OTHER, Owner
 from ..pool.reader import PoolReader, Sockets, TrackerT, seconds_or_none
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
-from .callers import exporter_on_stack, sdk_on_stack
+from .callers import exporter_on_stack, gluellm_on_stack, sdk_on_stack
 from .error_types import verify_code
-from .marks import BUILT_BY, OWNER, TRACKER
+from .marks import BUILT_AT, BUILT_BY, OWNER, TRACKER
 from .replacements import after_init
 
 EXCLUDED = Owner("", None)
@@ -73,11 +74,14 @@ class Scope:
     """Whether a POST to a host and a path calls a model; without a path, whether any can."""
 
     def claim(self, pool: Any) -> None:
-        """Store on a new pool the any-llm provider or the SDK that it is built for."""
+        """Store on a new pool its call site, and the any-llm provider or SDK that it is for."""
         call = self._call()
+        # GlueLLM's clients are none of the line that calls it: it builds one for each event loop.
+        if call is not None or not gluellm_on_stack():
+            setattr(pool, BUILT_AT, self._call_site(call))
         if call is not None and not call.sdk:
             if getattr(pool, OWNER, None) is None:
-                setattr(pool, OWNER, Owner(call.provider, call.provider, call.call_site))
+                setattr(pool, OWNER, Owner(call.provider, call.provider))
         elif self.everything:
             setattr(pool, BUILT_BY, sdk_on_stack())
 
@@ -148,6 +152,9 @@ class Scope:
         call = self.current_call()
         return None if call is None or call.ended else call
 
+    def _call_site(self, call: Call | None) -> CallSite | None:
+        return self.registry.find_call_site() if call is None else call.call_site
+
     def _track(
         self, pool: Any, first_of: Callable[..., FirstRequest | None], request: tuple[Any, ...]
     ) -> PoolTracker | None:
@@ -160,6 +167,8 @@ class Scope:
 
         def adopt(pool: Any, tracker: PoolTracker) -> None:
             tracker.read_timeout = seconds_or_none(read_timeout)
+            tracker.built_at = getattr(pool, BUILT_AT, None)
+            tracker.used_at = self._call_site(call)
             if self.reader.is_synchronous(pool):
                 tracker.synchronous = True
                 tracker.ledger.pools_synchronous += 1

@@ -132,6 +132,8 @@ class BuiltAt:
     def __init__(self, call_site: CallSite) -> None:
         self.call_site = call_site
         self.pools = 0
+        self.used_at: CallSite | None = None
+        """Call site of the last pool's first request; None if unknown."""
 
 
 class EndedTimes:
@@ -231,8 +233,11 @@ class OriginLedger:
             self.pauses += 1
             self.paused += time
 
-    def pool_entered(self, call_site: CallSite | None) -> None:
-        """Count a pool with its first request for this origin, and the call site that built it."""
+    def pool_entered(self, call_site: CallSite | None, used_at: CallSite | None) -> None:
+        """Count a pool with its first request for this origin, and the call site that built it.
+
+        ``used_at`` is the call site of the pool's first request.
+        """
         self.pools += 1
         if call_site is None:
             return
@@ -242,6 +247,7 @@ class OriginLedger:
                 return
             built = self.built_at.setdefault(call_site.key, BuiltAt(call_site))
         built.pools += 1
+        built.used_at = used_at
 
     def outcome(self, status: int | str, error: str | None, resend: bool) -> Outcome:
         """Return the key of ``requests`` for a request that left; ``_OTHER`` beyond the bound."""
@@ -408,14 +414,12 @@ class PoolLedger:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The owner of a pool: a name, a provider, and the call site that built the pool."""
+    """The owner of a pool: a name and a provider."""
 
     name: str
     """Name that the pool is reported under; empty for a client passed in without a name."""
     provider: str | None
     """any-llm's key of the provider whose call built the pool; None if no call did."""
-    built_at: CallSite | None = None
-    """Line of the application that built the pool; None if unknown."""
 
 
 class Ledgers:

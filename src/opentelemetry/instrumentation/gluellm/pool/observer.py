@@ -7,9 +7,9 @@ from typing import Any
 
 from ..failures import Failures
 from .call import CountedCall
-from .call_site import CallSite, CallSites
+from .call_site import CallSites
 from .lease import Lease, TrackedConnection, Tracker
-from .ledger import OriginLedger
+from .ledger import BuiltAt, OriginLedger
 
 
 class PoolObserver:
@@ -104,7 +104,7 @@ class PoolObserver:
         pools: int,
         requests: int,
         calls: int,
-        built: tuple[tuple[CallSite, int], ...],
+        built: tuple[tuple[BuiltAt, int], ...],
     ) -> None:
         """Client churn: many ``pools`` for one origin, with few ``requests`` of ``calls``.
 

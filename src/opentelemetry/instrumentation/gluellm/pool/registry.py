@@ -142,7 +142,6 @@ class PoolRegistry(Registry):
         made = kind(self, ledger, pool, reader, owner.provider)
         # A malformed host may be a key or a URL: do not store it.
         made.first = (host if is_host(host.lower()) else "", provider)
-        made.built_at = owner.built_at
         try:
             tracker = self.trackers.setdefault(made.pool_id, made)
             if tracker is made and self.open:  # else `close` would not end it

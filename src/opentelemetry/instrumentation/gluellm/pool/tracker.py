@@ -91,6 +91,8 @@ class PoolTracker(Tracker):
     """Whether synchronous code uses it, as far as that is known."""
     built_at: CallSite | None = None
     """Line of the application that built it; None if unknown."""
+    used_at: CallSite | None = None
+    """Call site of the first request; None if unknown."""
     read_timeout: float | None = None
     """Read timeout of the first request, in seconds; None if there is none."""
     two_loops = False
@@ -166,7 +168,7 @@ class PoolTracker(Tracker):
                 # bound, and one origin for several providers. The pool counts for the first one.
                 known = snapshot_of(self._origins.items)
                 if key == next(k for k, other in known if other.reported == found.reported):
-                    found.pool_entered(self.built_at)
+                    found.pool_entered(self.built_at, self.used_at)
         return found
 
     def origin_of_connection(self, host: bytes, port: int | None, scheme: bytes) -> OriginLedger:

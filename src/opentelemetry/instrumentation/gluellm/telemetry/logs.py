@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from ..environment import ENVIRONMENT_PREFIX
 from ..failures import Failures, warn, warn_once
 from ..patching import Hooks
-from ..pool.call_site import CallSite, CallSites
-from ..pool.describe import LONGEST, duration_text, holders, label, state, whose
+from ..pool.call_site import CallSites
+from ..pool.describe import LONGEST, builder, duration_text, holders, label, state, whose
 from ..pool.durations import SECOND
 from ..pool.lease import Lease, Tracker
-from ..pool.ledger import OriginLedger, PoolLedger
+from ..pool.ledger import BuiltAt, OriginLedger, PoolLedger
 from ..pool.observer import PoolObserver
 from ..text import call_site_text, counted, one_line
 from ..vocabulary import PHASES, WEBSOCKET
@@ -188,7 +188,7 @@ class WatchObserver(PoolObserver):
         pools: int,
         requests: int,
         calls: int,
-        built: tuple[tuple[CallSite, int], ...],
+        built: tuple[tuple[BuiltAt, int], ...],
     ) -> None:
         ledger = origin.pool
         provider = ledger.provider or ledger.name
@@ -288,12 +288,12 @@ def _attributes_of(active: Active) -> dict[str, str]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _built_at(built: tuple[tuple[CallSite, int], ...], pools: int) -> str:
+def _built_at(built: tuple[tuple[BuiltAt, int], ...], pools: int) -> str:
     if not built:
         return "The call site that builds them is unknown"
-    call_site, number = built[0]
+    most, number = built[0]
     which = "They" if number >= pools else f"{number} of them"
-    return f"{which} are built at {call_site_text(str(call_site), LONGEST)}"
+    return f"{which} are {builder(most)}"
 
 
 _BETWEEN_FINDINGS = 60 * SECOND

@@ -54,7 +54,7 @@ class Churn:
                 sites = {
                     site: its for each in origins for site, its in snapshot_of(each.built_at.items)
                 }
-                by_site = tuple((sites[site].call_site, pools) for site, pools in new)
+                by_site = tuple((sites[site], pools) for site, pools in new)
                 registry.observer.clients_churned(origins[0], built, sent, called, by_site)
             if churned or now - began >= _WINDOW:
                 self._before[key] = (now, *counts)

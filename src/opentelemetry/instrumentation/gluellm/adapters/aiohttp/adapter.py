@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from .. import steps
 from ..base import LOST_IN_ALL, Adapter, imported
-from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ..marks import CONNECTION, LEASE, OF_POOLS, give_defaults
 from ..replacements import after_init, before_close
 from ..scope import Scope
 from ..signatures import has, has_method
@@ -60,7 +60,7 @@ class AiohttpAdapter(Adapter):
         protocol = imported(f"{self.module}.client_proto", "ResponseHandler")
         reader: Any = getattr(module, "StreamReader", None)
 
-        give_defaults(pool, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ENTERING)
+        give_defaults(pool, *OF_POOLS, ENTERING)
         give_defaults(protocol, CONNECTION)
         give_defaults(getattr(module, "ClientRequest", None), LEASE)
 

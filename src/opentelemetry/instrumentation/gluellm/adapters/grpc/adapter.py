@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import ClassVar
 
 from ..base import LOST_IN_ALL, Adapter, imported
-from ..marks import BUILT_BY, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ..marks import LEASE, OF_POOLS, give_defaults
 from ..scope import Scope
 from ..signatures import has_method, has_parameters
 from .aio import ARGUMENTS, AioHooks
@@ -68,7 +68,7 @@ class GrpcAdapter(Adapter):
         kinds = [getattr(inside, name, None) for name in _AIO_CALLS]
         hooks = AioHooks(calls, getattr(aio, "EOF", None))
 
-        give_defaults(channel, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ORIGIN)
+        give_defaults(channel, *OF_POOLS, ORIGIN)
         give_defaults(getattr(inside, "Call", None), LEASE)
 
         core_call = getattr(core, "_AioCall", None)
@@ -98,7 +98,7 @@ class GrpcAdapter(Adapter):
         in_queue = getattr(inside, "_Rendezvous", None)
         hooks = SyncHooks(calls)
 
-        give_defaults(call_state, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, ORIGIN)
+        give_defaults(call_state, *OF_POOLS, ORIGIN)
         give_defaults(in_queue, LEASE)
 
         calls.reports_state = probe("state", has_method(core_channel, "check_connectivity_state"))

@@ -12,7 +12,7 @@ from ...patching import when_imported
 from .. import steps
 from ..base import LOST_IN_ALL, Adapter, ScopeOf, imported
 from ..executors import EXECUTOR
-from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ..marks import CONNECTION, LEASE, OF_POOLS, give_defaults
 from ..replacements import after_init, before, before_close
 from ..scope import Scope
 from ..signatures import has
@@ -97,7 +97,7 @@ class HttpcoreAdapter(Adapter):
         close = "aclose" if is_async else "close"
         handle = "handle_async_request" if is_async else "handle_request"
 
-        give_defaults(pool, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, EXECUTOR)
+        give_defaults(pool, *OF_POOLS, EXECUTOR)
         give_defaults(getattr(core, "Request", None), LEASE)
         give_defaults(http11, CONNECTION)
         give_defaults(http2, CONNECTION)

@@ -10,7 +10,7 @@ from ...patching import when_imported
 from .. import steps
 from ..base import LOST_IN_ALL, Adapter, ScopeOf, imported
 from ..executors import EXECUTOR, probe_executor
-from ..marks import BUILT_BY, CONNECTION, LEASE, LIMITS_FROM, OWNER, TRACKER, give_defaults
+from ..marks import CONNECTION, LEASE, OF_POOLS, OWNER, give_defaults
 from ..replacements import after_init, before_close
 from ..scope import Scope
 from ..signatures import has, has_method
@@ -90,8 +90,8 @@ class Urllib3Adapter(Adapter):
         pool_closes = before_close(pools.closes, failures, "urllib3.pool_close")
         cleared = before_close(pools.cleared, failures, "urllib3.pool_close")
 
-        give_defaults(pool, TRACKER, OWNER, BUILT_BY, LIMITS_FROM, POOL_ORIGIN, EXECUTOR)
-        give_defaults(manager, TRACKER, OWNER, BUILT_BY, LIMITS_FROM)
+        give_defaults(pool, *OF_POOLS, POOL_ORIGIN, EXECUTOR)
+        give_defaults(manager, *OF_POOLS)
         give_defaults(connection, CONNECTION, REFERENCE)
         give_defaults(response, LEASE)
 

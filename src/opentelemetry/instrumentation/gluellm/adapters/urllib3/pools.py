@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..marks import BUILT_BY, LIMITS_FROM, OWNER, TRACKER, connection_of
+from ..marks import BUILT_AT, BUILT_BY, LIMITS_FROM, OWNER, TRACKER, connection_of
 from ..scope import Scope
 from .clients import pools_of_manager, urllib3_pools
 
@@ -41,7 +41,7 @@ class PoolHooks:
         def _new_pool(self_: Any, *args: Any, **kwargs: Any) -> Any:
             pool = original(self_, *args, **kwargs)
             try:
-                for note in (OWNER, BUILT_BY, LIMITS_FROM):
+                for note in (OWNER, BUILT_BY, BUILT_AT, LIMITS_FROM):
                     inherited = getattr(self_, note, None)
                     if inherited is not None:
                         setattr(pool, note, inherited)
@@ -63,6 +63,7 @@ class PoolHooks:
                 for pool in urllib3_pools(built):
                     if getattr(pool, OWNER, None) is None:
                         setattr(pool, OWNER, owner)
+                        setattr(pool, BUILT_AT, getattr(self_, BUILT_AT, None))
             except Exception as error:
                 self._registry.failures.caught("urllib3.claim", error)
             return built
