@@ -3,6 +3,7 @@
 import ast
 import re
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,55 @@ def test_files_that_pages_and_source_name_exist():
         (name, by) for name, by in named if not any(one.endswith(f"/{name}") for one in files)
     ]
     assert missing == []
+
+
+CLASSES = re.compile(r"`~?(?:[a-z_]\w*\.)*(_?[A-Z]\w*[a-z]\w*(?:\.\w+)*)(?:\(\))?`")
+CALLS = re.compile(r"`([\w.]+)\(\)`")
+OWN = re.compile(r"(?<!`)`([A-Za-z_]\w*(?:\.\w+)*)`(?!`)")
+"""In docstrings and comments: names of this project."""
+FOREIGN = {
+    *("APIKeyPool", "APITimeoutError", "ClientTimeout", "ResourceWarning", "System.Net.Http"),
+    *("BaseOpenAIProvider._aembedding", "ClientResponse.start", "asyncio.wait_for"),
+    *("eventlet.hubs.use_hub", "eventlet.monkey_patch", "force_flush", "httpx2.alias_httpx"),
+    *("huggingface_hub.set_async_client_factory", "meter_provider.force_flush"),
+    *("monkey.patch_all", "release_conn", "response.release_conn", "Unreleased"),
+}
+"""Names of other projects, and a heading, which the source does not contain."""
+
+
+def names_in(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that code defines or uses, also in strings without punctuation."""
+    for node in ast.walk(tree):
+        value = getattr(node, "value", None)
+        if isinstance(value, str) and re.fullmatch(r"[\w. :]+", value):
+            yield from re.findall(r"\w+", value)
+        for field in ("id", "attr", "arg", "name", "module"):
+            yield from (getattr(node, field, None) or "").split(".")
+
+
+def test_classes_and_functions_that_pages_and_source_name_exist():
+    """A name exists if code of the project defines or uses it."""
+    sources = {
+        file: file.read_text()
+        for folder in ("dashboards", "src")
+        for file in (ROOT / folder).rglob("*.py")
+    }
+    known = {file.stem for file in sources}
+    named = {
+        name
+        for page in PAGES
+        for pattern in (CLASSES, CALLS)
+        for name in pattern.findall(re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL))
+    }
+    for source in sources.values():
+        tree = ast.parse(source)
+        known.update(names_in(tree))
+        strings = (node.value for node in ast.walk(tree) if isinstance(node, ast.Expr))
+        texts = [str(getattr(string, "value", "")) for string in strings]
+        for pattern in (CLASSES, CALLS, OWN):
+            named.update(pattern.findall("\n".join([*texts, *re.findall(r"#.*", source)])))
+    missing = {name for name in named if not known.issuperset(name.split("."))}
+    assert missing == FOREIGN
 
 
 def test_page_on_tests_names_files_and_commands_that_exist():
