@@ -35,59 +35,16 @@ from opentelemetry.instrumentation.gluellm.text import (
     seconds,
     with_outcome,
 )
-from opentelemetry.instrumentation.gluellm.vocabulary import CALLS, OUTCOMES, RETRIED, Item, Subject
+from opentelemetry.instrumentation.gluellm.vocabulary import CALLS, OUTCOMES, Item, Subject
 
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .case import Activity, activity_of
 from .findings import Finding, Kind, Severity
-from .rules.connecting import LOST_CONNECTION
 from .rules.timeouts import TIME_LIMIT, evidence_of, time_limit
+from .table import EXPLAINS, TIMES_OUT
 
-_PROVIDER = frozenset({"awaiting_response", "reading", "read_timeout"})
-_QUEUE = frozenset({"queued", "pool_timeout"})
-_SET_UP = frozenset({"connecting", *SET_UP_HELP})
-_NEW_CONNECTION = frozenset({"connecting", "connect", "tls"})
-_TIMES_OUT = frozenset({"timeout", "cancelled"})
-"""Failures that name no cause: the calls have waited too long, wherever their time went."""
-_ALL_TIME = _PROVIDER | _QUEUE | _SET_UP | {"preparing", "finishing", "unread", "stream_queued"}
 _WAITS = ("limited", "preparing", "backoff", "queued", "connecting", "stream_queued")
 """Stages and phases in which a healthy call never spends long."""
-EXPLAINS: dict[Kind, frozenset[str]] = {
-    Kind.LEAK: _QUEUE | {"unread"},
-    Kind.HTTP2_STUCK: _QUEUE | {"stream_queued", "protocol_error"},
-    Kind.CLIENT_CHURN: _NEW_CONNECTION | {"preparing", "too_many_open_files", "no_local_ports"},
-    Kind.WRONG_EVENT_LOOP: frozenset({"RuntimeError", "_OTHER"}),
-    Kind.CONNECT_FAILURES: _SET_UP - {"thread"} | {*CONNECT_HELP},
-    Kind.CHANNEL_NOT_READY: _SET_UP | _QUEUE | {"UNAVAILABLE", "DEADLINE_EXCEEDED"},
-    Kind.CLIENT_CLOSED: frozenset({"client_closed"}),
-    Kind.REUSE_FAILURES: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),
-    Kind.FORKED_CLIENT: frozenset({*LOST_CONNECTION, "read_timeout", "connection_error"}),
-    Kind.CLOSED_UNANSWERED: frozenset({*LOST_CONNECTION, "write_error", "connection_error"}),
-    Kind.TRUNCATED_ANSWERS: frozenset({*LOST_CONNECTION, "connection_error", "read_timeout"}),
-    Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
-    Kind.STALLED_STREAMS: frozenset({"awaiting_response", "reading"}),
-    Kind.CALLS_SILENT: _PROVIDER | _QUEUE,
-    Kind.GLUELLM_LIMITER: frozenset({"limited"}),
-    Kind.RETRIES: frozenset({"backoff", *map(str, RETRIED)}),
-    Kind.BLOCKED_EVENT_LOOP: _ALL_TIME | {"connect_timeout"},
-    Kind.READ_TIMEOUT: _PROVIDER,
-    Kind.SLOW_CONNECTING: _SET_UP | {"connect_timeout"},
-    Kind.SLOW_CONSUMER: _QUEUE | {"unread"},
-    Kind.ONE_CALLER: _QUEUE,
-    Kind.SLOW_UPLOAD: _PROVIDER | _QUEUE | {"write_timeout"},
-    Kind.SLOW_PROVIDER: _PROVIDER | _QUEUE,
-    Kind.POOL_TOO_SMALL: _QUEUE,
-    Kind.CALLS_CUT_SHORT: _TIMES_OUT,
-    Kind.EXECUTOR_FULL: frozenset({"preparing", "thread", "connect_timeout"}),
-    Kind.DESCRIPTORS_NEAR_LIMIT: frozenset({"too_many_open_files"}),
-    Kind.ANOMALY: _QUEUE,
-    Kind.POOL_SATURATED: _QUEUE,
-    Kind.NOT_REUSED: _NEW_CONNECTION,
-    Kind.POOL_TIMEOUT: _QUEUE,
-}
-"""Parts of the account that a finding of a kind can explain: stages, phases, steps of establishing,
-statuses and error types. Kinds that are not here explain none."""
-
 _HOLDERS = "See in the snapshot which requests hold the connections, and for how long."
 _PROVIDER_SLOW = (
     "Check the provider's status page. Has the model changed, or the length of answers?"
@@ -394,7 +351,7 @@ class _Group:
         listed = ", ".join(which).replace("_OTHER", "an unclassified error")
         text += f": {listed}{self._origin()}{self._amplification()}{limit}."
         # A timeout of the whole call does not tell where it waited.
-        parts = {part, *(self._names(self._largest()[0]) if part in _TIMES_OUT else ())}
+        parts = {part, *(self._names(self._largest()[0]) if part in TIMES_OUT else ())}
         failed, others, served = (
             side.outcomes["failed"],
             side.results.total(),
@@ -411,12 +368,12 @@ class _Group:
         elif part[:1] == "4" and 2 * (moved := side.redirected(_TO_GET)) > side.errors[part]:
             text += f" {counted(moved, 'request')} were redirected (301 to 303)."
             part = _REDIRECTED
-        elif part not in _TIMES_OUT and 2 * others < failed < 2 * unusable:
+        elif part not in TIMES_OUT and 2 * others < failed < 2 * unusable:
             text += (
                 f" {served} of {counted(served + others, 'request')} were answered successfully."
             )
             part = _ANSWERED
-        elif part not in _TIMES_OUT and failed < 2 * (unsent := self._unsent(side)):
+        elif part not in TIMES_OUT and failed < 2 * (unsent := self._unsent(side)):
             some = (
                 f"At least {unsent} of them sent no" if unsent < failed else "None of them sent a"
             )

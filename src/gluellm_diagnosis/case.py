@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots import parts
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.snapshots.windows import Window, Windows, named, summed
@@ -30,6 +31,8 @@ from .advice.servers import CONNECT_HELP
 
 HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """Phases of a request that has a connection."""
+_OTHER_ORIGINS = "_OTHER"
+"""Name in the telemetry contract for all origins beyond ``max_origins`` together."""
 _ENDED_EARLY = ("cancelled", "read_timeout")
 """``error.type`` of requests that the provider might still have answered."""
 
@@ -49,7 +52,7 @@ class NewPools:
         return NewPools(self.pools - before.pools, self.requests - before.requests, sites)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Activity:
     """Activity of all pools of one name in a period. Times are seconds."""
 
@@ -111,6 +114,19 @@ class Activity:
         """Step of establishing connections that took the most time; None if none took any."""
         return next((step for step, time in self.named("step").most_common(1) if time > 0), None)
 
+    @cached_property
+    def churned_origins(self) -> list[str]:
+        """Origins whose clients are built and thrown away after a request or two.
+
+        Counted by origin, since one pool for each of ten hosts is no churn. Kept pools are left
+        out, since one busy client would hide any number of calls that build their own.
+        """
+        return [
+            origin
+            for origin, pools in self.new.pools.items()
+            if thresholds.is_churn(pools, self.new.requests[origin]) and origin != _OTHER_ORIGINS
+        ]
+
     def provider_time(self, *phases: str, at_most: bool = False) -> float:
         """Return a lower bound of the mean seconds per request in these phases of the provider.
 
@@ -158,6 +174,14 @@ class PoolCase:
     """The only origin of the case, if it is judged by its own limit; see `of_limited_origin`."""
     loop_is_blocked: bool = False
     """Whether late event loops may explain waits and slowness."""
+    lately: tuple[PoolCase, ...] = ()
+    """The same pool name in shorter periods up to now, the shortest first."""
+    calls: tuple[parts.CallsSnapshot, ...] = ()
+    """All calls of the process in the period."""
+    limited: bool = False
+    """Whether its calls wait in GlueLLM's limiter rather than for a connection."""
+    replay: bool = True
+    """Whether its requests may be replayed, which is costly: one pool name has it."""
 
     @property
     def label(self) -> str:
@@ -283,6 +307,22 @@ class PoolCase:
         return sum(pool.queued for pool in self.pools)
 
     @cached_property
+    def queue_matters(self) -> bool:
+        """Whether requests wait for connections to a relevant extent."""
+        activity = self.activity
+        queued, spent = activity.time("queued"), activity.time()
+        requests = activity.left + activity.held_now + self.queued_now
+        timeouts = activity.number("timeout", "pool")
+        if timeouts and timeouts >= thresholds.POOL_TIMEOUT_SHARE * activity.left:
+            return True
+        return (
+            requests >= thresholds.QUEUED_REQUESTS
+            and queued >= thresholds.QUEUED_SHARE * spent
+            and queued >= max(thresholds.QUEUED_TIME * requests, thresholds.WAIT_NOTICED)
+            and spent > 0
+        )
+
+    @cached_property
     def of_limited_origin(self) -> PoolCase:
         """The case of the origin whose queue matters most, as if it had pools of its own.
 
@@ -318,6 +358,20 @@ class PoolCase:
             activity=replace(to_origin(self.activity, origin), held_now=held),
             baseline=self.baseline and to_origin(self.baseline, origin),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessCase:
+    """A process in a period: the input of a rule on the whole process."""
+
+    snapshot: Snapshot
+    before: Snapshot | None
+    """Snapshot from the period's beginning; None if that is the time of ``instrument()``."""
+    pools: Sequence[PoolCase]
+
+    @property
+    def process(self) -> parts.ProcessSnapshot:
+        return self.snapshot.process
 
 
 def earlier(snapshot: Snapshot, previous: Snapshot | None) -> Snapshot | None:

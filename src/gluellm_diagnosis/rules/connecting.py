@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import replace
 from functools import partial
 from statistics import median
@@ -27,8 +27,6 @@ from ..case import Activity, PoolCase
 from ..findings import Finding, Kind, Meaning, Severity
 from .timeouts import Requests, evidence_of
 
-_OTHER_ORIGINS = "_OTHER"
-"""Name in the telemetry contract for all origins beyond ``max_origins`` together."""
 _NOT_READY = ("connecting", "transient_failure")
 _BESIDE_CONNECT = ("resolve", "thread", "proxy", "tls")
 """Steps that a connect timeout can end, other than the one that its usual explanation is about."""
@@ -83,23 +81,10 @@ _BY_SERVER = ("connection_close", "server_disconnect")
 or cancels."""
 
 
-def churned_origins(activity: Activity) -> list[str]:
-    """Return the origins whose clients are built and thrown away after a request or two.
-
-    Counted by origin, since one pool for each of ten hosts is no churn. Kept pools are excluded,
-    since one busy client would hide any number of calls that build their own.
-    """
-    return [
-        origin
-        for origin, pools in activity.new.pools.items()
-        if thresholds.is_churn(pools, activity.new.requests[origin]) and origin != _OTHER_ORIGINS
-    ]
-
-
 def client_churn(case: PoolCase) -> Finding | None:
     """Detect that each call builds a client, and with it a pool."""
     activity = case.activity
-    churned = churned_origins(activity)
+    churned = activity.churned_origins
     if not churned:
         return None
     pools = sum(activity.new.pools[origin] for origin in churned)
@@ -154,11 +139,11 @@ def _built_at(sites: Counter[str], pools: int) -> str:
     return f", {number}built at {call_site_text(site)}"
 
 
-def connect_failures(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
+def connect_failures(case: PoolCase) -> Finding | None:
     """Detect connections that could not be established, by reason."""
     activity = case.activity
     failures = activity.connect_failures
-    if loop_is_blocked:
+    if case.loop_is_blocked:
         failures.pop("connect_timeout", None)  # a blocked loop lets them expire
     count = sum(failures.values())
     if not count:
@@ -436,14 +421,13 @@ def _set_ups(case: PoolCase) -> int:
     return ended + _running(case)
 
 
-def slow_connecting(cases: Sequence[PoolCase]) -> Finding | None:
+def slow_connecting(case: PoolCase) -> Finding | None:
     """Detect that establishing connections takes long, and name the step.
 
-    The cases are one pool name in periods of different length. The latest set-ups count: those of
-    the first period that has enough of them.
+    The latest set-ups count: those of the first period that has enough of them.
     """
-    enough = (one for one in cases if _set_ups(one) >= thresholds.SLOW_SET_UPS)
-    case = next(enough, cases[-1])
+    enough = (one for one in case.lately if _set_ups(one) >= thresholds.SLOW_SET_UPS)
+    case = next(enough, case.lately[-1])
     activity, earlier, number = case.activity, case.baseline, _set_ups(case)
     total, step = sum(activity.named("step").values()), activity.slowest_step
     if step is None or number < thresholds.SLOW_SET_UPS:

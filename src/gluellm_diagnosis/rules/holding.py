@@ -21,7 +21,7 @@ from opentelemetry.instrumentation.gluellm.text import (
 
 from ..case import HELD, PoolCase
 from ..findings import Finding, Kind, Severity
-from .process import lag_explains
+from .process import lag_explains, waits_beyond_lag
 from .timeouts import evidence_of, majority
 
 _MOST_CALL_SITES = 3
@@ -35,8 +35,9 @@ _LEFT_OPEN = (
 """Why answers are unread for long, although not forever."""
 
 
-def leaked_connections(case: PoolCase, *, hurts: bool) -> Finding | None:
-    """Detect connections that unread responses hold; ``hurts`` if requests queue for them."""
+def leaked_connections(case: PoolCase) -> Finding | None:
+    """Detect connections that unread responses hold."""
+    hurts = case.of_limited_origin.queue_matters
     held = _unread_where_leaked(case.requests)
     advice = f"{case.advisor.end_answers()}."
     if held:
@@ -210,7 +211,7 @@ def slow_consumer(case: PoolCase) -> Finding | None:
     )
 
 
-def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
+def stuck_streams(case: PoolCase) -> Finding | None:
     """Detect HTTP/2 streams that are taken but make no progress."""
     orphaned = full = streams = limit = 0
     now: list[int] = []
@@ -241,7 +242,8 @@ def stuck_streams(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
         and activity.left + activity.held_now >= thresholds.QUEUED_REQUESTS
     )
     stuck = full and longest >= thresholds.STREAM_WAIT
-    if not orphaned and (loop_is_blocked or not (stuck or (costs and (full or lowered)))):
+    late = case.loop_is_blocked and not waits_beyond_lag(case)
+    if not orphaned and (late or not (stuck or (costs and (full or lowered)))):
         return None
     http1 = case.advisor.without_http2(case.maximum)
     observed = f"{orphaned or streams} of {limit or streams} HTTP/2 streams are "

@@ -13,11 +13,13 @@ from ..case import PoolCase
 from ..findings import Finding, Kind, Severity
 
 
-def wait_before(case: PoolCase, calls: Sequence[CallsSnapshot], cases: Sequence[PoolCase]) -> bool:
+def wait_before(case: PoolCase, cases: Sequence[PoolCase]) -> bool:
     """Return whether calls of this pool wait in the limiter rather than for a connection."""
     if case.queued_now or case.activity.number("timeout", "pool"):
         return False
-    its = [one for one in calls if (one.limited or one.waiting) and case in _behind(one, cases)]
+    its = [
+        one for one in case.calls if (one.limited or one.waiting) and case in _behind(one, cases)
+    ]
     spent = sum(one.stage_seconds.get("limited", 0.0) for one in its)
     return any(one.waiting for one in its) or spent > case.activity.time("queued")
 

@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm.text import (
     seconds,
 )
 
-from ..case import PoolCase
+from ..case import PoolCase, ProcessCase
 from ..findings import Finding, Kind, Meaning, Severity
 
 
@@ -113,10 +113,10 @@ def _cause_of_lateness(process: ProcessSnapshot, uptime: float) -> tuple[str, st
     return order[0], f" Causes in the last minute: {', '.join(parts)}."
 
 
-def blocked_event_loop(
-    snapshot: Snapshot, before: Snapshot | None, *, clients_churn: bool
-) -> Finding | None:
+def blocked_event_loop(case: ProcessCase) -> Finding | None:
     """Detect an event loop that was late for a large share of the time, or once for long."""
+    snapshot, before = case.snapshot, case.before
+    clients_churn = any(pool.activity.churned_origins for pool in case.pools)
     lag = snapshot.process.event_loop_lag
     late = late_share(snapshot, before)
     if lag is None or late is None:
@@ -171,11 +171,17 @@ def blocked_event_loop(
     )
 
 
-def descriptors_near_limit(snapshot: Snapshot) -> Finding | None:
-    """Detect that few file descriptors are left; each connection takes one."""
-    process, ours = snapshot.process, sum(len(pool.connections) for pool in snapshot.pools)
+def descriptors_run_out(process: ProcessSnapshot) -> bool:
+    """Return whether few file descriptors are left."""
     used, limit = process.open_descriptors, process.descriptor_limit
-    if used is None or not limit or used < thresholds.DESCRIPTORS_NEAR * limit:
+    return bool(used and limit and used >= thresholds.DESCRIPTORS_NEAR * limit)
+
+
+def descriptors_near_limit(case: ProcessCase) -> Finding | None:
+    """Detect that few file descriptors are left; each connection takes one."""
+    process, ours = case.process, sum(len(pool.connections) for pool in case.snapshot.pools)
+    used, limit = process.open_descriptors or 0, process.descriptor_limit or 0
+    if not descriptors_run_out(process):
         return None
     return Finding(
         kind=Kind.DESCRIPTORS_NEAR_LIMIT,
@@ -191,10 +197,10 @@ def descriptors_near_limit(snapshot: Snapshot) -> Finding | None:
     )
 
 
-def outside_scope(snapshot: Snapshot) -> Finding | None:
+def outside_scope(case: ProcessCase) -> Finding | None:
     """Detect that nothing was observed although the process sends requests."""
-    requests = snapshot.process.requests_outside_scope
-    if snapshot.totals or not requests:
+    requests = case.process.requests_outside_scope
+    if case.snapshot.totals or not requests:
         return None
     return Finding(
         kind=Kind.OUTSIDE_SCOPE,
@@ -208,9 +214,9 @@ def outside_scope(snapshot: Snapshot) -> Finding | None:
     )
 
 
-def ignored_variable(process: ProcessSnapshot) -> Finding | None:
+def ignored_variable(case: ProcessCase) -> Finding | None:
     """Detect set variables that look like limits but that no library reads."""
-    names = process.ignored_variables
+    process, names = case.process, case.process.ignored_variables
     if not names:
         return None
     return Finding(

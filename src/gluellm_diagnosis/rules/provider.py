@@ -21,11 +21,10 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import (
 from opentelemetry.instrumentation.gluellm.text import counted, one_line, percent, seconds
 from opentelemetry.instrumentation.gluellm.vocabulary import MOST_ANSWERED, SENDING
 
-from ..case import PoolCase
+from ..case import Activity, PoolCase
 from ..findings import Finding, Kind, Meaning, Severity
 from .process import lag_explains
 from .timeouts import caller_text, evidence_of, read_timeouts
-from .waiting import queue_matters
 
 _SOMETHING_HANGS = (
     "the provider hangs, or something on the path (a gateway, a proxy, a firewall) takes the "
@@ -278,19 +277,24 @@ def is_slower(case: PoolCase) -> bool:
     return now > max(longest, thresholds.SLOWER * was, was + thresholds.SLOWER_BY)
 
 
-def slow_provider(case: PoolCase) -> Finding | None:
+def _gave_up(activity: Activity) -> int:
+    """Return the number of requests that waited for the provider until their read timeout."""
+    # If connections were lost, it is unknown which requests waited for the provider.
+    return 0 if activity.number("lost_peers") else activity.number("timeout", "read")
+
+
+def gives_up(case: PoolCase) -> bool:
+    """Return whether many requests wait for the provider until their read timeout."""
+    share = thresholds.READ_TIMEOUT_SHARE * case.activity.left
+    return _gave_up(case.activity) >= max(thresholds.READ_TIMEOUTS, share)
+
+
+def slow_provider(case: PoolCase, *, slower: bool) -> Finding | None:
     """Detect a provider that takes longer than before, or longer than read timeouts."""
     activity = case.activity
-    slower = is_slower(case)
-    # If connections were lost, it is unknown which requests waited for the provider.
-    silent = 0 if activity.number("lost_peers") else activity.number("timeout", "read")
-    gives_up = (
-        silent >= thresholds.READ_TIMEOUTS
-        and silent >= thresholds.READ_TIMEOUT_SHARE * activity.left
-    )
-    overdue = None if gives_up else overdue_requests(case)
-    if overdue or not (slower or gives_up):
-        return overdue
+    many, silent = gives_up(case), _gave_up(activity)
+    if not (slower or many):
+        return None
     head, body = map(seconds, map(activity.provider_time, PROVIDERS_PART))
     head = f"at least {head}" if activity.held_now else head
     observed = f"Mean wait for the provider: {head} for the response headers, {body} for the rest"
@@ -304,9 +308,9 @@ def slow_provider(case: PoolCase) -> Finding | None:
     elif slower and case.baseline is not None:
         was = case.baseline.provider_time(*PROVIDERS_PART, at_most=True)
         observed += f" (before: {seconds(was)} for both)"
-    if gives_up:
+    if many:
         observed += f"; {silent} of {counted(activity.left, 'request')} ended in a read timeout"
-    if slower and queue_matters(case):
+    if slower and case.queue_matters:
         share = percent(activity.time("queued") / activity.time())
         observed += f"; requests queue ({share} of the time) since connections are held for longer"
     timeout = "Set a read timeout"
@@ -315,11 +319,11 @@ def slow_provider(case: PoolCase) -> Finding | None:
     if (times := case.growth) >= thresholds.BUSIER:
         observed += f"; {times:.2g} times as many requests arrive as before"
     changed = {_change(case, group) for group, text in groups.items() if text}
-    explanation, advice = _SLOW if gives_up or len(changed) != 1 else changed.pop()
+    explanation, advice = _SLOW if many or len(changed) != 1 else changed.pop()
     if times >= thresholds.BUSIER and explanation == _SLOW.explanation:
         explanation += " Most likely more requests arrive at a time than the provider serves."
         advice = f"First, reduce the load. {advice}"
-    limit = read_timeouts(case)[0] if gives_up else 0.0
+    limit = read_timeouts(case)[0] if many else 0.0
     if limit:
         observed += f"; the client's own read timeout is {seconds(limit)}"
     if limit and not slower and (usual := _usual(case)):
@@ -330,13 +334,13 @@ def slow_provider(case: PoolCase) -> Finding | None:
         explanation += f" Pauses of an event loop, of up to {lag}, do not explain it."
     found = Finding(
         kind=Kind.SLOW_PROVIDER,
-        severity=Severity.ERROR if gives_up else Severity.WARNING,
+        severity=Severity.ERROR if many else Severity.WARNING,
         observed=f"{observed}.",
         explanation=explanation,
         advice=f"{advice.format(timeout)} A larger pool does not help.",
     )
     ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
-    if gives_up and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
+    if many and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
         explanation, advice = _HANGS
         if limit:
             advice += f" If its answer takes over {seconds(limit)}, the read timeout is the cause: "

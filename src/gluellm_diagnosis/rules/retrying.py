@@ -41,13 +41,10 @@ def _refusing(cases: Sequence[PoolCase]) -> Iterator[Activity]:
 
 
 class _Reasons:
-    """Requests that libraries send again, by their result.
+    """Requests that libraries send again, by their result."""
 
-    ``lately`` are the same cases in a shorter time up to now.
-    """
-
-    def __init__(self, cases: Sequence[PoolCase], lately: Sequence[PoolCase]) -> None:
-        latest = list(_refusing(lately))
+    def __init__(self, cases: Sequence[PoolCase]) -> None:
+        latest = list(_refusing([case.lately[0] for case in cases]))
         self.vain = 0 if any(one.served for one in latest) else sum(one.left for one in latest)
         """Latest requests to origins that refuse some, if none of them succeeded."""
         self.served = sum(one.served for one in _refusing(cases))
@@ -103,15 +100,10 @@ class _Reasons:
         return errors, check
 
 
-def retries(
-    calls: CallsSnapshot, cases: Sequence[PoolCase], lately: Sequence[PoolCase]
-) -> Finding | None:
-    """Detect calls to one provider that are delayed, multiplied or ended by refusals.
-
-    ``lately`` are the same cases in a shorter time up to now.
-    """
+def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
+    """Detect calls to one provider that are delayed, multiplied or ended by refusals."""
     its = [case for case in cases if _serves(case, calls.provider)]
-    reasons = _Reasons(its, [case for case in lately if _serves(case, calls.provider)])
+    reasons = _Reasons(its)
     began = calls.ended + calls.in_flight
     share = calls.stage_seconds.get("backoff", 0.0) / (sum(calls.stage_seconds.values()) or 1.0)
     failed, succeeded = calls.outcomes.get("failed", 0), calls.outcomes.get("succeeded", 0)
@@ -171,14 +163,11 @@ def _whose(calls: CallsSnapshot) -> tuple[str, str]:
     return whose, f"To retry less: {_SDK}."
 
 
-def refusals(case: PoolCase, calls: Sequence[CallsSnapshot], lately: PoolCase) -> Finding | None:
-    """Detect requests that the provider refuses, where no calls are counted.
-
-    ``lately`` is the same case in a shorter time up to now.
-    """
-    if any(_serves(case, one.provider) for one in calls):
+def refusals(case: PoolCase) -> Finding | None:
+    """Detect requests that the provider refuses, where no calls are counted."""
+    if any(_serves(case, one.provider) for one in case.calls):
         return None
-    reasons = _Reasons([case], [lately])
+    lately, reasons = case.lately[0], _Reasons([case])
     refused, left = reasons.statuses.total(), case.activity.left
     pauses, paused = case.activity.number("pauses"), case.activity.items["paused",]
     now = lately.activity.items["paused",]

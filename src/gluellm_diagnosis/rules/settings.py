@@ -8,6 +8,7 @@ from opentelemetry.instrumentation.gluellm.text import counted, seconds, timeout
 
 from ..case import PoolCase
 from ..findings import Finding, Kind, Severity
+from .process import descriptors_run_out
 
 BOUND = 100
 """Limit on connections to advise as a start: httpx's default."""
@@ -15,7 +16,7 @@ _WAIT = 10
 """Pool timeout to advise, in seconds: longer than a burst, shorter than callers' patience."""
 
 
-def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | None:
+def unbounded_pool(case: PoolCase) -> Finding | None:
     """Detect pools without a limit on connections."""
     # gRPC channels need no limit: their calls share one connection or a few. If an executor sends
     # the requests, its threads are the limit.
@@ -29,7 +30,7 @@ def unbounded_pool(case: PoolCase, *, descriptors_run_out: bool) -> Finding | No
     count = sum(len(pool.connections) for pool in open_ends)
     return Finding(
         kind=Kind.UNBOUNDED_POOL,
-        severity=Severity.WARNING if descriptors_run_out else Severity.INFO,
+        severity=Severity.WARNING if descriptors_run_out(case.process) else Severity.INFO,
         observed=f"No limit on connections; {counted(count, 'connection')} now.",
         explanation="A burst opens a connection for each request, until the provider refuses them "
         "or file descriptors run out.",

@@ -93,12 +93,11 @@ def time_limit(status: str, failures: Iterable[Failure], answers: Iterable[Answe
     return f"; each {status} came after {seconds(limit)}"
 
 
-def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
+def cut_calls(case: PoolCase, *, slower: bool) -> Finding | None:
     """Detect calls that a timeout of the application cancels, all at about the same age.
 
-    A reason why they take long comes first: ``others``, or a provider that has become ``slower``
-    and had not begun to answer. What ends right after a failure is left out: a TaskGroup cancels
-    its other calls when one fails.
+    A provider that has become ``slower`` comes first if it had not begun to answer. What ends right
+    after a failure is left out: a TaskGroup cancels its other calls when one fails.
     """
     failed = [one.ago for one in case.failures if one.result != "cancelled"]
     cut = [one for one in case.failures if one.result == "cancelled"]
@@ -120,8 +119,7 @@ def cut_calls(case: PoolCase, *, slower: bool, others: bool) -> Finding | None:
     still, least = _STILL[phase], thresholds.NEAR_READ_TIMEOUT * age
     on_its_way = phase == "reading" or any(answer.head >= least for answer in case.answers)
     many = share >= thresholds.CALL_CANCELLED_SHARE
-    explained = others or (slower and not on_its_way)
-    severity = Severity.WARNING if explained else Severity.ERROR
+    severity = Severity.WARNING if slower and not on_its_way else Severity.ERROR
     if phase == "awaiting_response" and 2 * median(one.phase_age for one in alike) < age:
         still += ", shortly after the request was sent"
     if case.process.gluellm:
@@ -174,11 +172,11 @@ def _ended(case: PoolCase) -> str:
     return f"{number} of {counted(case.activity.left, 'request')} ended"
 
 
-def held_back_answers(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
+def held_back_answers(case: PoolCase) -> Finding | None:
     """Detect answers that begin and then bring no byte, while others are complete at once."""
     timeout, silent, least = read_timeouts(case)
     lag = case.process.event_loop_lag or 0
-    if loop_is_blocked and timeout <= thresholds.WAIT_TIMES_LAG * lag:
+    if case.loop_is_blocked and timeout <= thresholds.WAIT_TIMES_LAG * lag:
         return None
     # A read that fails ends before its request.
     begun = [failure for failure in silent if failure.phase in ("reading", "unread")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
@@ -35,37 +35,18 @@ _MAY_QUEUE = ("pool_timeout", "cancelled")
 """Errors of requests that can have left the queue without a connection."""
 
 
-def queue_matters(case: PoolCase) -> bool:
-    """Return whether requests wait for connections to a relevant extent."""
-    activity = case.activity
-    queued, spent = activity.time("queued"), activity.time()
-    requests = activity.left + activity.held_now + case.queued_now
-    timeouts = activity.number("timeout", "pool")
-    if timeouts and timeouts >= thresholds.POOL_TIMEOUT_SHARE * activity.left:
-        return True
-    return (
-        requests >= thresholds.QUEUED_REQUESTS
-        and queued >= thresholds.QUEUED_SHARE * spent
-        and queued >= max(thresholds.QUEUED_TIME * requests, thresholds.WAIT_NOTICED)
-        and spent > 0
-    )
-
-
-def pool_too_small(
-    case: PoolCase, lately: Sequence[PoolCase], *, slow_set_ups: bool, replay: bool
-) -> Finding | None:
+def pool_too_small(case: PoolCase, *, slow_connecting: bool) -> Finding | None:
     """Detect requests that queue although connections are not held longer than before.
 
-    Or one origin that holds them. It may have become slow in ``lately``, shorter periods up to now.
-    The size to advise comes from a ``replay``.
+    Or one origin that holds them. The size to advise comes from a replay.
     """
     whole, case = case, case.of_limited_origin
     maximum = case.maximum
     activity = case.activity
-    if maximum is None or not queue_matters(case):
+    if maximum is None or not case.queue_matters:
         return None
     held = activity.time(*HELD)
-    most = thresholds.CONNECTING_HURTS if slow_set_ups else thresholds.CONNECTING_HOLDS
+    most = thresholds.CONNECTING_HURTS if slow_connecting else thresholds.CONNECTING_HOLDS
     if activity.time("connecting") > most * held:
         return None
     if unread_now(case) > thresholds.UNREAD_SHARE * held:
@@ -75,7 +56,7 @@ def pool_too_small(
     if not (was_full or timeouts):
         return None
     # With several pools, each origin can have one of its own.
-    sharing = [] if len(case.pools) > 1 else [case] if case.origin else [*lately, case]
+    sharing = [] if len(case.pools) > 1 else [case] if case.origin else [*case.lately, case]
     slow, wait = _slow_origin(sharing)
     severity = Severity.ERROR if timeouts else Severity.WARNING
     if wait:
@@ -106,7 +87,7 @@ def pool_too_small(
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
         observed += f" (before: {seconds(before.time(*HELD) / before.sent)})"
-    replayed, advice = _advice(whole, case, replay=replay)
+    replayed, advice = _advice(whole, case)
     limit = "limit of connections to each origin" if case.origin else "pool"
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
@@ -137,7 +118,7 @@ def _argument(case: PoolCase, size: int | str) -> str:
     return "limit"
 
 
-def _advice(case: PoolCase, limited: PoolCase, *, replay: bool) -> tuple[str, str]:
+def _advice(case: PoolCase, limited: PoolCase) -> tuple[str, str]:
     """Return what a replay of the period shows, and the advice: with a size if it shows one.
 
     In a short period, too few requests end. Then all that are recorded are replayed. ``limited`` is
@@ -145,7 +126,7 @@ def _advice(case: PoolCase, limited: PoolCase, *, replay: bool) -> tuple[str, st
     """
     most, seen = thresholds.REPLAY_MOST, case.totals.origins
     recording: Recording | str = "only the pool whose requests queue longest is replayed"
-    if replay:
+    if case.replay:
         recording = recording_of(case.pools, case.activity.period, seen=seen, most=most)
         if isinstance(recording, str):
             recording = recording_of(case.pools, seen=seen, most=most)
@@ -263,14 +244,11 @@ def one_caller(case: PoolCase) -> Finding | None:
     )
 
 
-def pool_saturated(case: PoolCase, lately: PoolCase) -> Finding | None:
-    """Detect requests that wait now for a pool that is at its limit, or gave up if that leaks.
-
-    ``lately`` is the same case in a shorter time up to now.
-    """
-    case = case.of_limited_origin
+def pool_saturated(case: PoolCase) -> Finding | None:
+    """Detect requests that wait now for a pool that is at its limit, or gave up if that leaks."""
+    lately, case = case.lately[0], case.of_limited_origin
     full = [pool for pool in case.pools if _is_full(pool)]
-    if not full and queue_matters(lately):
+    if not full and lately.queue_matters:
         full = [pool for pool in case.pools if _is_at_limit(pool) and likely_leak([pool])]
     if not full:
         return None
@@ -339,11 +317,11 @@ def slots_are_lost(case: PoolCase) -> bool:
     unowned = sum(pool.active + pool.connecting for pool in case.pools) - held
     # Those that were counted may be of a client that was replaced since.
     lost = min(case.activity.number("anomaly", "orphaned_connection"), unowned)
-    queues = case.queued_now > 0 or queue_matters(case)
+    queues = case.queued_now > 0 or case.queue_matters
     return queues and lost > 0 and lost >= thresholds.SLOTS_LOST * (case.maximum or math.inf)
 
 
-def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
+def anomaly(case: PoolCase) -> Finding | None:
     """Detect states that a pool should never be in."""
     found = {kind: count for kind, count in case.activity.named("anomaly").items() if count > 0}
     found.pop("wrong_event_loop", None)  # has a finding of its own
@@ -353,8 +331,8 @@ def anomaly(case: PoolCase, *, loop_is_blocked: bool) -> Finding | None:
     update = "Update the HTTP library (of httpx, also httpcore), and search its issue tracker."
     advice = f"{update} Until then, replace the client when it happens."
     # A blocked loop can make a sound pool look wrong.
-    severity = Severity.INFO if loop_is_blocked else Severity.WARNING
-    if not loop_is_blocked and slots_are_lost(case):
+    severity = Severity.INFO if case.loop_is_blocked else Severity.WARNING
+    if not case.loop_is_blocked and slots_are_lost(case):
         severity = Severity.ERROR
         observed += f" (the pool's limit is {case.maximum}), while requests queue"
         if case.totals.library == "httpx":

@@ -1,0 +1,361 @@
+"""The table of rules: what each finds, which other findings hide it, and what it can explain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from opentelemetry.instrumentation.gluellm.snapshots.parts import PROVIDERS_PART
+from opentelemetry.instrumentation.gluellm.vocabulary import RETRIED
+
+from .advice.servers import CONNECT_HELP, SET_UP_HELP
+from .case import PoolCase
+from .findings import Finding, Kind, Severity
+from .rules import (
+    capacity,
+    connecting,
+    holding,
+    limiting,
+    process,
+    provider,
+    retrying,
+    settings,
+    threads,
+    timeouts,
+    waiting,
+)
+
+_PROVIDER = frozenset({*PROVIDERS_PART, "read_timeout"})
+_QUEUE = frozenset({"queued", "pool_timeout"})
+_SET_UP = frozenset({"connecting", *SET_UP_HELP})
+_NEW = frozenset({"connecting", "connect", "tls"})
+_THREADS = frozenset({"preparing", "thread", "connect_timeout"})
+_RETRIED = frozenset({"backoff", *map(str, RETRIED)})
+_CLOSED = frozenset({*connecting.LOST_CONNECTION, "connection_error"})
+_ALL_TIME = (
+    *(_PROVIDER | _QUEUE | _SET_UP),
+    *("preparing", "finishing", "unread", "stream_queued", "connect_timeout"),
+)
+_TRUNCATED = {Kind.TRUNCATED_ANSWERS: _CLOSED | {"read_timeout"}}
+_SLOW_PROVIDER = dict.fromkeys((Kind.SLOW_PROVIDER, Kind.CALLS_SILENT), _PROVIDER | _QUEUE)
+TIMES_OUT: Final = frozenset({"timeout", "cancelled"})
+"""Failures that name no cause: the calls have waited too long, wherever their time went."""
+
+
+class Condition(NamedTuple):
+    """A fact of a pool name that hides findings as another finding does."""
+
+    words: str
+    holds: Callable[[PoolCase], Any]
+
+
+CONDITIONS: Final[Mapping[str, Condition]] = {
+    "loop_is_late": Condition("an event loop is late", lambda case: case.loop_is_blocked),
+    "beyond_lag": Condition(
+        "they have waited longer than its delays explain",
+        lambda case: process.waits_beyond_lag(case) or process.unread_beyond_lag(case),
+    ),
+    "limited": Condition(
+        "calls wait in GlueLLM's rate limiter, before the pool", lambda case: case.limited
+    ),
+    "slower": Condition("the provider has become slower", provider.is_slower),
+    "gives_up": Condition("many requests end in a read timeout", provider.gives_up),
+    "server_is_gone": Condition("most requests cannot connect", connecting.server_is_gone),
+    "churned_before": Condition(
+        "clients were built as often before",
+        lambda case: case.baseline and case.baseline.churned_origins,
+    ),
+    "waits_for_thread": Condition(
+        "most of the time is a wait for a thread",
+        lambda case: case.activity.slowest_step == "thread",
+    ),
+    # A busy process hardly makes these steps longer.
+    "waits_elsewhere": Condition(
+        "most of the time is spent in the resolver or a proxy",
+        lambda case: case.activity.slowest_step in ("resolve", "proxy"),
+    ),
+}
+
+
+class Hidden(NamedTuple):
+    """Rules and conditions that hide the finding of a row, and why."""
+
+    by: tuple[str, ...]
+    why: str
+    but: str = ""
+    """Condition under which they do not."""
+
+
+class Row(NamedTuple):
+    """A rule. Rules that it names come before it."""
+
+    name: str
+    find: Callable[..., Finding | None]
+    """Returns its finding on a case."""
+    explains: Mapping[Kind, Iterable[str]]
+    """Kinds of its finding, and the parts of the account that each can explain: stages, phases,
+    steps of establishing, statuses and error types."""
+    hidden: tuple[Hidden, ...] = ()
+    asks: Mapping[str, tuple[str, ...]] = {}
+    """Arguments of ``find`` that are True if one of these rules found something."""
+    milder: tuple[str, ...] = ()
+    """Rules and conditions that explain an ERROR, and so make a WARNING of it."""
+    hides_from: Severity = Severity.INFO
+    """Least severity at which its finding hides others."""
+
+
+_LATE = Hidden(("loop_is_late",), "A late loop makes all waits longer.")
+_LATE_UNLESS_SLOWER = _LATE._replace(but="slower")
+_SLOW = ("slow_upload", "overdue_requests", "slow_provider", "silent_provider")
+_BUSY = (
+    *("leak", "http2_stuck", "silent_connections", "held_back_answers"),
+    *("slow_consumer", "one_caller", "anomaly"),
+)
+_HOLD = (*_BUSY, *_SLOW)
+"""Rules on what holds connections, so that requests queue."""
+_UNSENT = Hidden(("slow_upload",), "The requests are not completely sent.")
+_NO_STREAM = Hidden(
+    ("http2_stuck", "server_is_gone"),
+    "httpcore fails on a connection that has no stream left, and a server that is down has dropped "
+    "its connections.",
+)
+_DEAD = Hidden(("silent_connections",), "The TCP state names the cause: the connection is lost.")
+_TIMES = (
+    Hidden(("read_timeout", "held_back_answers"), "Answers that are cut short have no true times."),
+    # If clients were built before as well, the effect is in both of the times that are compared.
+    Hidden(
+        ("client_churn",), "Building clients keeps the loop from reading answers.", "churned_before"
+    ),
+)
+
+OF_PROCESS: Final = (
+    Row("blocked_event_loop", process.blocked_event_loop, {Kind.BLOCKED_EVENT_LOOP: _ALL_TIME}),
+    Row(
+        "descriptors_near_limit",
+        process.descriptors_near_limit,
+        {Kind.DESCRIPTORS_NEAR_LIMIT: {"too_many_open_files"}},
+    ),
+    Row("ignored_variable", process.ignored_variable, {Kind.IGNORED_VARIABLE: ()}),
+    Row("outside_scope", process.outside_scope, {Kind.OUTSIDE_SCOPE: ()}),
+    Row(
+        "capacity",
+        lambda case: capacity.capacity(case.process, case.snapshot.pools),
+        {Kind.CAPACITY: ()},
+        (Hidden(("descriptors_near_limit",), "The limit is reached already."),),
+    ),
+)
+"""Rules on the whole process."""
+OF_EXECUTOR: Final = (Row("executor_full", threads.executor_full, {Kind.EXECUTOR_FULL: _THREADS}),)
+OF_CALLS: Final = (
+    Row("retries", retrying.retries, {Kind.RETRIES: _RETRIED}),
+    Row("gluellm_limiter", limiting.gluellm_limiter, {Kind.GLUELLM_LIMITER: {"limited"}}),
+)
+"""Rules on the calls to one provider through one library."""
+OF_POOL: Final = (
+    Row(
+        "client_churn",
+        connecting.client_churn,
+        {Kind.CLIENT_CHURN: _NEW | {"preparing", "too_many_open_files", "no_local_ports"}},
+    ),
+    Row(
+        "wrong_event_loop",
+        connecting.wrong_event_loop,
+        {Kind.WRONG_EVENT_LOOP: {"RuntimeError", "_OTHER"}},
+    ),
+    Row(
+        "forked_client", connecting.forked_client, {Kind.FORKED_CLIENT: _CLOSED | {"read_timeout"}}
+    ),
+    Row(
+        "connect_failures",
+        connecting.connect_failures,
+        {Kind.CONNECT_FAILURES: _SET_UP - {"thread"} | {*CONNECT_HELP}},
+    ),
+    Row("client_closed", connecting.client_closed, {Kind.CLIENT_CLOSED: {"client_closed"}}),
+    Row(
+        "channel_not_ready",
+        connecting.channel_not_ready,
+        {Kind.CHANNEL_NOT_READY: _SET_UP | _QUEUE | {"UNAVAILABLE", "DEADLINE_EXCEEDED"}},
+    ),
+    Row("leak", holding.leaked_connections, {Kind.LEAK: _QUEUE | {"unread"}}),
+    Row(
+        "http2_stuck",
+        holding.stuck_streams,
+        {Kind.HTTP2_STUCK: _QUEUE | {"stream_queued", "protocol_error"}},
+    ),
+    Row(
+        "silent_connections",
+        provider.silent_connections,
+        {Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"}},
+    ),
+    Row("anomaly", waiting.anomaly, {Kind.ANOMALY: _QUEUE}, hides_from=Severity.ERROR),
+    Row(
+        "reuse_failures",
+        connecting.reuse_failures,
+        {Kind.REUSE_FAILURES: _CLOSED | {"write_error"}},
+        (_NO_STREAM,),
+    ),
+    Row(
+        "closed_unanswered",
+        connecting.closed_unanswered,
+        {Kind.CLOSED_UNANSWERED: _CLOSED | {"write_error"}},
+        (_NO_STREAM, _DEAD),
+    ),
+    Row("truncated_answers", connecting.truncated_answers, _TRUNCATED, (_DEAD,)),
+    Row("held_back_answers", timeouts.held_back_answers, _TRUNCATED),
+    Row("stalled_streams", provider.stalled_streams, {Kind.STALLED_STREAMS: PROVIDERS_PART}),
+    Row(
+        "read_timeout",
+        timeouts.cut_answers,
+        {Kind.READ_TIMEOUT: _PROVIDER},
+        (_LATE, Hidden(("held_back_answers",), "A longer timeout only makes calls wait.")),
+        asks={"slower": ("slower",)},
+        milder=_HOLD,
+    ),
+    Row(
+        "slow_upload",
+        provider.slow_upload,
+        {Kind.SLOW_UPLOAD: _PROVIDER | _QUEUE | {"write_timeout"}},
+        (_LATE, *_TIMES),
+    ),
+    Row(
+        "overdue_requests",
+        provider.overdue_requests,
+        {**_SLOW_PROVIDER, Kind.STALLED_STREAMS: PROVIDERS_PART},
+        (
+            _LATE_UNLESS_SLOWER,
+            *_TIMES,
+            _UNSENT,
+            Hidden(("gives_up",), "The client's read timeout ends them."),
+        ),
+        hides_from=Severity.WARNING,
+    ),
+    Row(
+        "slow_provider",
+        provider.slow_provider,
+        _SLOW_PROVIDER,
+        (
+            _LATE_UNLESS_SLOWER,
+            *_TIMES,
+            _UNSENT,
+            Hidden(("overdue_requests",), "What hangs makes the mean longer."),
+        ),
+        asks={"slower": ("slower",)},
+        hides_from=Severity.WARNING,
+    ),
+    Row(
+        "silent_provider",
+        provider.silent_provider,
+        {Kind.CALLS_SILENT: _PROVIDER | _QUEUE},
+        (
+            _LATE,
+            *_TIMES,
+            _UNSENT,
+            Hidden(("overdue_requests", "slow_provider"), "They compare with earlier answers."),
+        ),
+        hides_from=Severity.WARNING,
+    ),
+    Row(
+        "slow_connecting",
+        connecting.slow_connecting,
+        {Kind.SLOW_CONNECTING: _SET_UP | {"connect_timeout"}, Kind.EXECUTOR_FULL: _THREADS},
+        (
+            _LATE,
+            Hidden(("connect_failures",), "Failures name the step themselves.", "waits_for_thread"),
+            Hidden(("client_churn",), "Building clients keeps the CPU busy.", "waits_elsewhere"),
+        ),
+    ),
+    Row(
+        "slow_consumer",
+        holding.slow_consumer,
+        {Kind.SLOW_CONSUMER: _QUEUE | {"unread"}},
+        (_LATE, Hidden(("leak",), "What leaks is unread for as long.")),
+    ),
+    Row(
+        "one_caller",
+        waiting.one_caller,
+        {Kind.ONE_CALLER: _QUEUE},
+        (
+            _LATE,
+            Hidden(
+                ("leak", "http2_stuck", "silent_connections", "anomaly", *_SLOW),
+                "It is the reason why connections are held for long.",
+            ),
+        ),
+    ),
+    Row(
+        "pool_too_small",
+        waiting.pool_too_small,
+        {Kind.POOL_TOO_SMALL: _QUEUE, Kind.ONE_CALLER: _QUEUE},
+        (
+            _LATE,
+            Hidden((*_HOLD, "slower"), "Connections are held for long. More of them do not help."),
+            Hidden(("limited",), "The first calls that the limiter lets pass queue for a moment."),
+        ),
+        asks={"slow_connecting": ("slow_connecting",)},
+    ),
+    Row(
+        "pool_saturated",
+        waiting.pool_saturated,
+        {Kind.POOL_SATURATED: _QUEUE},
+        (
+            _LATE._replace(but="beyond_lag"),
+            Hidden(
+                (*_HOLD, "pool_too_small", "connect_failures", "read_timeout"),
+                "It states why the pool is full.",
+            ),
+        ),
+    ),
+    Row(
+        "calls_cut_short",
+        timeouts.cut_calls,
+        {Kind.CALLS_CUT_SHORT: TIMES_OUT},
+        asks={"slower": _SLOW},
+        milder=("loop_is_late", "pool_saturated", "pool_too_small", "slow_connecting", *_BUSY),
+    ),
+    Row(
+        "not_reused",
+        connecting.not_reused,
+        {Kind.NOT_REUSED: _NEW},
+        (Hidden(("slow_connecting",), "Kept connections would only hide the slow step."),),
+    ),
+    Row("pool_timeout", settings.pool_timeout, {Kind.POOL_TIMEOUT: _QUEUE}),
+    Row("refusals", retrying.refusals, {Kind.RETRIES: _RETRIED}),
+    Row("unbounded_pool", settings.unbounded_pool, {Kind.UNBOUNDED_POOL: ()}),
+)
+"""Rules on one pool name."""
+EXPLAINS: Final = {
+    kind: frozenset(parts)
+    for row in (*OF_PROCESS, *OF_EXECUTOR, *OF_CALLS, *OF_POOL)
+    for kind, parts in row.explains.items()
+}
+"""Parts of the account that a finding of a kind can explain."""
+_SEVERITIES = list(Severity)
+
+
+def judged(rows: Sequence[Row], *case: Any) -> Iterator[Finding]:
+    """Yield the findings on a case that no other one hides."""
+    found: dict[str, Finding] = {}
+    conditions: dict[str, bool] = {}
+    hides_from = {row.name: row.hides_from for row in rows}
+
+    def holds(name: str) -> bool:
+        if name in found:
+            return _SEVERITIES.index(found[name].severity) <= _SEVERITIES.index(hides_from[name])
+        if name in CONDITIONS and name not in conditions:
+            conditions[name] = bool(CONDITIONS[name].holds(*case))
+        return conditions.get(name, False)
+
+    for row in rows:
+        hidden = (one for one in row.hidden if any(map(holds, one.by)))
+        if not all(one.but and holds(one.but) for one in hidden):
+            continue
+        asked = {argument: any(map(holds, names)) for argument, names in row.asks.items()}
+        finding = row.find(*case, **asked)
+        if finding is not None:
+            found[row.name] = finding
+    milder = {row.name for row in rows if any(map(holds, row.milder))}
+    for name, finding in found.items():
+        if name in milder and finding.severity is Severity.ERROR:
+            finding = replace(finding, severity=Severity.WARNING)
+        yield finding
