@@ -88,6 +88,7 @@ FOREIGN = {
     *("BaseOpenAIProvider._aembedding", "ClientResponse.start", "asyncio.wait_for"),
     *("eventlet.hubs.use_hub", "eventlet.monkey_patch", "force_flush", "httpx2.alias_httpx"),
     *("huggingface_hub.set_async_client_factory", "meter_provider.force_flush"),
+    *("AsyncPoolRequest.wait_for_connection", "Measurement.__post_init__"),
     *("monkey.patch_all", "release_conn", "response.release_conn", "Unreleased"),
 }
 """Names of other projects, and a heading, which the source does not contain."""
