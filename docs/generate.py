@@ -69,20 +69,14 @@ snapshot, so they agree. Histograms are recorded at the next collection after th
 event. `http.client.request.duration` is not included; opentelemetry-instrumentation-httpx emits it
 ([`http_spans`](settings.md)).
 
-## A request's phases
-
-A request is in exactly one [phase](where-40-seconds-go.md#phases-of-a-request) from entering the pool until its connection
-is released. The times of the phases add up to its duration.
-
-Read `gluellm.pool.request.time` and `gluellm.pool.request.oldest_age` ([what their growth
-means](start.md#what-to-look-at)). Histograms cannot show a request that hangs, since they only record requests that have
-ended.
+Histograms cannot show a request that hangs, since they only record requests that have ended: read
+`gluellm.pool.request.time` and `gluellm.pool.request.oldest_age` by
+[phase](where-40-seconds-go.md#phases-of-a-request).
 
 ## A call's stages
 
-A call is one model call of the application, including retries and the stream of its answer ([what counts as a
-call](where-40-seconds-go.md#what-counts-as-a-call)). A call is in exactly one [stage](where-40-seconds-go.md#stages-of-a-call), and the
-times of the stages add up to its duration.
+[Where did my 40 seconds go?](where-40-seconds-go.md) describes the stages and [what counts as a
+call](where-40-seconds-go.md#what-counts-as-a-call).
 
 Pauses before a retry are observed directly for GlueLLM and six SDKs (openai, anthropic, groq, cerebras, together,
 fireworks). With other SDKs, a call enters `backoff` when its request fails without being cancelled, or ends with status
@@ -108,9 +102,9 @@ A pool can serve several providers, so the provider is that of the request:
 
 - **O** series have the provider of the call, of the innermost one of any-llm; else of the any-llm call that built the pool;
   else the one to which the host belongs; else none. A connection has the provider of its latest request.
-- **P** series have a provider as long as all requests of that pool name have the same one. When a second provider
-  appears, new series without `gen_ai.provider.name` start at 0. The old series end 10 minutes later. Until then their
-  counters stand still and their gauges are 0, so sums over both are correct.
+- **P** series have a provider while all requests of the pool name go to one provider. When a second one appears, new
+  series without `gen_ai.provider.name` start at 0. The old ones end after 10 minutes, in which their counters stand
+  still and their gauges are 0. So sums over both are correct.
 
 ## Pool names
 
@@ -129,8 +123,7 @@ of the SDK that built it or sent its first request ({sdks}); else the name of th
 - When the last pool of a name is gone, its gauges fall to 0 or end. 10 minutes later, all its series end. Series of
   calls never end.
 - Acquire, create and lease durations have exemplars with the [caller's span](#spans).
-- Requests under `suppress_instrumentation` have no spans, but count in all metrics, since they use connections as
-  well.
+- Requests under `suppress_instrumentation` have no spans, but count in all metrics.
 
 | recorded for a request that | `acquire.duration` | `create.duration` | `lease.duration` | `requests` | `timeouts` |
 |---|---|---|---|---|---|
@@ -165,8 +158,7 @@ streams, close reasons, set-up times, limits, occupancy and requeues are not mea
 - Three statuses also set `error.type`: `CANCELLED` sets `cancelled`, `DEADLINE_EXCEEDED` the timeout of the current
   phase, and `UNAVAILABLE` a failure to connect or, after sending, `read_error`.
 - Retries by a service config happen inside the core and are not seen.
-- `grpc.aio` 1.85 never releases a stream that nobody reads, even if it is dropped. It is a leak until its channel
-  is closed.
+- `grpc.aio` 1.85 releases a stream that nobody reads only with its channel: it is a leak.
 
 ## Hooks
 
@@ -190,8 +182,8 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
   `{tls_version}`. `socket connect` names the peer, which can be a proxy.
 - The call span has provider, source, operation, model, `{outcome}`, `{retries}`, `{call_time}`, `{call_request_time}`
   and, if the call failed, `error.type`.
-- A CLIENT span that is current during a request gets `{reused}` and `{acquire}`. The first call that
-  began under it adds the attributes of a call span, unless that call was abandoned.
+- A CLIENT span that is current during a request gets `{reused}` and `{acquire}`. The first call
+  in such a span adds the attributes of a call span to it, unless the call was abandoned.
 """
 
 HOOKS = """
@@ -248,9 +240,13 @@ configure_pools(provider="bedrock", max_connections=8)
 {limit_rows}
 
 Limits that are not given stay as the client has them. `instrument()`, and so `opentelemetry-instrument`, applies the
-variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, a value for one
-provider always overrides a value for all providers. Otherwise, `configure_pools()` overrides the variables, and
-these override `apply_httpx_env`. A later `configure_pools()` keeps the limits that it does not name. `reset_pools()`
+variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, the first of these
+that is set counts:
+
+1. a value for this provider: by `configure_pools()`, by a variable
+2. a value for all providers: by `configure_pools()`, by a variable, by `apply_httpx_env`
+
+A later `configure_pools()` keeps the limits that it does not name. `reset_pools()`
 removes all limits; `uninstrument()` removes none. Wrong arguments raise `ValueError` and change nothing. Wrong variables
 are logged and ignored.
 
@@ -274,8 +270,8 @@ What each limit becomes:
 - `limits=`, `timeout=` and botocore's `config=` with `max_pool_connections`, in `AnyLLM.create` or `client_args`.
 - `timeout=` of a call.
 
-Call `configure_pools()` before you build an `AnyLLM` object. Otherwise, in clients that this object builds afterwards,
-the limits override even your own settings.
+Call `configure_pools()` before you build an `AnyLLM` object: in clients that an older object builds later, the limits
+override even your own settings.
 
 `apply_httpx_env=True` applies `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, for every library.
 

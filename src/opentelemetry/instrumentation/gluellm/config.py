@@ -96,11 +96,8 @@ class Config:
     there are no `gluellm.call` metrics and spans, and GlueLLM's rate limiter is not observed."""
     silence_threshold: float = _setting(CALL_SILENT_AFTER, _POSITIVE, "s")
     """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
-    `gluellm.call.silent`. The wait must also be longer than three times the longest recent wait
-    that ended with an answer or an item (recent: of the last hour, or one of the last 100).
-    Unstreamed calls count only after 10 minutes if there are few answers so far, or none in the
-    last hour. Answers are few while the gaps between them (each capped at 36 s) sum to under 12
-    minutes."""
+    `gluellm.call.silent`. The wait must also be longer than three times the longest recent one.
+    In a process with few answers so far, calls without a stream count only after 10 minutes."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

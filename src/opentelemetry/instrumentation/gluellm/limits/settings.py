@@ -130,8 +130,8 @@ class LimitSettings:
     ) -> LimitSettings:
         """Return settings with further limits.
 
-        Raises ValueError if limits of a scope contradict each other or have no effect. With
-        ``whole``, earlier ones of the scope are dropped, and nothing is checked.
+        Raises ValueError if limits of a scope contradict each other or have no effect.
+        ``whole`` replaces all earlier limits of the scope, without the checks.
         """
         before: Values = {} if whole else self.scopes.get((provider, source), {})
         values = {**before, **values}

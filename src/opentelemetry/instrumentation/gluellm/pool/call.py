@@ -511,8 +511,8 @@ class _LongestWait:
     def is_uncertain(self, now: int) -> bool:
         """Return whether the known waits cover less than 12 minutes, or none is of the last hour.
 
-        The first wait covers none, and each other one at most 36 s: 21 are the fewest. As many
-        quick answers in a row say nothing about other models.
+        Each wait after the first covers at most 36 s, so 12 minutes need at least 21 waits. Quick
+        answers in a row say nothing about other models.
         """
         return self.time < _HOUR // 5 or now - self.last > _HOUR
 

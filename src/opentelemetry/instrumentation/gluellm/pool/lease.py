@@ -57,8 +57,8 @@ _CLIENT_CLOSED = "client_closed"
 _MISSING_TIME = 1_000_000_000
 """Nanoseconds for which a pool must not list a connection until that counts as dropped."""
 drains: ContextVar[bool] = ContextVar("gluellm_drains", default=False)
-"""Whether the running code reads what follows a complete answer. A failure of that is none of the
-request."""
+"""True while an SDK reads past the last item of a stream. If that read fails, the request did not
+fail."""
 
 
 LeaseState = tuple[int, int, int, int]
@@ -181,8 +181,8 @@ class Lease:
         connection may still refuse it."""
         self.connection: TrackedConnection | None = None
         self.reused: bool | None = False
-        """Whether its connection had served a request before; None if that was still being
-        established when it was assigned."""
+        """Whether its connection had served a request before; None if the connection was still
+        being established when the request got it."""
         self.in_client_span = False
         """Whether it entered inside a CLIENT span. Observers are then notified of its answer."""
         self.answered_at = 0

@@ -76,7 +76,8 @@ class Drain:
         self._record_call = record_call
         self._failures = failures
         self._held_for_fork_by: int | None = None
-        """Identity of the thread that holds the lock while it forks. Two may fork at once."""
+        """Identity of the thread that holds the lock while it forks. Two threads may fork at
+        once."""
         self._lock = threading.Lock()
 
     def some(self) -> None:

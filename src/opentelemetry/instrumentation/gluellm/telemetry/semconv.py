@@ -60,12 +60,11 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 still refers to."""
 ERROR_TYPE: Final = "error.type"
 """Kind of failure, the same for every library. Absent on success. Requests have only the listed
-values, and an HTTP status sets none. A failed call has the first that applies: (1) the failure of
-its last request, unless `cancelled`; (2) `timeout`, if the call timed out and that request was
-cancelled; (3) that request's status, if at least 400; (4) the exception's class (at most 20
-classes). `invalid_response`: the client cannot parse the head of the answer. `client_closed`: the
-application closed the client before the request ended. `protocol_error`: the other end closed the
-connection early or broke the protocol."""
+values, and an HTTP status sets none. A failed call has the failure of its last request; `timeout`
+if a timeout of the call cancelled that request; else its status, if at least 400, or the class of
+the exception (at most 20 classes). `invalid_response`: the client cannot parse the head of the
+answer. `client_closed`: the application closed the client before the request ended.
+`protocol_error`: the other end closed the connection early or broke the protocol."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
 CONNECTION_STEP: Final = "gluellm.connection.step"
@@ -514,7 +513,7 @@ CALL_SILENT: Final = _up_down_counter(
     LEVEL_CALL,
     "Calls in `requesting` that have waited for their answer, or for the next item of their "
     "stream, for longer than `silence_threshold` and for longer than three times the longest "
-    "recent wait; the setting has the exact rule.",
+    "recent wait.",
 )
 CALLS: Final = _counter(
     "gluellm.calls",

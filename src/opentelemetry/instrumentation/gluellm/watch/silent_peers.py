@@ -131,7 +131,7 @@ class SilentPeers:
         ]
         waits: dict[TrackedConnection, list[tuple[int, Lease]]] = {}
         for since, lease in sorted(silent, key=lambda wait: wait[0]):
-            connection = lease.connection  # HTTP/2: of several requests
+            connection = lease.connection  # on HTTP/2, several requests share it
             if connection is not None and (connection in waits or len(waits) < MOST_CONNECTIONS):
                 waits.setdefault(connection, []).append((since, lease))
         pool = tracker.live_pool() if waits else None
