@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gluellm_pools.fake_provider import FakeProviderThread
-from support.programs import run_code
+from support.programs import run_code, run_with_gluellm
 
 ROOT = Path(__file__).parents[3]
 
@@ -74,3 +74,31 @@ def test_guides_sizing_example_matches_the_load():
     assert 1 < float(mean) < 60
     # Normal approximation of the 99 % quantile.
     assert int(enough) == pytest.approx(float(mean) + 2.33 * float(mean) ** 0.5, abs=2)
+
+
+GUIDE = ROOT / "docs/connection-pooling.md"
+FACTS = """
+import atexit
+from gluellm.api import _build_provider_http_client as build
+from gluellm.config import settings
+
+@atexit.register
+def print_defaults():
+    pool = build()._transport._pool
+    print(pool._max_connections, pool._max_keepalive_connections, pool._keepalive_expiry)
+    print(settings.default_request_timeout, settings.default_connect_timeout)
+    print(settings.default_pool_timeout)
+"""
+
+
+@pytest.mark.all_sdks
+def test_example_of_gluellms_timeouts_runs_unchanged(tmp_path):
+    """GlueLLM's defaults are the page's."""
+    pytest.importorskip("gluellm")
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    (program,) = (block for block in blocks if "request_timeout=" in block)
+    with FakeProviderThread() as provider:
+        finished = run_with_gluellm(FACTS + program, home=tmp_path, server=provider)
+    answer, pool, timeouts, wait = finished.stdout.splitlines()
+    assert answer.startswith("w0 w1")
+    assert (pool, timeouts, wait) == ("50 50 5.0", "300.0 30.0", "60.0")
