@@ -108,11 +108,8 @@ class Row(NamedTuple):
 _LATE = Hidden(("loop_is_late",), "A late loop makes all waits longer.")
 _LATE_UNLESS_SLOWER = _LATE._replace(but="slower")
 _SLOW = ("slow_upload", "overdue_requests", "slow_provider", "silent_provider")
-_BUSY = (
-    *("leak", "http2_stuck", "silent_connections", "held_back_answers"),
-    *("slow_consumer", "one_caller", "anomaly"),
-)
-_HOLD = (*_BUSY, *_SLOW)
+_BUSY = ("leak", "http2_stuck", "silent_connections", "slow_consumer", "one_caller", "anomaly")
+_HOLD = (*_BUSY, "held_back_answers", *_SLOW)
 """Rules on what holds connections, so that requests queue."""
 _UNSENT = Hidden(("slow_upload",), "The requests are not completely sent.")
 _NO_STREAM = Hidden(
@@ -210,7 +207,7 @@ OF_POOL: Final = (
         {Kind.READ_TIMEOUT: _PROVIDER},
         (_LATE, Hidden(("held_back_answers",), "A longer timeout only makes calls wait.")),
         asks={"slower": ("slower",)},
-        milder=_HOLD,
+        milder=_BUSY,
     ),
     Row(
         "slow_upload",
@@ -311,7 +308,10 @@ OF_POOL: Final = (
         timeouts.cut_calls,
         {Kind.CALLS_CUT_SHORT: TIMES_OUT},
         asks={"slower": _SLOW},
-        milder=("loop_is_late", "pool_saturated", "pool_too_small", "slow_connecting", *_BUSY),
+        milder=(
+            *("loop_is_late", "held_back_answers", "pool_saturated", "pool_too_small"),
+            *("slow_connecting", *_BUSY),
+        ),
     ),
     Row(
         "not_reused",
