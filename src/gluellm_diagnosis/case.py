@@ -78,7 +78,7 @@ class Activity:
         """Return a Counter of the items with this first word, by their second word."""
         return named(self.items, what)
 
-    @property
+    @cached_property
     def errors(self) -> Counter[str | None]:
         """Requests that left the pool, by ``error.type``; the key None is for those without one."""
         errors: Counter[str | None] = Counter()
@@ -86,30 +86,30 @@ class Activity:
             errors[outcome.error] += outcome.count
         return errors
 
-    @property
+    @cached_property
     def left(self) -> int:
         """Number of requests that left the pool, with any outcome."""
         return sum(outcome.count for outcome in self.outcomes)
 
-    @property
+    @cached_property
     def served(self) -> int:
         """Number of requests with a successful answer of the provider."""
         return sum(outcome.count for outcome in self.outcomes if outcome.served)
 
-    @property
+    @cached_property
     def connect_failures(self) -> dict[str, int]:
         """Requests whose connection could not be established, by reason; most frequent first."""
         return {
             error: n for error, n in self.errors.most_common() if error in CONNECT_HELP and n > 0
         }
 
-    @property
+    @cached_property
     def sent(self) -> int:
         """Number of requests that left the pool, less those that certainly had no connection."""
         unsent = self.errors["pool_timeout"] + sum(self.connect_failures.values())
         return max(0, self.left - unsent)
 
-    @property
+    @cached_property
     def slowest_step(self) -> str | None:
         """Step of establishing connections that took the most time; None if none took any."""
         return next((step for step, time in self.named("step").most_common(1) if time > 0), None)
@@ -158,7 +158,7 @@ class Activity:
 
 @dataclass(frozen=True, kw_only=True)
 class PoolCase:
-    """Everything known about one pool name: the input of a rule."""
+    """Everything known about one pool name: the input of a rule. Each field is built once."""
 
     totals: parts.PoolTotals
     process: parts.ProcessSnapshot
@@ -242,7 +242,7 @@ class PoolCase:
         recent = self.recent
         return [one for one in self.totals.answers if one.ago <= recent]
 
-    @property
+    @cached_property
     def recent_requests(self) -> int:
         """Number of requests that ``failures`` and ``answers`` stand for."""
         return len(self.failures) + sum(answer.number for answer in self.answers)
@@ -254,7 +254,7 @@ class PoolCase:
         since = max((one.ago for one in latest), default=0.0)
         return [*(one for one in self.totals.earlier_answers if one.ago > since), *latest]
 
-    @property
+    @cached_property
     def growth(self) -> float:
         """How many times as many requests arrive as before, repeated ones apart; 0 if unknown."""
         before, now = self.baseline, self.activity
@@ -266,7 +266,7 @@ class PoolCase:
         earlier = min(before.period, since) if since > 0 else before.period
         return (now.number("entered") - now.number("resent")) / now.period * earlier / first
 
-    @property
+    @cached_property
     def is_young(self) -> bool:
         """Whether the process is too young for a baseline."""
         return self.baseline is None and self.age < 2 * RECENT
@@ -284,25 +284,25 @@ class PoolCase:
             return now, [one for one in kept if one.ago > 2 * third]
         return self.answers, [one for one in kept if one.ago > recent]
 
-    @property
+    @cached_property
     def maximum(self) -> int | None:
         """Smallest limit of its live pools; None if all are unlimited or none is left."""
         return min((p.max_connections for p in self.pools if p.max_connections), default=None)
 
-    @property
+    @cached_property
     def probe(self) -> str:
         """Advice to turn SO_KEEPALIVE on; empty unless it is known to be off."""
         off = any(pool.tcp_keepalive is False for pool in self.pools)
         return f" Switch SO_KEEPALIVE on: {self.advisor.probe_idle(self.maximum)}." if off else ""
 
-    @property
+    @cached_property
     def synchronous(self) -> bool:
         """Whether synchronous code uses most live pools, or most opened ones if none is live."""
         if self.pools:
             return 2 * sum(pool.synchronous for pool in self.pools) > len(self.pools)
         return 2 * self.totals.pools_synchronous > self.totals.pools_opened
 
-    @property
+    @cached_property
     def queued_now(self) -> int:
         return sum(pool.queued for pool in self.pools)
 

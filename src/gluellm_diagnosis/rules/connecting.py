@@ -142,7 +142,7 @@ def _built_at(sites: Counter[str], pools: int) -> str:
 def connect_failures(case: PoolCase) -> Finding | None:
     """Detect connections that could not be established, by reason."""
     activity = case.activity
-    failures = activity.connect_failures
+    failures = dict(activity.connect_failures)
     if case.loop_is_blocked:
         failures.pop("connect_timeout", None)  # a blocked loop lets them expire
     count = sum(failures.values())
