@@ -27,7 +27,7 @@ class Judged:
         registry = self.scene.registry
         self.found: list[Finding] = []
         self.broken = False
-        self.judgement = Judgement(registry, self._judge, INTERVAL)
+        self.judgement = Judgement(registry, lambda: self._judge, INTERVAL)
         drain = Drain(registry.outbox, lambda lease: lease.account(), registry.failures)
         self._source = StateSource(
             registry, drain, list, lambda: None, None, tuple, dict, self.judgement
@@ -173,7 +173,15 @@ def test_record_has_kind_severity_and_subject_as_attributes(logged, caplog):
     assert record[semconv.EVENT_NAME] == "gluellm.finding"
     assert record[semconv.FINDING_KIND] == "retries"
     assert record[semconv.FINDING_SEVERITY] == "error"
-    assert record[semconv.POOL_NAME] == "openai/httpx2"
+    assert (record[semconv.POOL_NAME], record[semconv.POOL_LIBRARY]) == ("openai", "httpx2")
+
+
+def test_record_on_calls_names_their_provider_as_the_series_does(logged, caplog):
+    logged.judge(error("retries", pool=None, provider="bedrock", source="sdk"))
+    record = vars(caplog.records[-1])
+    assert record[semconv.PROVIDER_NAME] == "aws.bedrock"
+    assert record[semconv.CALL_SOURCE] == "sdk"
+    assert semconv.POOL_NAME not in record
 
 
 def test_one_record_a_minute_the_worst_first(logged):

@@ -1,5 +1,7 @@
 """When the process is judged, and when findings begin, rise and end."""
 
+from collections.abc import Callable
+
 import pytest
 
 from opentelemetry.instrumentation.gluellm import thresholds
@@ -97,6 +99,8 @@ class Judged:
         self.error: Exception | None = None
         self.spent = 0.0
         """CPU seconds of each judgement."""
+        self.loading = 0.0
+        """CPU seconds of importing the judge."""
         self.failures = scene.registry.failures
         self.begun: list[Active] = []
         self.ended: list[Active] = []
@@ -107,7 +111,11 @@ class Judged:
         self.observer.finding_ended = (  # type: ignore[method-assign]
             lambda active, _: self.ended.append(active)
         )
-        self.judgement = Judgement(scene.registry, self._judge, interval)
+        self.judgement = Judgement(scene.registry, self._load, interval)
+
+    def _load(self) -> Callable[[], list[Finding]]:
+        self._cpu += round(self.loading * SECOND)
+        return self._judge
 
     def _judge(self) -> list[Finding]:
         self._cpu += round(self.spent * SECOND)
@@ -162,6 +170,12 @@ def test_interval_grows_with_the_cpu_time_of_a_judgement(judged):
     judged.seconds(31, busy=True)
     assert judged.seconds(59, busy=True) == 0
     assert judged.seconds(1, busy=True) == 1
+
+
+def test_import_of_the_judge_does_not_delay_the_next_judgement(judged):
+    judged.loading = 0.3
+    judged.seconds(31, busy=True)
+    assert judged.seconds(30, busy=True) == 1
 
 
 def test_interval_grows_to_five_minutes_at_most(judged):

@@ -228,11 +228,11 @@ class Installation:
             unobserved=self._unobserved(),
         )
 
-    def _judge(self) -> Iterable[Found]:
+    def _judge(self) -> Callable[[], Iterable[Found]]:
         # Imported at the first judgement: a program that never waits does not pay for the rules.
         from gluellm_diagnosis.diagnose import diagnose
 
-        return diagnose(self.snapshot())
+        return lambda: diagnose(self.snapshot())
 
     def _reporter_on(
         self, signal_name: str | None, tracer_provider: TracerProvider | None

@@ -116,14 +116,18 @@ def subject_of(finding: Found) -> Subject:
 class Judgement:
     """Decides when a judgement is due, runs it, and reports findings that begin and end.
 
-    ``judge`` takes a snapshot and returns its findings; ``interval`` is in seconds.
+    ``load`` imports the judge, which takes a snapshot and returns its findings. ``interval`` is in
+    seconds.
     """
 
     def __init__(
-        self, registry: PoolRegistry, judge: Callable[[], Iterable[Found]], interval: float
+        self,
+        registry: PoolRegistry,
+        load: Callable[[], Callable[[], Iterable[Found]]],
+        interval: float,
     ) -> None:
         self._registry = registry
-        self._judge = judge
+        self._load = load
         self._interval = nanoseconds(interval)
         share = thresholds.JUDGEMENT_SHARE_OF_CPU
         if interval < thresholds.JUDGEMENT_LIVE:
@@ -168,7 +172,9 @@ class Judgement:
             return
         began = time.thread_time_ns()
         try:
-            found = self._judge()
+            judge = self._load()
+            began = time.thread_time_ns()  # importing once must not delay the next judgement
+            found = judge()
         except ImportError as error:
             self._possible = False
             self._registry.failures.caught("judgement", error)
