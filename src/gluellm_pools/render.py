@@ -21,7 +21,6 @@ from opentelemetry.instrumentation.gluellm.text import counted
 
 from .histogram import Histogram
 from .text import percent, printable, printable_ends, seconds
-from .verdicts import late, verdict_text
 from .view import CallsView, Key, PoolKey, PoolView, Row, View
 
 _STYLES = ("red", "yellow", "magenta", "blue", "green", "bright_black")
@@ -58,12 +57,12 @@ def counts_text(counts: Mapping[str, int]) -> str:
 def view_lines(view: View) -> Iterator[str]:
     """One line for the calls of each provider, and for each pool that has or had a request."""
     for key, row in view.busy().rows():
-        yield row_line(key, row, verdict_text(view, key))
+        yield row_line(key, row, view.verdict(key))
     yield from health_lines(view)
 
 
 def health_lines(view: View) -> list[str]:
-    """What is observed, and reasons to doubt it: missing hooks, own failures, a late event loop."""
+    """What is observed, and reasons to doubt it: missing hooks and own failures."""
     lines = []
     observed = [name for name in view.missing_hooks if name in POOL_LIBRARIES]
     if observed:
@@ -73,10 +72,6 @@ def health_lines(view: View) -> list[str]:
         lines.append(f"Missing hooks, listed in the program's log: {missing}.")
     if view.own_failures:
         lines.append(f"The instrumentation failed or dropped records {view.own_failures} times.")
-    if late(view):
-        lag = f", by up to {seconds(view.loop_lag)}" if view.loop_lag else ""
-        share = percent(view.late_share)
-        lines.append(f"The event loop was late for {share} of the time{lag}: times are unreliable.")
     return lines
 
 

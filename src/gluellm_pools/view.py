@@ -6,11 +6,12 @@ metrics of this process and for metrics received over OTLP. Temporality must be 
 
 from __future__ import annotations
 
+import bisect
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
@@ -19,6 +20,7 @@ from .histogram import Histogram
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
 
+_NO_TEXTS: Mapping[Any, str] = {}
 _RowT = TypeVar("_RowT", bound="CallsView | PoolView")
 
 
@@ -160,6 +162,39 @@ class PoolView:
 
 Key = CallKey | PoolKey
 Row = CallsView | PoolView
+Subject = Key | None
+"""What a finding is about; None for the whole process."""
+
+
+class Found(NamedTuple):
+    """A finding that a process reports about itself."""
+
+    severity: str
+    kind: str
+    text: str = ""
+    """Its evidence; empty if no log record of the process brought it."""
+
+    @property
+    def verdict(self) -> str:
+        """Severity, kind and evidence."""
+        return ": ".join(filter(None, (self.severity, self.kind.replace("_", " "), self.text)))
+
+
+def evidence_of(message: str) -> str:
+    """Return the evidence in the log record of a finding: its first line after kind and subject."""
+    return message.partition("\n")[0].split(": ", 2)[-1]
+
+
+def subject_of(attributes: Mapping[str, Any]) -> Subject:
+    """Return what a finding is about, from the attributes of its series or of its log record."""
+    if semconv.POOL_NAME in attributes:
+        library = str(attributes.get(semconv.POOL_LIBRARY, "?"))
+        return PoolKey(str(attributes[semconv.POOL_NAME]), library)
+    if semconv.CALL_SOURCE in attributes:
+        return CallKey(*(str(attributes.get(key, "unknown")) for key in semconv.LEVEL_CALL))
+    return None
+
+
 _COUNTERS = {
     CallsView: "seconds_by_stage outcomes errors retries".split(),
     PoolView: (
@@ -192,18 +227,17 @@ class View:
     """Number of hooks that the installed version of a library lacks, by library."""
     own_failures: int = _of(semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED)
     """Errors of the instrumentation and records that it dropped."""
-    loop_lag: float = _of(semconv.EVENT_LOOP_LAG_PEAK, combine=max)
-    """Largest recent delay of an event loop in seconds; 0 if it is not measured."""
-    loop_late: float = _of(semconv.EVENT_LOOP_LATE_TIME)
-    """Seconds in which an event loop was late; 0 if that is not measured."""
+    judgements: int | None = _of(semconv.FINDING_JUDGED, empty=None)
+    """Number of judgements that the process made of itself; None if it makes none."""
+    findings: dict[Subject, list[Found]] = field(default_factory=dict)
+    """What it found, by subject, errors first."""
     over: float | None = None
     """Seconds that the counters cover; None if they count from the start of the process."""
     calls: dict[CallKey, CallsView] = field(default_factory=dict)
 
-    @property
-    def late_share(self) -> float:
-        """Share of the time in which an event loop was late; 0 if the time is unknown."""
-        return min(self.loop_late / self.over, 1.0) if self.over else 0.0
+    def verdict(self, key: Key) -> str | None:
+        """What the process found about calls or a pool; None for nothing."""
+        return "; ".join(found.verdict for found in self.findings.get(key, ())) or None
 
     def rows(self) -> list[tuple[Key, Row]]:
         """Calls, and then pools."""
@@ -219,13 +253,12 @@ class View:
         """Current state, with the growth of the counters since a view ``seconds`` ago."""
         pools = {key: _grown(now, before.pools.get(key)) for key, now in self.pools.items()}
         calls = {key: _grown(now, before.calls.get(key)) for key, now in self.calls.items()}
-        late = max(self.loop_late - before.loop_late, 0.0)
-        return replace(self, pools=pools, calls=calls, loop_late=late, over=seconds)
+        return replace(self, pools=pools, calls=calls, over=seconds)
 
 
-def read(metrics: MetricsData | None) -> View:
-    """The view of one collection; empty for None."""
-    return read_points(
+def read(metrics: MetricsData | None, texts: Mapping[tuple[Subject, str], str] = _NO_TEXTS) -> View:
+    """The view of one collection; empty for None. For ``texts`` see `read_points`."""
+    points = (
         (metric.name, point)
         for resource in (metrics.resource_metrics if metrics else ())
         for scope in resource.scope_metrics
@@ -233,10 +266,16 @@ def read(metrics: MetricsData | None) -> View:
         for metric in scope.metrics
         for point in metric.data.data_points
     )
+    return read_points(points, texts)
 
 
-def read_points(points: Iterable[tuple[str, Any]]) -> View:
-    """The view of data points of this package's scope, each with the name of its metric."""
+def read_points(
+    points: Iterable[tuple[str, Any]], texts: Mapping[tuple[Subject, str], str] = _NO_TEXTS
+) -> View:
+    """The view of data points of this package's scope, each with the name of its metric.
+
+    ``texts`` has the evidence of findings by subject and kind.
+    """
     view = View()
     for name, point in points:
         attributes: Mapping[str, Any] = point.attributes or {}
@@ -246,6 +285,12 @@ def read_points(points: Iterable[tuple[str, Any]]) -> View:
             level = (str(attributes.get(key, "unknown")) for key in semconv.LEVEL_CALL)
             calls = view.calls.setdefault(CallKey(*level), CallsView())
             _add(calls, name, attributes, point)
+        elif name == semconv.FINDING_CURRENT.name:
+            if point.value:
+                subject, kind = subject_of(attributes), str(attributes.get(semconv.FINDING_KIND))
+                severity = str(attributes.get(semconv.FINDING_SEVERITY))
+                found = Found(severity, kind, texts.get((subject, kind), ""))
+                bisect.insort(view.findings.setdefault(subject, []), found)
         elif name in METRICS and semconv.POOL_NAME in attributes:
             library = str(attributes.get(semconv.POOL_LIBRARY, "?"))
             key = PoolKey(str(attributes[semconv.POOL_NAME]), library)
@@ -315,5 +360,5 @@ _FIELDS = {
     for row in (View, CallsView, PoolView)
 }
 """Fields of one metric or several, by metric."""
-METRICS = frozenset(_SPECIAL).union(*_FIELDS.values())
+METRICS = frozenset({semconv.FINDING_CURRENT.name, *_SPECIAL}).union(*_FIELDS.values())
 """Names of the metrics that the view is made of."""

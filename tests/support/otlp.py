@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -48,19 +49,28 @@ def number(
     start: int = START,
     temporality: int = CUMULATIVE,
     monotonic: bool = True,
+    about: Mapping[str, object] = POOL,
     **attributes: object,
 ) -> Metric:
-    """A sum with one point of `POOL`; ``__`` in further attributes stands for a dot."""
+    """A sum with one point about `POOL`; ``__`` in further attributes stands for a dot."""
     made = Metric(name=metric if isinstance(metric, str) else metric.name)
     made.sum.aggregation_temporality = temporality  # type: ignore[assignment]
     made.sum.is_monotonic = monotonic
     point = made.sum.data_points.add(start_time_unix_nano=start, time_unix_nano=time)
-    point.attributes.extend(pairs({**POOL, **_dotted(attributes)}))
+    point.attributes.extend(pairs({**about, **_dotted(attributes)}))
     if isinstance(value, int):
         point.as_int = value
     else:
         point.as_double = value
     return made
+
+
+def finding(
+    kind: str, severity: str = "error", value: int = 1, about: Mapping[str, object] = POOL
+) -> Metric:
+    """A finding that a process reports about itself."""
+    named = {semconv.FINDING_KIND: kind, semconv.FINDING_SEVERITY: severity}
+    return number(semconv.FINDING_CURRENT, value, monotonic=False, about={**about, **named})
 
 
 def gauge(metric: semconv.Metric, value: float, time: int = LATER, **attributes: object) -> Metric:
@@ -109,7 +119,10 @@ def metrics_request(
 
 
 def logs_request(
-    text: str, severity: int = 13, scope: str = semconv.SCOPE_NAME
+    text: str,
+    severity: int = 13,
+    scope: str = semconv.SCOPE_NAME,
+    attributes: Mapping[str, object] = MappingProxyType({}),
 ) -> ExportLogsServiceRequest:
     """One log record."""
     request = ExportLogsServiceRequest()
@@ -117,7 +130,9 @@ def logs_request(
     found.resource.attributes.extend(pairs({"service.name": "shop"}))
     scope_logs = found.scope_logs.add()
     scope_logs.scope.name = scope
-    scope_logs.log_records.add(severity_number=severity).body.string_value = text
+    record = scope_logs.log_records.add(severity_number=severity)
+    record.body.string_value = text
+    record.attributes.extend(pairs(attributes))
     return request
 
 

@@ -93,13 +93,3 @@ def run_with_gluellm(
     """Run code that uses GlueLLM, whose changes to any-llm cannot be undone."""
     variables = {"HOME": str(home), **gluellm_environment(server)}
     return run_code(program, *arguments, cwd=home, **variables)
-
-
-def demo(*scenarios: str, seconds: float) -> str:
-    """A program that plays the demo's scenarios, for less time than its command allows."""
-    return f"""
-import sys
-from gluellm_pools.demo.acts import acts_to_play, plan
-from gluellm_pools.demo.run import run
-sys.exit(any(run(plan(acts_to_play(name), {seconds})) for name in {scenarios!r}))
-"""

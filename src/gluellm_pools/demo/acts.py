@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE, QUEUED_SHARE
+from gluellm_diagnosis.findings import Kind
+from opentelemetry.instrumentation.gluellm.thresholds import QUEUED_SHARE
 
 from ..fake_provider import Behaviour, RateLimit
 from . import faults
-from .evidence import LATE, WARNINGS, Check
+from .evidence import WARNINGS, Check
 from .load import Traffic
 from .targets import ANTHROPIC, CONNECTIONS, HTTP2, MAX_STREAMS, OPENAI, QUICK, SILENT, TARGETS
 
@@ -27,6 +28,8 @@ class Act:
     """What happens, for the viewer."""
     evidence: Sequence[Check]
     """The act goes on until all of them hold, within reason."""
+    finding: Sequence[Kind] = ()
+    """The act also goes on until one of them is its worst finding. Without any, it has none."""
     traffic: Sequence[Traffic] = ()
     behaviours: Mapping[str, Behaviour | RateLimit] = field(default_factory=dict)
     """By target; the others are quick."""
@@ -36,10 +39,6 @@ class Act:
     """Runs beside the traffic."""
     shown: Sequence[str] = (OPENAI,)
     """Targets whose pools are shown at length. The first is the one whose callers are shown."""
-    shortest: float = 1.5
-    """Seconds that the act takes at least."""
-    after: str | None = None
-    """The act that precedes this one when it is played alone."""
     by_default: bool = False
 
 
@@ -70,12 +69,12 @@ STORY = (
             Traffic(OPENAI, 26, pause=0.0, stream=True, timeout=_TIMEOUT),
             Traffic(ANTHROPIC, 2),
         ),
+        finding=(Kind.POOL_TOO_SMALL, Kind.POOL_SATURATED),
         evidence=(
             # On a busy machine all phases grow: an idle one has three times as much.
             Check(OPENAI, "queued", 0.25),
             Check(OPENAI, "pool timeouts", 1),
         ),
-        shortest=3.5,
         by_default=True,
     ),
     Act(
@@ -83,13 +82,12 @@ STORY = (
         line="There are enough connections, but the providers are slow.",
         traffic=(Traffic(OPENAI, 4, stream=True, timeout=_TIMEOUT), Traffic(ANTHROPIC, 3)),
         behaviours=dict.fromkeys(TARGETS, _SLOW),
+        finding=(Kind.READ_TIMEOUT,),
         evidence=(
             Check(OPENAI, "time at the provider", 0.8),
             Check(OPENAI, "queued", at_most=QUEUED_SHARE),
             Check(OPENAI, "read timeouts", 1),
         ),
-        shortest=3.5,
-        after="healthy",
         by_default=True,
     ),
     Act(
@@ -98,8 +96,8 @@ STORY = (
         "and sends them again: the calls are slow, and the pool is idle.",
         traffic=(Traffic(OPENAI, 4, retries=2), Traffic(ANTHROPIC, 1)),
         behaviours={OPENAI: RateLimit(1, QUICK)},
+        finding=(Kind.RETRIES,),
         evidence=(Check(OPENAI, "retries", 5), Check(OPENAI, "back-off", 0.5)),
-        shortest=4.0,
     ),
     Act(
         name="stalled-stream",
@@ -108,14 +106,15 @@ STORY = (
         traffic=(Traffic(ANTHROPIC, 1),),
         behaviours={OPENAI: _STALLED},
         fault=faults.read_stalled_streams,
+        finding=(Kind.STALLED_STREAMS, Kind.CALLS_SILENT),
         evidence=(Check(OPENAI, "silent calls", 3), Check(OPENAI, "read timeouts", at_most=0)),
-        shortest=6.0,
     ),
     Act(
         name="churn",
         line="A new client for each call to openai: each opens a pool and a connection, and none "
         "is reused.",
         traffic=(Traffic(OPENAI, 2, pause=0.1, client_per_call=True), Traffic(ANTHROPIC, 1)),
+        finding=(Kind.CLIENT_CHURN,),
         evidence=(
             Check(OPENAI, "pools per call", 1),
             Check(OPENAI, "reuse", at_most=0),
@@ -127,13 +126,13 @@ STORY = (
         "pool, and other callers time out.",
         traffic=(Traffic(OPENAI, 2, stream=True), Traffic(ANTHROPIC, 1)),
         fault=faults.abandon_streams,
+        finding=(Kind.LEAK,),
         evidence=(
             Check(OPENAI, "leaks suspected", CONNECTIONS[OPENAI]),
             Check(OPENAI, "unread now", CONNECTIONS[OPENAI]),
             Check(OPENAI, "pool timeouts", 1),
             Check("", WARNINGS, 2),
         ),
-        shortest=4.0,
         by_default=True,
     ),
     Act(
@@ -142,13 +141,13 @@ STORY = (
         "up, and their streams stay open. The provider recovers, but every later call fails.",
         traffic=(Traffic(ANTHROPIC, 1),),
         fault=faults.give_up_streams,
+        finding=(Kind.HTTP2_STUCK,),
         evidence=(
             Check(HTTP2, "streams orphaned", MAX_STREAMS),
             Check(HTTP2, "stream_queued", 0.001),
             Check(HTTP2, "protocol errors", 1),
         ),
         shown=(HTTP2,),
-        shortest=2.0,
     ),
     Act(
         name="blocked-loop",
@@ -156,7 +155,8 @@ STORY = (
         "and again. Measured times are unreliable during such pauses.",
         traffic=(Traffic(OPENAI, 2, stream=True), Traffic(ANTHROPIC, 6, pause=0.0)),
         fault=faults.block_loop,
-        evidence=(Check("", LATE, LATE_SHARE), Check(ANTHROPIC, "calls", 1)),
+        finding=(Kind.BLOCKED_EVENT_LOOP,),
+        evidence=(Check(ANTHROPIC, "calls", 1),),
     ),
     Act(
         name="failures",
@@ -164,6 +164,7 @@ STORY = (
         traffic=(Traffic(OPENAI, 2, stream=True, timeout=0.4), Traffic(ANTHROPIC, 2, pause=0.2)),
         behaviours={OPENAI: SILENT},
         refusing=(ANTHROPIC,),
+        finding=(Kind.READ_TIMEOUT, Kind.CONNECT_FAILURES),
         evidence=(
             Check(OPENAI, "read timeouts", 1),
             Check(ANTHROPIC, "connection errors", 1),
@@ -171,28 +172,6 @@ STORY = (
         ),
         shown=(OPENAI, ANTHROPIC),
     ),
-    Act(
-        name="recovery",
-        line="Both providers are back: anthropic's callers connect once, then reuse "
-        "their connections.",
-        traffic=_CALM_TRAFFIC,
-        evidence=(*_calm(OPENAI), *_calm(ANTHROPIC), Check(ANTHROPIC, "new connections", 1)),
-        shown=(ANTHROPIC,),
-        after="failures",
-    ),
 )
 
 SCENARIOS = {act.name: act for act in STORY}
-
-
-def acts_to_play(scenario: str | None = None, *, every: bool = False) -> list[Act]:
-    """Return the acts by default, every act, or one with the act that has to precede it."""
-    if scenario is None:
-        return [act for act in STORY if every or act.by_default]
-    act = SCENARIOS[scenario]
-    return [act] if act.after is None else [SCENARIOS[act.after], act]
-
-
-def plan(acts: Sequence[Act], seconds: float) -> list[tuple[Act, float]]:
-    """Return the acts with the seconds of each: equal shares, but at least what an act needs."""
-    return [(act, max(act.shortest, seconds / len(acts))) for act in acts]

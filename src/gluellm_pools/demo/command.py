@@ -1,13 +1,14 @@
-"""Play four acts of about 12 s each, or every act with --all.
+"""Play four acts, or every act with --all. The four take about a minute.
 
-An act makes real any-llm calls to a fake provider on this machine, and shows
-their connection pools. If OTEL_EXPORTER_OTLP_ENDPOINT is set, the demo also
-exports metrics and spans there (OTLP/HTTP).
+An act makes real any-llm calls to a fake provider on this machine, in a process
+of its own, and shows their connection pools. It lasts until the process has
+found what is wrong, at most 25 s. If OTEL_EXPORTER_OTLP_ENDPOINT is set, the
+demo also exports metrics and spans there (OTLP/HTTP).
 
 examples:
   gluellm-pools demo
   gluellm-pools demo --list
-  gluellm-pools demo --scenario leak --seconds 20
+  gluellm-pools demo --scenario leak
 """
 
 from __future__ import annotations
@@ -16,9 +17,7 @@ import argparse
 import textwrap
 from typing import Any
 
-from ..arguments import CommandError, add_command, suggestion, time_span
-
-_ACT_SECONDS = 12.0
+from ..arguments import CommandError, add_command, suggestion
 
 
 def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
@@ -31,17 +30,14 @@ def add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         extra="demo",
         help="show the pools of real any-llm calls to a fake provider",
     )
-    length = f"length of all acts together, from 6s to 1h (default: {_ACT_SECONDS:g} per act)"
-    parser.add_argument("--seconds", type=time_span("6s", "1h"), metavar="N", help=length)
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--all", action="store_true", help="play every act")
-    scenario = "play one act (see --list); some need another act, which is played first"
-    choice.add_argument("--scenario", metavar="NAME", help=scenario)
+    choice.add_argument("--scenario", metavar="NAME", help="play one act (see --list)")
     choice.add_argument("--list", action="store_true", help="list the acts and stop")
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from .acts import SCENARIOS, acts_to_play, plan
+    from .acts import SCENARIOS, STORY
 
     if options.list:
         for name, act in SCENARIOS.items():
@@ -53,5 +49,6 @@ def _demo(options: argparse.Namespace) -> int:
         raise CommandError(f"{unknown}; the acts are {', '.join(SCENARIOS)}")
     from .run import run
 
-    acts = acts_to_play(options.scenario, every=options.all)
-    return run(plan(acts, options.seconds or _ACT_SECONDS * len(acts)))
+    if options.scenario is not None:
+        return run([SCENARIOS[options.scenario]])
+    return run([act for act in STORY if options.all or act.by_default])

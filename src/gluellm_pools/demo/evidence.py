@@ -10,8 +10,8 @@ from opentelemetry.instrumentation.gluellm.text import percent
 
 from ..view import CallsView, PoolView
 
-LATE, WARNINGS = "event loop late", "leak warnings"
-"""Measures of the process, which belong to no pool."""
+WARNINGS = "leak warnings"
+"""Measure of the process, which belongs to no pool."""
 
 
 Observed = Mapping[tuple[str, str], float]
@@ -39,7 +39,7 @@ MEASURES: dict[str, Callable[[PoolView, CallsView], float]] = {
     "silent calls": lambda _, calls: calls.silent,
 }
 """Of a target's pool and calls: their counts in the act, and their state at its end."""
-_SHARES = (LATE, "queued", "time at the provider", "reuse", "stream_queued", "back-off")
+_SHARES = ("queued", "time at the provider", "reuse", "stream_queued", "back-off")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """What applications do wrong, done on purpose beside an act's traffic.
 
-A fault gets the load, when to end as a value of ``time.monotonic``, and a stack for what undoes its
-effects after the act.
+A fault gets the load, with which it ends, and a stack for what undoes its effects after the act.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from typing import Any
 from .load import Load, complete, read_stream
 from .targets import CONNECTIONS, HTTP2, MAX_STREAMS, MESSAGES, MODEL, OPENAI, QUICK, SILENT
 
-Fault = Callable[[Load, float, AsyncExitStack], Coroutine[Any, Any, None]]
+Fault = Callable[[Load, AsyncExitStack], Coroutine[Any, Any, None]]
 
 _POLL = 0.02
 _PATIENCE = 5.0
 """Seconds to wait for a request to arrive at the provider."""
-_LONGEST_HANG = 3.0
-"""Seconds; less than the client's own timeout, so that the callers give up first."""
+_ANSWERS, _HANGS = 2.0, 3.0
+"""Seconds. It hangs for less than the client's own timeout, so that the callers give up first."""
 _SHORTEST_WAIT = 0.1
 """Seconds in which waiting callers enter the queue for a stream, also on a busy machine."""
 _STALLED_STREAMS = 3
@@ -32,14 +31,14 @@ _BLOCK, _FREE = 0.3, 0.2
 """Seconds in which the event loop is blocked, and in which it runs."""
 
 
-async def no_fault(_load: Load, _deadline: float, _effects: AsyncExitStack) -> None:
+async def no_fault(_load: Load, _effects: AsyncExitStack) -> None:
     """Do nothing wrong."""
 
 
-async def abandon_streams(load: Load, deadline: float, effects: AsyncExitStack) -> None:
+async def abandon_streams(load: Load, effects: AsyncExitStack) -> None:
     """Don't read streams to their end, until they hold every connection of the pool."""
     abandoned, most = 0, CONNECTIONS[OPENAI]
-    while time.monotonic() < deadline and abandoned < most:
+    while not load.ended() and abandoned < most:
         abandon = _break_off if abandoned % 2 else _never_read
         abandoned += await load.call(OPENAI, partial(abandon, effects))
         await asyncio.sleep(_POLL)
@@ -58,7 +57,7 @@ async def _break_off(effects: AsyncExitStack, client: Any) -> None:
         break
 
 
-async def read_stalled_streams(load: Load, _deadline: float, effects: AsyncExitStack) -> None:
+async def read_stalled_streams(load: Load, effects: AsyncExitStack) -> None:
     """Wait for items of stalled streams until the act ends."""
     for _ in range(_STALLED_STREAMS):
         caller = asyncio.create_task(load.call(OPENAI, read_stream))
@@ -66,17 +65,16 @@ async def read_stalled_streams(load: Load, _deadline: float, effects: AsyncExitS
         effects.callback(caller.cancel)
 
 
-async def give_up_streams(load: Load, deadline: float, effects: AsyncExitStack) -> None:
+async def give_up_streams(load: Load, effects: AsyncExitStack) -> None:
     """Give up calls over HTTP/2 while the provider hangs, so that their streams stay taken.
 
-    It answers for a third of the time, hangs for a third, and then would answer again.
+    It answers, hangs, and then would answer again.
     """
     effects.push_async_callback(load.http_clients[HTTP2].aclose)
     provider = load.providers[HTTP2]
-    third = (deadline - time.monotonic()) / 3
-    hung = deadline - third
-    hangs = min(third, _LONGEST_HANG)
-    await load.call_for(HTTP2, hung - hangs - time.monotonic(), _STREAM_CALLERS)
+    hangs = time.monotonic() + _ANSWERS
+    await load.call_until(lambda: time.monotonic() >= hangs or load.ended(), HTTP2, _STREAM_CALLERS)
+    hung = time.monotonic() + _HANGS
     provider.behaviour = SILENT
     arrived = provider.counts.requests
     limits: list[asyncio.Timeout] = []
@@ -98,12 +96,12 @@ async def give_up_streams(load: Load, deadline: float, effects: AsyncExitStack) 
         provider.behaviour = QUICK
         for limit in limits:
             limit.reschedule(asyncio.get_running_loop().time())
-    await load.call_for(HTTP2, deadline - time.monotonic(), _STREAM_CALLERS)
+    await load.call_until(load.ended, HTTP2, _STREAM_CALLERS)
 
 
-async def block_loop(_load: Load, deadline: float, _effects: AsyncExitStack) -> None:
+async def block_loop(load: Load, _effects: AsyncExitStack) -> None:
     """Do work that belongs into a thread in the event loop, again and again."""
-    while time.monotonic() < deadline:
+    while not load.ended():
         # First: a block before the first request has no effect.
         await asyncio.sleep(_FREE)
         time.sleep(_BLOCK)  # noqa: ASYNC251

@@ -121,23 +121,25 @@ class Load:
             group.create_task(fault)
             for traffic in mixed:
                 for _ in range(traffic.callers):
-                    group.create_task(self._call_until(traffic, self._ended.is_set))
+                    group.create_task(self._call_until(traffic, self.ended))
 
     def end(self) -> None:
         """Let no caller of `play` begin another call."""
         self._ended.set()
 
+    def ended(self) -> bool:
+        """Whether the act is over."""
+        return self._ended.is_set()
+
     async def close(self) -> None:
         for http_client in self.http_clients.values():
             await http_client.aclose()
 
-    async def call_for(self, target: str, duration: float, callers: int) -> None:
+    async def call_until(self, is_over: Callable[[], bool], target: str, callers: int) -> None:
         """Let so many callers make calls for a while."""
-        deadline = time.monotonic() + duration
-        traffic = Traffic(target, callers)
         async with asyncio.TaskGroup() as group:
             for _ in range(callers):
-                group.create_task(self._call_until(traffic, lambda: time.monotonic() >= deadline))
+                group.create_task(self._call_until(Traffic(target, callers), is_over))
 
     async def call(self, target: str, ask: _Ask, retries: int = 0) -> bool:
         """Make one call and note how it went; return whether it succeeded."""

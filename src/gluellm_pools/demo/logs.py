@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 
-from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import FINDING_KIND, SCOPE_NAME
+
+from ..view import Subject, evidence_of, subject_of
 
 _MOST = 20
 
@@ -17,19 +19,24 @@ class Logs(logging.Handler):
         super().__init__(logging.WARNING)
         self.leaks = 0
         """Leak warnings of the act."""
+        self.evidence: dict[tuple[Subject, str], str] = {}
+        """Evidence of findings by subject and kind."""
         self._lines: deque[str] = deque(maxlen=_MOST)
         self._others: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if record.name.startswith(SCOPE_NAME):
+        text, attributes = record.getMessage(), vars(record)
+        if FINDING_KIND in attributes:
+            self.evidence[subject_of(attributes), attributes[FINDING_KIND]] = evidence_of(text)
+        elif record.name.startswith(SCOPE_NAME):
             self.leaks += "leak" in text
-            self._lines.append(f"{record.levelname} {text}")
+        else:
+            self._others[f"{record.levelname} {record.name}: {text}"] += 1
             return
-        self._others[f"{record.levelname} {record.name}: {text}"] += 1
+        self._lines.append(f"{record.levelname} {text}")
 
     def take(self) -> list[str]:
-        """Return the instrumentation's lines since the last call."""
+        """Return the instrumentation's messages since the last call."""
         return [self._lines.popleft() for _ in range(len(self._lines))]
 
     def others(self) -> list[str]:

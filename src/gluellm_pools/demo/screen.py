@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -34,7 +34,6 @@ class Screen:
     console: Console
     heading: str
     line: str
-    duration: float
     at_length: Sequence[Key]
     """Calls and pools that are shown at length; the other pools get a line each."""
 
@@ -60,12 +59,12 @@ class Screen:
     def show(self, elapsed: float, verdict: Mapping[str, str], view: View) -> None:
         """Show a frame; the last one stays."""
         if self._live is not None:
-            progress = Text(f"{elapsed:.0f} of {self.duration:.0f} s", style="dim")
+            progress = Text(f"{elapsed:.0f} s", style="dim")
             pools = self._pools(view)
             frame = Group(progress, self._verdict(verdict), *pools, *_legend())
             self._live.update(frame, refresh=True)
             return
-        for line in view_lines(view):
+        for line in view_lines(replace(view, findings={})):
             self.console.print(f"{elapsed:5.1f} s  {line}")
         for label, text in verdict.items():
             self.console.print(f"{label}: {short(text, _LONGEST_LINE)}")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from opentelemetry.sdk.metrics import MeterProvider, export
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from ..view import View, read
+from ..view import Subject, View, read
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
 _DEFAULTS = {
-    # ms: the SDK's default, a minute, is longer than the demo. Peaks look back a little longer.
-    "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+    # ms: the SDK's default, a minute, is longer than an act. Peaks look back a little longer.
+    "OTEL_METRIC_EXPORT_INTERVAL": "2000",
+    "OTEL_PYTHON_GLUELLM_FINDINGS_INTERVAL": "5",
     # Seconds, retries included: an endpoint that does not answer must not hold up the end.
     "OTEL_EXPORTER_OTLP_TIMEOUT": "2",
     "OTEL_SERVICE_NAME": "gluellm-pools-demo",
@@ -46,8 +47,8 @@ class Telemetry:
             self.tracer_provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self.meter_provider = MeterProvider(all_readers, resource)
 
-    def read(self) -> View:
-        return read(self._reader.get_metrics_data())
+    def read(self, evidence: Mapping[tuple[Subject, str], str]) -> View:
+        return read(self._reader.get_metrics_data(), evidence)
 
     def shutdown(self) -> None:
         """Export what is left and stop; gives up after 5 s if the endpoint does not answer."""

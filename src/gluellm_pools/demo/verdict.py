@@ -6,19 +6,19 @@ import re
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gluellm_diagnosis.findings import UNEXPLAINED, Finding, Kind, Severity
+from gluellm_diagnosis.findings import UNEXPLAINED, Kind
 
 from ..text import printable
-from ..verdicts import CallsVerdict
+from ..view import Subject, View
 
 _ABOVE_PACKAGE = re.compile(r"\S*[\\/](?=gluellm_pools[\\/]demo[\\/])")
 _RECENT = 5.0
 """Seconds that the callers' row looks back."""
-_AT_FAULT = {
+_AT_FAULT: Mapping[str, str] = {
     Kind.POOL_TOO_SMALL: "the pool",
     Kind.POOL_SATURATED: "the pool",
     Kind.SLOW_PROVIDER: "the provider",
@@ -26,6 +26,7 @@ _AT_FAULT = {
     Kind.REUSE_FAILURES: "the provider",
     Kind.CLOSED_UNANSWERED: "the provider",
     Kind.TRUNCATED_ANSWERS: "the provider",
+    Kind.READ_TIMEOUT: "the provider or the timeout",
     Kind.RETRIES: "the provider",
     Kind.STALLED_STREAMS: "the provider",
     Kind.SILENT_CONNECTIONS: "the network",
@@ -81,37 +82,38 @@ def explanation(error: BaseException) -> list[str]:
     return [" <- ".join(map(error_text, chain)), *notes] if notes else []
 
 
-def main_finding(findings: Sequence[Finding], pool: str) -> Finding | None:
-    """Return the first cause, preferably of this pool or of the process."""
-    causes = [finding for finding in findings if finding.severity is not Severity.INFO]
-    return next((f for f in causes if f.pool in (pool, None)), causes[0] if causes else None)
-
-
 class Cause(NamedTuple):
-    """The cause of what callers see."""
+    """The cause of what callers see, as the process found it."""
 
     text: str
+    kind: str = ""
+    """Kind of the finding; empty if there is none."""
     at_fault: str = ""
     """Party at fault; empty if unknown or if nothing is wrong."""
-    advice: str = ""
 
 
-NOT_KNOWN = Cause("not known yet")
+NOT_JUDGED = Cause("not judged yet")
+NOBODY = Cause("nobody: the process has no finding")
 
 
-def cause_of(finding: Finding | None, calls: CallsVerdict | None, error: str) -> Cause:
-    """Return the cause that `diagnose` finds or, without one, the cause that the calls show."""
-    if finding is not None:
-        kind = finding.kind.replace("_", " ")
-        at_fault = _AT_FAULT.get(finding.kind, "the program")
-        text = f"{at_fault}: {kind}" if at_fault else kind
-        return Cause(f"{text}. {finding.observed}", at_fault, finding.advice)
-    if calls is not None and calls.at_fault:
-        text = calls.text[0].upper() + calls.text[1:]
-        return Cause(f"{calls.at_fault}. {text}.", calls.at_fault)
-    return NOT_KNOWN if error else Cause("nobody: calls and pools show no problem")
+def cause_of(view: View, subjects: Collection[Subject], expected: Collection[str]) -> Cause:
+    """Return the cause by the worst finding on these subjects; of several, an expected one."""
+    if not view.judgements:
+        return NOT_JUDGED
+    findings = [one for subject in subjects for one in view.findings.get(subject, ())]
+    if not findings:
+        return NOBODY
+    found = min(findings, key=lambda one: (one.severity, one.kind not in expected))
+    at_fault = _AT_FAULT.get(found.kind, "the program")
+    text = ": ".join(filter(None, (at_fault, found.kind.replace("_", " "), found.text)))
+    return Cause(text, found.kind, at_fault)
 
 
 def short(text: str, longest: int) -> str:
     """Return the text's first line, with paths from the package on."""
-    return printable(_ABOVE_PACKAGE.sub("", text.partition("\n")[0]), longest)
+    return printable(shortened(text.partition("\n")[0]), longest)
+
+
+def shortened(text: str) -> str:
+    """Return the text with paths from the package on."""
+    return _ABOVE_PACKAGE.sub("", text)

@@ -4,7 +4,8 @@ No Collector is needed. Start `gluellm-pools watch`, and then the program with
 
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318
   OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
-  OTEL_METRIC_EXPORT_INTERVAL=5000
+  OTEL_METRIC_EXPORT_INTERVAL=2000
+  OTEL_PYTHON_GLUELLM_FINDINGS_INTERVAL=5
 
 examples:
   gluellm-pools watch

@@ -7,7 +7,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -16,10 +16,9 @@ from rich.text import Text
 from opentelemetry.instrumentation.gluellm.environment import ENVIRONMENT_PREFIX
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
 
-from ..render import health_lines, row_block, row_line
+from ..render import health_lines, row_block, row_label, row_line
 from ..screens import live_area
 from ..text import printable, seconds
-from ..verdicts import severity, verdict_text
 from ..view import Key, PoolView, Row, View
 from .intake import Intake
 from .processes import Process
@@ -46,11 +45,16 @@ _Blocks = frozenset[tuple[Process, Key]]
 
 
 class Judged(NamedTuple):
-    """Calls or a pool, with the verdict."""
+    """Calls or a pool, with the verdict of the process."""
 
     key: Key
     row: Row
     verdict: str | None
+
+    @property
+    def rank(self) -> int:
+        """0 for an error, 1 for a warning, 2 without a finding."""
+        return _rank([self.verdict] if self.verdict else [])
 
     @property
     def as_json(self) -> dict[str, Any]:
@@ -73,17 +77,19 @@ class ProcessReport:
     process: Process
     view: View
     calls: list[Judged]
-    """Calls by provider; the largest problems first."""
+    """Calls by provider, those with errors first."""
     pools: list[Judged]
-    """Pools that had a request; the largest problems first."""
+    """Pools that had a request, those with errors first."""
+    findings: list[str]
+    """Verdicts on the process, and on calls and pools that are not shown."""
     warnings: list[str]
     """Reasons to doubt the numbers, or why there are none."""
 
     @property
-    def severity(self) -> tuple[object, ...]:
-        """Sort key: largest for processes with problems, smallest for silent ones."""
-        found = ([severity(one.row) for one in rows] for rows in (self.calls, self.pools))
-        return not self.process.silent, *(max(filter(any, each), default=()) for each in found)
+    def rank(self) -> tuple[bool, int]:
+        """Sort key: processes with errors first, silent ones last."""
+        verdicts = (one.verdict for one in (*self.calls, *self.pools) if one.verdict)
+        return self.process.silent, _rank([*self.findings, *verdicts])
 
     @property
     def heading(self) -> str:
@@ -95,12 +101,15 @@ class ProcessReport:
         if process.exports > 1:
             parts.append(f"every {seconds(process.interval)}")
         parts.append(f"counted over {over:.0f} s" if over else "counted since process start")
+        if not self.view.judgements and process.exports:
+            parts.append("not judged" if self.view.judgements is None else "not judged yet")
         return f"{name if instance else service}: {', '.join(parts)}"
 
     @property
     def lines(self) -> list[str]:
         """For logs and pipes: a line for the calls of each provider and each pool."""
-        below = [*(row_line(*found) for found in (*self.calls, *self.pools)), *self.warnings]
+        rows = [row_line(*found) for found in (*self.calls, *self.pools)]
+        below = [*self.findings, *rows, *self.warnings]
         return [self.heading, *(f"  {line}" for line in below)]
 
     @property
@@ -113,6 +122,8 @@ class ProcessReport:
             "silent": self.process.silent,
             "last_export_seconds_ago": self.process.silence,
             "counters_over_seconds": self.view.over,
+            "judgements": self.view.judgements,
+            "findings": self.findings,
             "warnings": self.warnings,
             "calls": [found.as_json for found in self.calls],
             "pools": [found.as_json for found in self.pools],
@@ -120,23 +131,32 @@ class ProcessReport:
 
 
 def reports_of(processes: Iterable[Process]) -> list[ProcessReport]:
-    """Reports of the processes; those with the largest problems first."""
-    reports = [_report_of(process) for process in processes]
-    return sorted(reports, key=lambda report: report.severity, reverse=True)
+    """Reports of the processes, those with errors first."""
+    return sorted(map(_report_of, processes), key=lambda report: report.rank)
+
+
+def _rank(verdicts: Sequence[str]) -> int:
+    return 2 if not verdicts else int(not any(one.startswith("error") for one in verdicts))
 
 
 def _report_of(process: Process) -> ProcessReport:
     view, busy = process.recent(), process.view().busy().pools
-    # Numbers of two processes mean nothing, and those of a silent one are old.
-    judged = not process.mixed and not process.silent
+    if process.mixed or process.silent:
+        # Numbers of two processes mean nothing, and those of a silent one are old.
+        view = replace(view, findings={})
     calls, pools = (
         sorted(
-            (Judged(k, row, verdict_text(view, k) if judged else None) for k, row in rows.items()),
-            key=lambda found: severity(found.row),
-            reverse=True,
+            (Judged(key, row, view.verdict(key)) for key, row in rows.items()),
+            key=lambda found: found.rank,
         )
         for rows in (view.calls, {key: view.pools[key] for key in busy})
     )
+    findings = [
+        found.verdict if subject is None else f"{found.verdict} ({row_label(subject)})"
+        for subject, its in view.findings.items()
+        for found in its
+        if subject not in view.calls and subject not in busy
+    ]
     warnings = [_MIXED] if process.mixed else []
     for rows, what in ((calls, "providers"), (pools, "pools")):
         if len(rows) > MOST_POOLS:
@@ -146,7 +166,8 @@ def _report_of(process: Process) -> ProcessReport:
         warnings.append(_NOT_INSTRUMENTED.format(", ".join(sorted(process.scopes))))
     elif not (view.pools or view.calls):
         warnings.append(_NO_POOL)
-    return ProcessReport(process, view, calls[:MOST_POOLS], pools[:MOST_POOLS], warnings)
+    shown = calls[:MOST_POOLS], pools[:MOST_POOLS]
+    return ProcessReport(process, view, *shown, sorted(findings)[:MOST_POOLS], warnings)
 
 
 def _listening(url: str) -> str:
@@ -160,11 +181,12 @@ def instructions(url: str, intake: Intake) -> list[str]:
         f"No metrics arrive{only}. In a program's environment, set",
         f"  OTEL_EXPORTER_OTLP_ENDPOINT={url}",
         "  OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
-        "  OTEL_METRIC_EXPORT_INTERVAL=5000",
+        "  OTEL_METRIC_EXPORT_INTERVAL=2000",
+        "  OTEL_PYTHON_GLUELLM_FINDINGS_INTERVAL=5",
         "and start it with opentelemetry-instrument, or let it call",
         "GlueLLMInstrumentor().instrument() and set a MeterProvider that exports. To see",
-        "the program's warnings here, and not in its terminal, such as a leak with its",
-        "line of code, install opentelemetry-instrumentation-logging in its environment.",
+        "here, and not in its terminal, what it logs, such as the evidence of a finding,",
+        "install opentelemetry-instrumentation-logging in its environment.",
     ]
 
 
@@ -216,16 +238,16 @@ class LiveDisplay(Display):
 def frame(reports: Sequence[ProcessReport], width: int, room: int) -> list[Text]:
     """Reports in so many rows: calls and pools as blocks while there is room, others as lines.
 
-    Those with problems become blocks first, and the first of these in any case.
+    Those with findings become blocks first, and the first of these in any case.
     """
     found = [(report, row) for report in reports for row in (*report.calls, *report.pools)]
-    found.sort(key=lambda one: any(severity(one[1].row)), reverse=True)
+    found.sort(key=lambda one: not one[1].verdict)
     blocks: _Blocks = frozenset()
     rows = list(_rows(reports, blocks, width))
     for report, row in found:
         more = blocks | {(report.process, row.key)}
         longer = list(_rows(reports, more, width))
-        if len(longer) > room and (blocks or not any(severity(row.row))):
+        if len(longer) > room and (blocks or not row.verdict):
             break
         blocks, rows = more, longer
     if len(rows) <= room:
@@ -239,6 +261,7 @@ def _rows(reports: Sequence[ProcessReport], blocks: _Blocks, width: int) -> Iter
     for report in reports:
         process = report.process
         yield Text(report.heading, style="bold yellow" if process.silent else "bold")
+        yield from _wrapped(report.findings, width, "red")
         for row in (*report.calls, *report.pools):
             text = Text(row_line(*row), style="red" if row.verdict else "")
             if (process, row.key) in blocks:

@@ -15,10 +15,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import FINDING_KIND, SCOPE_NAME
 
 from ..text import printable
-from ..view import METRICS
+from ..view import METRICS, evidence_of, subject_of
 from . import limits
 from .points import Point, SeriesKey, UnfitPointError, distinct_name, point_of, series_of, text_of
 from .processes import Identity, Processes
@@ -136,21 +136,28 @@ class Intake:
                         rejected.append(f"{metric.name}: {error}")
 
     def _take_logs(self, resource: Any) -> None:
-        service, _ = identity_of(self._counted(resource.resource.attributes))
+        identity = identity_of(self._counted(resource.resource.attributes))
+        process = self.processes.get(identity)
         for scope in self._counted(resource.scope_logs):
             if scope.scope.name != SCOPE_NAME:
                 self.not_shown.add("log records of other scopes")
                 continue
             for record in scope.log_records[-limits.UNREAD_MESSAGES :]:
+                level = "WARNING" if record.severity_number >= _WARN else "INFO"
+                text = record.body.string_value
                 if record.severity_number >= _INFO:
-                    level = "WARNING" if record.severity_number >= _WARN else "INFO"
-                    # A report for `doctor` has many lines; its first one is the finding.
-                    text = _one_line(record.body.string_value)
-                    self.messages.add(f"{level} from {service}: {text}")
+                    self.messages.add(f"{level} from {identity[0]}: {_one_line(text)}")
+                found = attributes_of(self._counted(record.attributes))
+                if process is not None and FINDING_KIND in found and level == "WARNING":
+                    evidence = printable(evidence_of(text), limits.MESSAGE_CHARACTERS)
+                    process.take_text(subject_of(found), found[FINDING_KIND], evidence)
 
 
 def _one_line(text: str) -> str:
     """Return a log record's text as one line; of a report, only its worst finding."""
+    first, _, rest = text.partition("\n")
+    if first.startswith("Finding (") and rest:
+        return " ".join(rest.split())  # it begins with what the first line has
     head, _, report = text.partition(":\n")
     if head.startswith("Report on ") and report:
         first = report.split("\n", 1)[0]
@@ -182,9 +189,14 @@ def _decoded(signal: str, body: bytes) -> Any:
         raise ExportError(400, f"the body is not a protobuf {name}, or is truncated") from None
 
 
+def attributes_of(attributes: Iterable[KeyValue]) -> dict[str, str]:
+    """The attributes with their values as printable text."""
+    return {pair.key: distinct_name(text_of(pair)) for pair in attributes}
+
+
 def identity_of(attributes: Iterable[KeyValue]) -> Identity:
     """The process, from its resource's attributes."""
-    found = {pair.key: distinct_name(text_of(pair)) for pair in attributes}
+    found = attributes_of(attributes)
     service = found.get("service.name") or "unknown_service"
     if namespace := found.get("service.namespace"):
         service = f"{namespace}/{service}"

@@ -27,6 +27,8 @@ BUCKETS = 200
 SCOPES = 8
 """Names of other scopes kept for each process."""
 NAME_CHARACTERS = 60
+FINDINGS = 100
+"""Findings of a process whose evidence is kept."""
 MESSAGES, UNREAD_MESSAGES, MESSAGE_CHARACTERS = 5, 50, 2_000
 LARGEST_VALUE = 1e15
 """Seconds or a count. Sums and shares of larger values would no longer be numbers."""

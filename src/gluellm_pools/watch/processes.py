@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from ..view import View, read_points
+from ..view import Subject, View, read_points
 from . import limits
 from .points import Point, SeriesKey, UnfitPointError
 
@@ -35,6 +35,7 @@ class Process:
         self._intervals: deque[float] = deque(maxlen=3)
         self._history: deque[tuple[float, View]] = deque()
         self._view: View | None = None
+        self._texts: dict[tuple[Subject, str], str] = {}
 
     @property
     def interval(self) -> float:
@@ -58,8 +59,15 @@ class Process:
     def view(self) -> View:
         """State, and counters since the process started."""
         if self._view is None:
-            self._view = read_points((name, p) for (name, _), (p, _) in self.series.items())
+            points = ((name, point) for (name, _), (point, _) in self.series.items())
+            self._view = read_points(points, self._texts)
         return self._view
+
+    def take_text(self, subject: Subject, kind: str, text: str) -> None:
+        """Keep the evidence of a finding, by what it is about and its kind."""
+        others = [item for item in self._texts.items() if item[0] != (subject, kind)]
+        self._texts = dict([*others, ((subject, kind), text)][-limits.FINDINGS :])
+        self._view = None
 
     def recent(self) -> View:
         """State, and counters of about the last minute; like `view` until there is a second one."""

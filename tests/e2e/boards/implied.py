@@ -166,10 +166,6 @@ IMPLIED: Final = (
     # Share of 5 minutes, of which the act lasts only seconds.
     Implied("blocked-loop", fleet.LATE, highest, at_least=0.005, recorded=True),
     # Both providers answer again.
-    Implied("recovery", connections.OPENED, highest, at_least=0.1, pool=ANTHROPIC),
-    Implied("recovery", connections.CONNECT_FAILURES, lowest, at_most=0, pool=ANTHROPIC),
-    Implied("recovery", requests.REQUESTS_BY_STATUS, highest, 0.5, pool=ANTHROPIC, labels=_OK),
-    Implied("recovery", waiting.QUEUED_NOW, middle, at_most=0),
 )
 
 _ACTS: Final = list(SCENARIOS)

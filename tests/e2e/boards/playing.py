@@ -37,8 +37,8 @@ WAYS: Final = (
 """Ingestion paths. One program uses all of them at once."""
 _NOT_OBSERVED: Final = "NOT OBSERVED: "
 _TRIES: Final = 3
-_SECONDS: Final = 63.0
-"""Length of the demo in seconds: 7 for each act, since leaks are suspected after 4 to 5."""
+_SECONDS: Final = 7.0
+"""Length of an act in seconds: leaks are suspected after 4 to 5."""
 _DELAY: Final = 2 * INTERVAL
 """Seconds until data of the program has arrived in every store."""
 _SERVICE, _INSTANCE, _VERSION = "checkout", "checkout-1", "1.4.0"

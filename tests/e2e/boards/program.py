@@ -15,12 +15,12 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from prometheus_client import start_http_server
 
-from gluellm_pools.demo.acts import STORY, plan
-from gluellm_pools.demo.run import run
+from gluellm_pools.demo.acts import STORY
+from gluellm_pools.demo.run import headed, play
 
 
 def main() -> int:
-    """Run it and return the demo's exit status."""
+    """Run it."""
     settings: dict[str, Any] = json.loads(sys.argv[1])
     server, _ = start_http_server(0, "127.0.0.1")
     print(server.server_port, flush=True)
@@ -31,8 +31,8 @@ def main() -> int:
         ),
         settings["interval"] * 1000,
     )
-    acts = plan(STORY, settings["seconds"])
-    return run(acts, readers=[PrometheusMetricReader(), exponential])
+    play(headed(STORY), [PrometheusMetricReader(), exponential], seconds=settings["seconds"])
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,48 +5,45 @@ import time
 
 import pytest
 
-from gluellm_diagnosis.findings import Finding, Kind, Severity
 from gluellm_pools.demo import faults
-from gluellm_pools.demo.acts import SCENARIOS, STORY, acts_to_play, plan
+from gluellm_pools.demo.acts import SCENARIOS, STORY
 from gluellm_pools.demo.evidence import holds
 from gluellm_pools.demo.logs import Logs
 from gluellm_pools.demo.verdict import Symptoms, cause_of, explanation, short
-from gluellm_pools.verdicts import CallsVerdict
-
-
-def test_four_acts_by_default_and_every_act_on_demand():
-    """Equal shares of the time, but no act gets less than it needs."""
-    names = [act.name for act in acts_to_play()]
-    assert names == ["healthy", "saturated", "slow", "leak"]
-    assert acts_to_play(every=True) == list(STORY)
-    assert [seconds for _, seconds in plan(acts_to_play(), 48.0)] == [12.0] * 4
-    assert [seconds for _, seconds in plan(STORY, 1.0)] == [act.shortest for act in STORY]
+from gluellm_pools.view import CallKey, Found, PoolKey, View
+from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_scenario_follows_its_dependency_and_needs_evidence(name):
+def test_act_needs_evidence_and_all_but_healthy_a_finding(name):
     """A view without numbers is no evidence."""
-    before = {"recovery": ["failures"], "slow": ["healthy"]}.get(name, [])
-    assert [act.name for act in acts_to_play(name)] == [*before, name]
     assert not holds(SCENARIOS[name].evidence, {})
+    assert bool(SCENARIOS[name].finding) is (name != "healthy")
 
 
-def test_cause_is_what_diagnose_finds_and_otherwise_what_the_calls_show():
-    """A verdict without an owner is no cause."""
-    texts = {"observed": "4 of 4.", "explanation": "Held.", "advice": "Close."}
-    finding = Finding(kind=Kind.HTTP2_STUCK, severity=Severity.ERROR, **texts)
-    retries = CallsVerdict("4 calls wait to retry", "the provider")
-    library = "the HTTP library"
-    assert cause_of(finding, retries, "late") == (
-        f"{library}: http2 stuck. 4 of 4.",
-        library,
-        "Close.",
-    )
-    text = "the provider. 4 calls wait to retry."
-    assert cause_of(None, retries, "late") == (text, "the provider", "")
-    for calls in (None, CallsVerdict("9 of 9 calls fail", "")):
-        assert cause_of(None, calls, "late") == ("not known yet", "", "")
-        assert cause_of(None, calls, "").text.startswith("nobody: ")
+def test_four_acts_by_default():
+    names = [act.name for act in STORY if act.by_default]
+    assert names == ["healthy", "saturated", "slow", "leak"]
+
+
+POOL, CALLS = PoolKey("openai", "httpx2"), CallKey("openai", "any_llm")
+
+
+def cause(*findings: Found, judgements: int = 1, expected: tuple[str, ...] = ()) -> str:
+    view = View(judgements=judgements, findings={POOL: [*findings], CALLS: []})
+    return cause_of(view, (POOL, CALLS, None), expected).text
+
+
+def test_cause_is_the_worst_finding_of_the_process():
+    """Of several, it is one that the act expects. Until the first judgement, it is unknown."""
+    stuck, leak = Found("error", "http2_stuck", "4 of 4."), Found("error", "leak")
+    retries = Found("warning", "retries")
+    assert cause(judgements=0) == "not judged yet"
+    assert cause() == "nobody: the process has no finding"
+    assert cause(stuck, retries) == "the HTTP library: http2 stuck: 4 of 4."
+    assert cause(leak, stuck, expected=("http2_stuck",)).startswith("the HTTP library: ")
+    assert cause(leak, retries, expected=("retries",)) == "the program: leak"
+    assert cause(Found("error", "calls_failing")) == "calls failing"
 
 
 def test_callers_see_rounded_times_and_the_most_frequent_error():
@@ -87,9 +84,20 @@ def test_an_exception_is_shown_with_its_causes_and_notes():
 def test_warnings_are_kept_until_they_are_shown():
     """Those of the instrumentation are listed one by one, equal ones of others once."""
     logs = Logs()
-    ours = logging.LogRecord("opentelemetry.instrumentation.gluellm", 30, "", 0, "A leak", (), None)
-    logs.handle(ours)
-    for message in ("down: %s", "down: %s", "up: %s"):
-        logs.handle(logging.LogRecord("other", 30, "", 0, message, ("x",), None))
-    assert (logs.leaks, logs.take(), logs.take()) == (1, ["WARNING A leak"], [])
+
+    def log(name: str, message: str, **attributes: str) -> None:
+        record = logging.LogRecord(name, 30, "", 0, message, (), None)
+        vars(record).update(attributes)
+        logs.handle(record)
+
+    ours = "opentelemetry.instrumentation.gluellm"
+    log(ours, "A leak")
+    kind = {semconv.FINDING_KIND: "leak", semconv.POOL_NAME: "openai"}
+    named = {**kind, semconv.POOL_LIBRARY: "httpx2"}
+    log(ours, "Finding (error): leak in openai/httpx2: 4 of 4\nERROR: leak", **named)
+    for message in ("down: x", "down: x", "up: x"):
+        log("other", message)
+    found = "WARNING Finding (error): leak in openai/httpx2: 4 of 4\nERROR: leak"
+    assert (logs.leaks, logs.take(), logs.take()) == (1, ["WARNING A leak", found], [])
+    assert logs.evidence == {(POOL, "leak"): "4 of 4"}
     assert logs.others() == ["2 x WARNING other: down: x", "WARNING other: up: x"]

@@ -6,7 +6,7 @@ from gluellm_diagnosis.findings import Kind
 from gluellm_pools.demo.screen import Screen
 from gluellm_pools.demo.verdict import cause_of
 from gluellm_pools.screens import Terminal
-from gluellm_pools.view import View
+from gluellm_pools.view import Found, PoolKey, View
 from unit.gluellm_diagnosis.building import a_pool, a_request, a_snapshot, found, the_totals
 
 
@@ -15,9 +15,11 @@ def test_verdict_on_a_leak_names_its_line_on_80_columns():
     call_site = "/opt/lib/gluellm_pools/demo/faults.py:75 in _never_read"
     unread = [a_request("unread", 5.0, leak_suspected=True, call_site=call_site)] * 4
     snapshot = a_snapshot(the_totals(leaks=4), a_pool(unread, max_connections=4))
+    pool = PoolKey("openai", "httpx2")
+    leak = Found("error", "leak", found(Kind.LEAK, snapshot).observed)
     verdict = {
         "what callers see": "calls to openai now take ~1 s, and all fail",
-        "at fault": cause_of(found(Kind.LEAK, snapshot), None, "").text,
+        "at fault": cause_of(View(judgements=1, findings={pool: [leak]}), [pool], ()).text,
     }
     assert "gluellm_pools/demo/faults.py:75 in _never_read" in shown(verdict)
 
@@ -33,6 +35,6 @@ def test_a_long_verdict_ends_with_a_whole_sentence():
 def shown(verdict: dict[str, str]) -> str:
     out = io.StringIO()
     console = Terminal(file=out, width=80, height=24, force_terminal=True, color_system=None)
-    with Screen(console, "act", "line", 1.0, []) as screen:
+    with Screen(console, "act", "line", []) as screen:
         screen.show(0.0, verdict, View())
     return " ".join(out.getvalue().split())

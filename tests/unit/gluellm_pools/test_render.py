@@ -8,8 +8,7 @@ from rich.console import Console
 
 from gluellm_pools.histogram import Histogram
 from gluellm_pools.render import health_lines, row_block, view_lines
-from gluellm_pools.verdicts import late, verdict
-from gluellm_pools.view import CallKey, CallsView, PoolKey, PoolView, View
+from gluellm_pools.view import CallKey, CallsView, Found, PoolKey, PoolView, View
 
 BUSY = PoolView(
     providers=frozenset({"openai"}),
@@ -35,7 +34,7 @@ BUSY = PoolView(
 def drawn(view: View, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     for key, pool in view.pools.items():
-        console.print(row_block(key, pool, width, verdict(pool, doubtful=late(view))))
+        console.print(row_block(key, pool, width, view.verdict(key)))
     console.print(*health_lines(view), sep="\n", markup=False)
     return console.file.getvalue()
 
@@ -94,10 +93,11 @@ def test_the_largest_share_of_time_is_first():
 
 def test_verdict_is_first():
     """Both with and without a terminal. There is no line without a verdict."""
-    view = view_of(PoolView(requests=1, live=1, leaks_suspected=2))
-    assert drawn(view).splitlines()[1].startswith(" verdict      leak of unread answers")
+    view = view_of(PoolView(requests=1, live=1))
+    view.findings[PoolKey("openai", "httpx2")] = [Found("error", "leak", "2 of 2 held")]
+    assert drawn(view).splitlines()[1] == " verdict      error: leak: 2 of 2 held"
     (line,) = view_lines(view)
-    assert line.startswith("openai/httpx2: verdict: leak of unread answers")
+    assert line.startswith("openai/httpx2: verdict: error: leak: 2 of 2 held | connections")
     healthy = view_of(PoolView(requests=1, live=1))
     assert "verdict" not in drawn(healthy) + "".join(view_lines(healthy))
 
@@ -125,18 +125,14 @@ def test_each_pool_with_requests_is_one_line():
     assert line.endswith("errors: pool_timeout 3, connection_error 2")
 
 
-def test_leaks_streams_and_a_late_loop_have_lines_where_they_are():
+def test_leaks_and_streams_have_lines_where_they_are():
     """Pools without them keep their height."""
     pool = PoolView(requests=1, live=1, leaks_suspected=2, streams_active=1, streams_max=4)
     pool.streams_orphaned = 3
-    view = View({PoolKey("openai", "httpx2"): pool}, loop_lag=0.31, loop_late=13.0, over=60.0)
+    view = view_of(pool)
     for text in (drawn(view, 100), "\n".join(view_lines(view))):
         assert "2 suspected" in text
         assert "1 streams active, 3 orphaned, max 4" in text
-        assert "The event loop was late for 22% of the time, by up to 0.31 s" in text
-    one_pause = View(view.pools, loop_lag=0.4, loop_late=0.4, over=60.0)
-    assert "late" not in drawn(one_pause)
-    assert "late" not in drawn(View(view.pools, loop_lag=0.4, loop_late=40.0))
 
 
 CHANNELS = PoolView(
@@ -211,12 +207,12 @@ def test_a_block_of_calls_has_their_numbers():
 
 
 def test_lines_of_calls_come_before_those_of_pools():
-    """Each has its verdict; a provider without calls has no line."""
+    """A provider without calls has no line."""
     keys = [CallKey(name, "any_llm") for name in ("a\x1b", "b", "c")]
     calls = [CALLS, CallsView(outcomes=Counter(succeeded=1)), CallsView()]
     view = View({PoolKey("p", "httpx2"): BUSY}, calls=dict(zip(keys, calls, strict=True)))
     first, second, third = view_lines(view)
-    assert first.startswith("calls to a? (any_llm): verdict: nothing arrives for up to 75 s in 1 ")
+    assert first.startswith("calls to a? (any_llm): silent: 1; longest wait for the next item of")
     assert " | calls now: 2 requesting (oldest 75 s), 12 backoff (oldest 8.2 s) | time" in first
     assert second == "calls to b (any_llm): calls now: none | time spent: - | ended: 1 succeeded"
     assert third.startswith("p/httpx2: ")

@@ -8,7 +8,7 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.metrics.view import View as SdkView
 
 from gluellm_pools.render import health_lines
-from gluellm_pools.view import CallKey, CallsView, PoolKey, PoolView, View, read
+from gluellm_pools.view import CallKey, CallsView, PoolKey, PoolView, View, evidence_of, read
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 POOL = {
@@ -243,7 +243,7 @@ def test_observed_libraries_are_shown():
     assert health_lines(source.read()) == ["Observed libraries: httpx2, urllib3."]
 
 
-def test_leaks_and_streams_are_summed_and_lag_is_the_worst():
+def test_leaks_and_streams_are_summed():
     """A difference has the current state as well."""
     source = Source()
     for port in (1, 2):
@@ -251,24 +251,37 @@ def test_leaks_and_streams_are_summed_and_lag_is_the_worst():
         source.set(semconv.STREAM_MAX, 4, **{semconv.SERVER_PORT: port})
         source.set(semconv.STREAM_ORPHANED, 2, **{semconv.SERVER_PORT: port})
     source.set(semconv.LEAK_SUSPECTED, 3)
-    source.set_raw(semconv.EVENT_LOOP_LAG_PEAK, 0.3, {})
-    source.set_raw(semconv.EVENT_LOOP_LATE_TIME, 7.0, {})
     before = source.read()
     for view in (before, source.read().since(before)):
         pool = view.pools[KEY]
         assert (pool.streams_active, pool.streams_max, pool.streams_orphaned) == (2, 8, 4)
         assert pool.leaks_suspected == 3
-        assert view.loop_lag == 0.3
-    assert View().loop_lag == 0.0
 
 
-def test_late_time_is_a_share_of_the_time_between_two_views():
-    """It is 0 if that time is unknown."""
+def finding(kind: str, severity: str, **about: str) -> dict[str, str]:
+    return {semconv.FINDING_KIND: kind, semconv.FINDING_SEVERITY: severity, **about}
+
+
+CALLS = {semconv.PROVIDER_NAME: "openai", semconv.CALL_SOURCE: "any_llm"}
+
+
+def test_findings_belong_to_a_pool_to_calls_or_to_the_process():
+    """Those that have ended are not shown. Errors come first."""
     source = Source()
-    source.set_raw(semconv.EVENT_LOOP_LATE_TIME, 7.0, {})
-    before = source.read()
-    source.set_raw(semconv.EVENT_LOOP_LATE_TIME, 10.0, {})
-    assert source.read().since(before, 60.0).late_share == 0.05
-    assert source.read().since(before).late_share == 0.0
-    assert before.late_share == 0.0
-    assert View().late_share == 0.0
+    source.set(semconv.FINDING_CURRENT, 1, **finding("slow_consumer", "warning"))
+    source.set(semconv.FINDING_CURRENT, 1, **finding("leak", "error"))
+    source.set(semconv.FINDING_CURRENT, 0, **finding("retries", "error"))
+    source.set_raw(semconv.FINDING_CURRENT, 1, finding("retries", "warning", **CALLS))
+    source.set_raw(semconv.FINDING_CURRENT, 1, finding("blocked_event_loop", "error"))
+    source.set_raw(semconv.FINDING_JUDGED, 3, {})
+    view = source.read().since(View())
+    assert view.verdict(KEY) == "error: leak; warning: slow consumer"
+    assert view.verdict(CallKey("openai", "any_llm")) == "warning: retries"
+    assert [found.verdict for found in view.findings[None]] == ["error: blocked event loop"]
+    assert view.judgements == 3
+    assert (View().judgements, View().verdict(KEY)) == (None, None)
+
+
+def test_evidence_of_a_finding_is_in_the_first_line_of_its_log_record():
+    line = "Finding (error): leak in openai/httpx2: 4 of 4: held\nERROR: leak in openai/httpx2"
+    assert evidence_of(line) == "4 of 4: held"

@@ -20,8 +20,6 @@ state, with ORPHANED_SHARE and STREAM_WAIT: it can be stuck while no request wai
 STUCK_ALERT_AFTER = 30.0
 """GlueLLMRequestsStuck pages, so it waits longer than the log does: some pools recover by
 themselves within 30 s."""
-YOUNG_CALL = 10.0
-"""Age below which a call that holds a connection does not explain long waits of other requests."""
 QUEUED_SHARE = 0.1
 """Share of all request time. httpcore 1.0.9 can assign one idle connection to several requests, and
 all but one queue for a moment although connections are free: that stays below this share."""
@@ -246,8 +244,6 @@ CALL_QUIET_SHARE = 0.5
 share is chance."""
 CALL_QUIET_COUNT = 3
 """Fewer calls have no meaningful share and no meaningful mean."""
-BACKOFF_FOR = 5.0
-"""Time in back-off. The first pauses of the SDKs take 0.5 to 4 s, and hardly delay a call."""
 BACKOFF_SHARE = 0.1
 """Share of the calls' time. Above it, retries delay calls noticeably."""
 BACKOFF_RETRIES = 5

@@ -9,7 +9,17 @@ from rich.text import Text
 
 from gluellm_pools.watch.display import MOST_POOLS, JsonDisplay, frame, instructions, reports_of
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.otlp import LATER, SECOND, START, gauge, histogram, logs_request, metrics_request
+from support.otlp import (
+    LATER,
+    POOL,
+    SECOND,
+    START,
+    finding,
+    gauge,
+    histogram,
+    logs_request,
+    metrics_request,
+)
 from support.otlp import number as sum_of
 
 from .watched import URL, Watched
@@ -26,10 +36,11 @@ def drawn(watched: Watched) -> list[str]:
 
 def test_the_variables_to_set_name_this_receiver():
     """They have the SDK's names and units: the interval is in milliseconds."""
-    assert instructions(URL, Watched().intake)[1:4] == [
+    assert instructions(URL, Watched().intake)[1:5] == [
         "  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318",
         "  OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
-        "  OTEL_METRIC_EXPORT_INTERVAL=5000",
+        "  OTEL_METRIC_EXPORT_INTERVAL=2000",
+        "  OTEL_PYTHON_GLUELLM_FINDINGS_INTERVAL=5",
     ]
 
 
@@ -39,15 +50,23 @@ def test_a_heading_has_process_last_export_and_period():
     instance = {"service__instance__id": "f91ae67e-a6b8-4902-b861-ef753071e037"}
     watched.export("openai", **instance)
     watched.now += 3
-    first = "shop (f91ae67e): exported 3 s ago, counted since process start"
+    first = "shop (f91ae67e): exported 3 s ago, counted since process start, not judged"
     assert watched.report.heading == first
     watched.now += 7
     watched.export("openai", **instance)
-    second = "shop (f91ae67e): exported 0 s ago, every 10 s, counted over 10 s"
+    second = "shop (f91ae67e): exported 0 s ago, every 10 s, counted over 10 s, not judged"
     assert watched.report.heading == second
     watched.now += 45
-    silent = "shop (f91ae67e): SILENT, exported 45 s ago, every 10 s, counted over 10 s"
+    silent = "shop (f91ae67e): SILENT, exported 45 s ago, every 10 s, counted over 10 s, not judged"
     assert watched.report.heading == silent
+
+
+def test_process_is_not_judged_yet_until_its_first_judgement():
+    watched = Watched()
+    watched.take(metrics_request(sum_of(semconv.FINDING_JUDGED, 0, about={})))
+    assert watched.report.heading.endswith("process start, not judged yet")
+    watched.take(metrics_request(sum_of(semconv.FINDING_JUDGED, 1, LATER + SECOND, about={})))
+    assert "judged" not in watched.report.heading
 
 
 def test_process_without_a_pool_is_shown_as_instrumented():
@@ -65,7 +84,7 @@ def test_two_processes_under_one_name_get_advice():
     for start in (START + SECOND, START):
         leak = sum_of(semconv.LEAK_SUSPECTED, 1, monotonic=False)
         request = sum_of(semconv.REQUESTS, 5, LATER + start, start=start)
-        watched.take(metrics_request(request, leak))
+        watched.take(metrics_request(request, leak, finding("leak")))
     assert watched.report.lines[1].startswith("  openai/httpx2: leaks: 1 suspected")
     assert watched.report.lines[-1].startswith("  MIXED UP: two processes export under this name")
     assert "service.instance.id in OTEL_RESOURCE_ATTRIBUTES" in watched.report.lines[-1]
@@ -96,16 +115,18 @@ def test_foreign_text_has_no_escapes():
 # Calls
 
 
-def calls_of(provider="openai", source="any_llm", limited=0, wait=0.0, failed=0, **resource):
-    """A collection with calls, and a request of a pool."""
+def calls_of(provider="openai", source="any_llm", limited=0, failed=0, found=(), **resource):
+    """A collection with calls, a finding on them (kind, severity), and a request of a pool."""
     level = {"gen_ai__provider__name": provider, "gluellm__call__source": source}
     stage = {**level, "gluellm__call__stage": "limited"}
+    calls = {semconv.PROVIDER_NAME: provider, semconv.CALL_SOURCE: source}
     return metrics_request(
         sum_of(semconv.CALL_CURRENT, limited, monotonic=False, **stage),
-        gauge(semconv.CALL_OLDEST_AGE, wait, **stage),
+        gauge(semconv.CALL_OLDEST_AGE, 3.0, **stage),
         sum_of(semconv.CALLS, 20, **level, gluellm__call__outcome="succeeded"),
         sum_of(semconv.CALLS, failed, **level, gluellm__call__outcome="failed"),
         sum_of(semconv.REQUESTS, 20),
+        *([finding(*found, about=calls)] if found else []),
         **resource,
     )
 
@@ -113,8 +134,8 @@ def calls_of(provider="openai", source="any_llm", limited=0, wait=0.0, failed=0,
 def test_calls_come_before_the_pools():
     """They have their verdict in lines, in blocks and in JSON."""
     watched = Watched(80, 24)
-    watched.take(calls_of(limited=12, wait=3.0))
-    text = "the pool is idle: 12 calls wait in GlueLLM's rate limiter"
+    watched.take(calls_of(limited=12, found=("gluellm_limiter", "warning")))
+    text = "warning: gluellm limiter"
     start = f"  calls to openai (any_llm): verdict: {text} | calls now: 12 limited"
     assert watched.report.lines[1].startswith(start)
     assert watched.report.lines[2].startswith("  openai/httpx2: ")
@@ -140,22 +161,42 @@ def test_process_whose_calls_never_reached_a_pool_shows_them():
     assert watched.report.lines[1].startswith("  calls to openai (gluellm): calls now: 1 limited")
 
 
-def test_failing_calls_come_first_and_in_full():
-    """They come before leaks, silent processes and waiting calls, or alone in few lines."""
+def test_calls_with_an_error_come_first_and_in_full():
+    """They come before warnings, or alone in few lines."""
     watched = Watched(80, 12)
-    leak = sum_of(semconv.LEAK_SUSPECTED, 1, monotonic=False)
-    watched.take(metrics_request(sum_of(semconv.REQUESTS, 5), leak, service__instance__id="w-9"))
-    for n, failed in enumerate((0, 20, 0)):
-        watched.take(calls_of(limited=n, wait=9.0, failed=failed, service__instance__id=f"w-{n}"))
-    watched.take(calls_of("other", limited=5, wait=9.0, service__instance__id="w-1"))
+    warning, error = ("retries", "warning"), ("calls_failing", "error")
+    for n, found in enumerate((warning, error, ())):
+        watched.take(calls_of(found=found, service__instance__id=f"w-{n}"))
+    watched.take(calls_of("other", found=warning, service__instance__id="w-1"))
     lines = drawn(watched)
     assert lines[0].startswith("shop (w-1)")
-    assert lines[1:3] == ["calls to openai (any_llm)", " verdict      20 calls fail, 20 succeed"]
-    watched = Watched()
-    watched.take(calls_of(failed=20))
-    watched.now += 200
-    watched.export("openai", service__instance__id="w-1")
-    assert [report.calls[0].verdict for report in watched.reports if report.calls] == [None]
+    assert lines[1:3] == ["calls to openai (any_llm)", " verdict      error: calls failing"]
+
+
+def test_log_record_of_a_finding_brings_its_evidence():
+    """The verdict has its first line, and the messages below have the whole text."""
+    watched = Watched(200)
+    watched.take(metrics_request(sum_of(semconv.REQUESTS, 5), finding("leak")))
+    named = {**POOL, semconv.FINDING_KIND: "leak", semconv.FINDING_SEVERITY: "error"}
+    text = "Finding (error): leak in openai/httpx2: 4 of 4 held\nERROR: leak\n  observed: 4 of 4"
+    watched.take(logs_request(text, attributes=named))
+    assert watched.report.pools[0].verdict == "error: leak: 4 of 4 held"
+    assert watched.intake.messages.unread() == ["WARNING from shop: ERROR: leak observed: 4 of 4"]
+    watched.take(logs_request("Finding ended: leak in openai/httpx2", 9, attributes=named))
+    assert watched.report.pools[0].verdict == "error: leak: 4 of 4 held"
+
+
+def test_finding_that_has_no_row_is_below_the_heading():
+    """It concerns the process, or calls that no metric has."""
+    watched = Watched(100)
+    calls = {semconv.PROVIDER_NAME: "openai", semconv.CALL_SOURCE: "sdk"}
+    process = finding("blocked_event_loop", about={})
+    requests = sum_of(semconv.REQUESTS, 5)
+    watched.take(metrics_request(finding("retries", "warning", about=calls), process, requests))
+    found = ["error: blocked event loop", "warning: retries (calls to openai (sdk))"]
+    assert watched.report.findings == watched.report.as_json["findings"] == found
+    assert watched.report.lines[1] == f"  {found[0]}"
+    assert drawn(watched)[1:3] == found
 
 
 @pytest.mark.parametrize("height", [8, 12, 24, 40, 100])
@@ -257,7 +298,7 @@ def test_json_is_one_object_at_the_end(capsys):
     watched = Watched()
     waits = histogram(semconv.ACQUIRE_DURATION, [1, 1], [0.5])
     leak = sum_of(semconv.LEAK_SUSPECTED, 2, monotonic=False)
-    watched.take(metrics_request(sum_of(semconv.REQUESTS, 5), leak, waits))
+    watched.take(metrics_request(sum_of(semconv.REQUESTS, 5), leak, waits, finding("leak")))
     watched.intake.messages.add("refused POST /: 404, not here")
     display = JsonDisplay(URL, watched.intake)
     display.start()
@@ -271,7 +312,8 @@ def test_json_is_one_object_at_the_end(capsys):
     assert (process["service"], process["silent"]) == ("shop", False)
     (pool,) = process["pools"]
     assert (pool["name"], pool["requests"], pool["leaks_suspected"]) == ("openai", 5, 2)
-    assert "doctor to find the line" in pool["verdict"]
+    assert pool["verdict"] == "error: leak"
+    assert process["judgements"] is None
     assert pool["wait"]["estimated"]["p50"] == 0.5
 
 
@@ -281,45 +323,38 @@ SICK = 4
 """The number of the process with a problem."""
 
 
-def shop(watched: Watched, leaks: int = 3, waiting: float = 0.0) -> None:
-    """Export from seven processes, the fifth of which has leaks or waiting requests."""
+def shop(watched: Watched, severity: str = "error") -> None:
+    """Export from seven processes, the fifth of which has a finding."""
     for n in range(7):
         now = [
             sum_of(semconv.REQUEST_CURRENT, 2, monotonic=False, gluellm__request__phase=phase)
             for phase in ("queued", "awaiting_response", "unread")
         ]
-        sick = [
-            sum_of(semconv.LEAK_SUSPECTED, leaks, monotonic=False),
-            gauge(semconv.REQUEST_OLDEST_AGE, waiting, gluellm__request__phase="queued"),
-        ]
-        metrics = [sum_of(semconv.REQUESTS, 5), *now, *(sick if n == SICK else [])]
+        sick = [finding("leak", severity)] if n == SICK else []
+        metrics = [sum_of(semconv.REQUESTS, 5), *now, *sick]
         watched.take(metrics_request(*metrics, service__instance__id=f"worker-{n}"))
 
 
 @pytest.mark.parametrize("height", [12, 18, 24, 40])
-@pytest.mark.parametrize(
-    ("leaks", "waiting", "seen"), [(3, 0.0, "3 suspected"), (0, 4.0, "oldest queued 4.0 s")]
-)
-def test_process_with_a_problem_is_first_and_in_full(height, leaks, waiting, seen):
+@pytest.mark.parametrize("severity", ["error", "warning"])
+def test_process_with_a_problem_is_first_and_in_full(height, severity):
     """Other lines are omitted for it, and counted."""
     watched = Watched(80, height)
-    shop(watched, leaks, waiting)
+    shop(watched, severity)
     lines = drawn(watched)
     assert lines[0].startswith("shop (worker-4): exported")
     assert any("requests now " in line for line in lines[:8])
-    assert any(seen in line for line in lines[:8])
-    if leaks:
-        assert "gluellm-pools doctor to find the line" in lines[2]
+    assert lines[2] == f" verdict      {severity}: leak"
     assert len(lines) < height
     assert ("more lines" in lines[-1]) == (height < 40)
 
 
 def test_processes_keep_their_positions_between_exports():
-    """A longer wait or a second leak does not move a process."""
+    """A warning that becomes an error does not move a process."""
     watched = Watched(100, 100)
     places = []
-    for waiting, leaks in ((3.0, 0), (1.2, 0), (5.0, 0), (5.0, 1), (0.0, 4)):
-        shop(watched, leaks, waiting)
+    for severity in ("warning", "error"):
+        shop(watched, severity)
         places.append([line.split(":")[0] for line in drawn(watched) if line.startswith("shop")])
     assert places[0] == [f"shop (worker-{n})" for n in (4, 0, 1, 2, 3, 5, 6)]
     assert all(place == places[0] for place in places)
@@ -338,9 +373,9 @@ def test_silent_process_has_no_verdict():
 
 def test_pools_with_problems_come_first_and_are_blocks_before_healthy_ones():
     """A healthy pool gets no block while one with a problem has only a line."""
-    watched = Watched(100, 26)
+    watched = Watched(100, 24)
     for n in range(2):
-        leak = sum_of(semconv.LEAK_SUSPECTED, 1, monotonic=False, gluellm__pool__name="z")
+        leak = finding("leak", about={**POOL, semconv.POOL_NAME: "z"})
         metrics = [sum_of(semconv.REQUESTS, 5, gluellm__pool__name=name) for name in ("a", "z")]
         watched.take(metrics_request(*metrics, leak, service__instance__id=f"worker-{n}"))
     lines = drawn(watched)

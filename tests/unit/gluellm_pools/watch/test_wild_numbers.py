@@ -48,7 +48,7 @@ def test_an_export_of_wild_numbers_is_drawn():
     display.start()
     display.finish()
     assert "openai/httpx2" in watched.out.getvalue()
-    assert "calls fail" in watched.out.getvalue()
+    assert "1000000000000000 failed" in watched.out.getvalue()
 
 
 def test_shares_and_bars_stay_within_the_whole():
