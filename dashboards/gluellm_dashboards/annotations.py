@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from .signals import events, fleet
 from .signals.signal import Signal
+from .style import NEUTRAL
 from .variables import (
     MATCHERS,
     PROCESS_MATCHERS,
@@ -30,14 +31,14 @@ def annotation_queries(*, recorded: bool = False) -> list[Builder[model.Annotati
             "Processes started",
             fleet.STARTED if recorded else events.STARTED,
             recorded,
-            "blue",
+            NEUTRAL,
             "{{job}} {{service_version}}: processes started",
         ),
         _annotation(
             "Limits changed",
             fleet.LIMIT_CHANGED if recorded else events.LIMIT_CHANGED,
             recorded,
-            "purple",
+            "orange",
             "{{job}}: the limit of {{gen_ai_provider_name}} {{gluellm_pool_name}} changed",
         ),
     ]

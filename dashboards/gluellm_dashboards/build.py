@@ -1,8 +1,8 @@
 """Writes the generated files of ``dashboards/``.
 
 ``--check`` writes nothing and fails if a file is out of date, missing, or has no source.
-``--runbooks URL`` sets the address of the runbooks for alerts and boards, which otherwise have no
-links to them.
+``--base URL`` sets where the repository's files can be read, for links to runbooks and guides.
+Without it, alerts and boards have no such links.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _ADDRESS: Final = re.compile(
 """Characters of an address that are safe in YAML, JSON and templates."""
 
 
-def generated(runbooks: str | None = None) -> dict[Path, str]:
+def generated(base: str | None = None) -> dict[Path, str]:
     """Return the text of every generated file, by its path below `ROOT`. Raises UnknownNameError.
 
-    ``runbooks`` replaces the configured base address of the runbooks.
+    ``base`` replaces the configured base of links.
     """
-    configured = config.RUNBOOK_BASE
-    config.RUNBOOK_BASE = (configured if runbooks is None else runbooks).rstrip("/")
+    configured = config.BASE
+    config.BASE = (configured if base is None else base).rstrip("/")
     try:
         return {Path(path): text for part in PARTS for path, text in part.files().items()}
     finally:
-        config.RUNBOOK_BASE = configured
+        config.BASE = configured
 
 
 def differences(files: Mapping[Path, str], root: Path = ROOT) -> list[str]:
@@ -85,7 +85,7 @@ def _address(text: str) -> str:
     if not _ADDRESS.fullmatch(text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no address that a file's name can follow; one is "
-            "https://wiki.example.com/gluellm"
+            "https://git.example.com/gluellm/blob/main"
         )
     return text
 
@@ -99,14 +99,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     parser.add_argument(
-        "--runbooks",
-        metavar="URL",
-        type=_address,
-        help="where <AlertName>.md lies",
+        "--base", metavar="URL", type=_address, help="where the repository's files can be read"
     )
     options = parser.parse_args(arguments)
     try:
-        files = generated(options.runbooks)
+        files = generated(options.base)
     except UnknownNameError as error:
         print(f"make dashboards: {error}", file=sys.stderr)
         return 2

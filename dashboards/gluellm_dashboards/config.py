@@ -1,4 +1,4 @@
-"""Values that an operator may change: labels, windows, the address of the runbooks.
+"""Values that an operator may change: labels, windows, the base of links.
 
 Thresholds are in the library's ``thresholds.py``, since ``diagnose()``, the log and ``watch`` use
 them as well. Change them and run ``make dashboards``; never edit the generated files by hand.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-RUNBOOK_BASE = ""
-"""Address below which ``<AlertName>.md`` can be read, for example in a wiki. If it is empty, alerts
-and boards contain no link to a runbook. ``make dashboards ARGS="--runbooks URL"`` sets it for one
-run."""
+BASE = ""
+"""Address below which the files of this repository can be read, as ``docs/when-calls-hang.md``. If
+it is empty, alerts and boards contain no link to a runbook or guide. ``make dashboards ARGS="--base
+URL"`` sets it for one run."""
 FOLDER: Final = "GlueLLM pools"
 """Folder of the boards in Grafana."""
 TAG: Final = "gluellm"

@@ -12,6 +12,7 @@ from gluellm_pools.prometheus import label_name
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import ErrorType, Instrument, Metric
 
+from .naming import UnknownNameError
 from .query import MATCHERS, WINDOW, Query, by, now, quantile, rate
 
 _PHASE: Final = label_name(semconv.REQUEST_PHASE)
@@ -52,11 +53,11 @@ def _query(
     counter = metric.instrument == Instrument.OBSERVABLE_COUNTER
     series = rate(metric, own) if counter else now(metric, own)
     unit = unit or ("/s" if counter else "")
-    return Query(name, question, (metric,), f"{of}{by(*more)}({series})", unit, **options)
+    return Query(name, f"{of}{by(*more)}({series})", unit, question, **options)
 
 
 def _p95(name: str, question: str, metric: Metric) -> Query:
-    return Query(name, question, (metric,), quantile(0.95, metric), "s")
+    return Query(name, quantile(0.95, metric), "s", question)
 
 
 # The series of timeouts begins at 0, that of requests with this error at its first count. A rate
@@ -125,10 +126,9 @@ QUERIES: Final = (
     ),
     Query(
         "pool_timeout_share",
-        "Which share of requests ends in a pool timeout?",
-        (semconv.TIMEOUTS, semconv.REQUESTS),
         f"{_GAVE_UP} / ({_GAVE_UP} + ({_OTHERS} or 0 * {_GAVE_UP}))",
         "ratio",
+        "Which share of requests ends in a pool timeout?",
     ),
     _query(
         "leaks_suspected", "How many connections are suspected to leak?", semconv.LEAK_SUSPECTED
@@ -145,7 +145,6 @@ QUERIES: Final = (
         "streams_orphaned",
         "How many HTTP/2 streams are orphaned?",
         semconv.STREAM_ORPHANED,
-        on_event=True,
     ),
     _query("anomalies", "How many anomalies were seen?", semconv.ANOMALIES, "", _ANOMALY),
     _query(
@@ -178,6 +177,15 @@ QUERIES: Final = (
     ),
 )
 """The essential queries, in the order of the report."""
+
+
+def essential(name: str) -> Query:
+    """Return one of them. Raises UnknownNameError."""
+    for query in QUERIES:
+        if query.name == name:
+            return query
+    raise UnknownNameError(f"there is no query {name!r}")
+
 
 FOLDERS: Final = ()
 

@@ -48,17 +48,22 @@ def to_board(title: str, uid: str, *, recorded: bool = False, **chosen: str) -> 
 
 def runbook(alert: str) -> str | None:
     """Return the address of an alert's runbook; None if no base is configured."""
-    return f"{config.RUNBOOK_BASE}/{alert}.md" if config.RUNBOOK_BASE else None
+    return f"{config.BASE}/dashboards/runbooks/{alert}.md" if config.BASE else None
 
 
 def to_runbook(alert: str) -> list[Link]:
     """Return the link to an alert's runbook; empty if no base is configured."""
-    address = runbook(alert)
+    return _outside(f"Runbook: {alert}", runbook(alert))
+
+
+def to_guide(heading: str = "findings") -> list[Link]:
+    """Return the link to a part of "When calls hang"; empty if no base is configured."""
+    base = config.BASE
+    return _outside("What it means", f"{base}/docs/when-calls-hang.md#{heading}" if base else None)
+
+
+def _outside(title: str, address: str | None) -> list[Link]:
     if address is None:
         return []
-    return [
-        build.DashboardLink(f"Runbook: {alert}")
-        .type(model.DashboardLinkType.LINK)
-        .url(address)
-        .target_blank(True)
-    ]
+    link = build.DashboardLink(title).type(model.DashboardLinkType.LINK).url(address)
+    return [link.target_blank(True)]

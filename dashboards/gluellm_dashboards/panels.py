@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Any, Final
 
-from grafana_foundation_sdk.builders import (
-    bargauge,
-    common,
-    prometheus,
-    stat,
-    text,
-    timeseries,
-)
+from grafana_foundation_sdk.builders import common, prometheus, stat, text, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common as options
@@ -38,38 +32,26 @@ from .variables import (
 
 Panel = Builder[model.Panel]
 
-_TOP_OF_ZEROS: Final = {
-    "ratio": 0.1,
-    "s": 0.1,
-    "/s": 0.1,
-    "/min": 1,
-    "s/min": 1,
-    "s/s": 1,
-    "": 1,
-}
-"""Least upper end of an axis, by unit. For zeros only, Grafana would draw an axis to 100 or 10 000
-%."""
-
+REFERENCES: Final = ascii_uppercase
+"""Ids of the queries of a panel, in their order."""
+_TOP_OF_ZEROS: Final = {"ratio": 0.1, "s": 0.1, "/s": 0.1}
+"""Least upper end of an axis, by unit; 1 for others. For zeros only, Grafana would draw an axis to
+100 or 10 000 %."""
 _ROOM_BESIDE: Final = 12
 """Panels with at least this many columns have the legend beside the lines, others below."""
-_HEIGHTS: Final = {True: 8, False: 9}
-"""Heights of panels, with the legend beside the lines or below."""
 _ROWS_BELOW: Final = 3
 """Visible rows of a legend below the lines."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """A signal in a panel."""
 
     signal: Signal
     legend: str = ""
     """Legend, with labels in double braces."""
-    by: Sequence[str] | None = None
-    """Labels to group by, if they differ from the signal's own."""
-    window: str = WINDOW
-    recorded: bool = False
-    """Whether it uses recording rules, whose series have no version."""
+    by: Sequence[str] = ()
+    """Labels to group by, besides those that are part of the question."""
     top: int = 0
     """Number of highest series to show; 0 shows all."""
     step: str = STEP
@@ -77,22 +59,21 @@ class Line:
 
     def expression(self) -> str:
         """Return the PromQL, narrowed by the board's variables."""
+        recorded = self.signal.recorded
         found = self.signal.query.promql(
-            RECORDED_MATCHERS if self.recorded else MATCHERS,
-            self.window,
+            RECORDED_MATCHERS if recorded else MATCHERS,
+            WINDOW,
             by=self.by,
-            calls=RECORDED_CALL_MATCHERS if self.recorded else CALL_MATCHERS,
-            process=RECORDED_PROCESS_MATCHERS if self.recorded else PROCESS_MATCHERS,
+            calls=RECORDED_CALL_MATCHERS if recorded else CALL_MATCHERS,
+            process=RECORDED_PROCESS_MATCHERS if recorded else PROCESS_MATCHERS,
         )
         return f"topk({self.top}, {found})" if self.top else found
 
 
 def lines(
     title: str,
-    shown: Sequence[Line],
-    *,
-    width: int = 12,
-    height: int | None = None,
+    *shown: Line,
+    width: int = 8,
     note: str = "",
     no_value: str = NOTHING,
     stacked: bool = False,
@@ -111,20 +92,17 @@ def lines(
     is otherwise sorted by labels. The axis ends at ``at_least_to`` or higher, so that small values
     do not look large. The legend shows a dash for a line that has ended, not its last value.
     """
+    points, dashes = options.VisibilityMode, options.GraphThresholdsStyleMode
     panel = (
         timeseries.Panel()
         .min(0)
         .fill_opacity(70 if stacked else 8)
         .line_width(0 if stacked else 2)
         # On a stack they are beads.
-        .show_points(options.VisibilityMode.NEVER if stacked else options.VisibilityMode.AUTO)
+        .show_points(points.NEVER if stacked else points.AUTO)
         .color_scheme(build.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
         .thresholds_style(
-            common.GraphThresholdsStyleConfig().mode(
-                options.GraphThresholdsStyleMode.DASHED
-                if steps
-                else options.GraphThresholdsStyleMode.OFF
-            )
+            common.GraphThresholdsStyleConfig().mode(dashes.DASHED if steps else dashes.OFF)
         )
         .legend(_legend(width, len(shown), calculations))
         .mappings([DASH])
@@ -139,7 +117,7 @@ def lines(
     if most is not None:
         panel.max(most)
     else:
-        panel.axis_soft_max(at_least_to or _TOP_OF_ZEROS[shown[0].signal.query.unit])
+        panel.axis_soft_max(at_least_to or _TOP_OF_ZEROS.get(shown[0].signal.query.unit, 1))
     for pattern, color in (patterns or {}).items():
         panel.override_by_regexp(pattern, [_fixed(color)])
     for name, color in (colors or {}).items():
@@ -147,11 +125,8 @@ def lines(
     for transformation in _ordered(order) if order else ():
         panel.with_transformation(transformation)
     # A threshold of a line is drawn over it; below the first there is none.
-    bounds = [model.Threshold(value=None, color="transparent")]
-    bounds += [model.Threshold(value=value, color=color) for value, color in steps]
-    panel.thresholds(build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(bounds))
-    tall = height or _HEIGHTS[width >= _ROOM_BESIDE]
-    return common_parts(panel, title, shown, width, tall, _described(shown, note), no_value, links)
+    panel.thresholds(thresholds(steps, below="transparent"))
+    return common_parts(panel, title, shown, width, 9, _described(shown, note), no_value, links)
 
 
 def _described(shown: Sequence[Line], note: str = "") -> str:
@@ -168,14 +143,14 @@ def _ordered(names: Sequence[str]) -> Sequence[model.DataTransformerConfig]:
     """Return one table of all series, with its columns in this order."""
     places = {name: index for index, name in enumerate(("Time", *names))}
     return [
-        model.DataTransformerConfig(
-            id_val="joinByField", options={"byField": "Time", "mode": "outer"}
-        ),
-        model.DataTransformerConfig(
-            id_val="organize",
-            options={"excludeByName": {}, "indexByName": places, "renameByName": {}},
-        ),
+        transformed("joinByField", byField="Time", mode="outer"),
+        transformed("organize", excludeByName={}, indexByName=places, renameByName={}),
     ]
+
+
+def transformed(name: str, **given: object) -> model.DataTransformerConfig:
+    """Return a transformation of a panel's answers."""
+    return model.DataTransformerConfig(id_val=name, options=given)
 
 
 def _legend(
@@ -203,70 +178,32 @@ def figure(
     steps: Steps,
     *,
     width: int = 3,
-    height: int = 4,
-    by: Sequence[str] = (),
-    window: str = WINDOW,
     no_value: str = "no data",
-    recorded: bool = False,
     course: bool = False,
     links: Sequence[Link] = (),
 ) -> Panel:
     """Return a panel with the current number, with its ``course`` in the background if useful."""
+    colored, drawn = options.BigValueColorMode, options.BigValueGraphMode
     panel = (
         stat.Panel()
         # A course behind digits on a ground of its colour would hide them.
-        .color_mode(
-            options.BigValueColorMode.VALUE
-            if course
-            else options.BigValueColorMode.BACKGROUND_SOLID
-        )
-        .graph_mode(options.BigValueGraphMode.AREA if course else options.BigValueGraphMode.NONE)
+        .color_mode(colored.VALUE if course else colored.BACKGROUND_SOLID)
+        .graph_mode(drawn.AREA if course else drawn.NONE)
         .text_mode(options.BigValueTextMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["last"]).values(False))
         .thresholds(thresholds(steps))
     )
     if course:
         panel.min(0)
-    shown = [Line(signal=signal, by=by, window=window, recorded=recorded)]
-    return common_parts(panel, title, shown, width, height, "", no_value, links, instant=not course)
-
-
-def bars(
-    title: str,
-    shown: Sequence[Line],
-    steps: Steps,
-    *,
-    width: int = 8,
-    height: int = 8,
-    most: float | None = None,
-    description: str = "",
-    no_value: str = NOTHING,
-    links: Sequence[Link] = (),
-) -> Panel:
-    """Return a panel with a bar for each current value."""
-    panel = (
-        bargauge.Panel()
-        .orientation(options.VizOrientation.HORIZONTAL)
-        .display_mode(options.BarGaugeDisplayMode.BASIC)
-        .value_mode(options.BarGaugeValueMode.TEXT)
-        .show_unfilled(True)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .text(common.VizTextDisplayOptions().title_size(14).value_size(18))
-        .thresholds(thresholds(steps))
-        .min(0)
-    )
-    if most is not None:
-        panel.max(most)
-    return common_parts(
-        panel, title, shown, width, height, description, no_value, links, instant=True
-    )
+    shown = [Line(signal)]
+    return common_parts(panel, title, shown, width, 4, "", no_value, links, instant=not course)
 
 
 def _fixed(color: str) -> model.DynamicConfigValue:
     return model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})
 
 
-def words(title: str, content: str, *, width: int = 24, height: int = 4) -> Panel:
+def words(title: str, content: str, *, width: int = 24, height: int = 3) -> Panel:
     """Return a text panel, in Markdown."""
     return (
         text.Panel()
@@ -299,7 +236,7 @@ def common_parts(
     digits = decimals(shown[0].signal, axis=not instant)
     if digits is not None and not as_table:
         panel.decimals(digits)
-    for reference, line in zip(references(), shown, strict=False):
+    for reference, line in zip(REFERENCES, shown, strict=False):
         panel.with_target(_target(line, reference, instant, as_table))
     built: Panel = panel
     return built
@@ -314,12 +251,6 @@ def _target(line: Line, reference: str, instant: bool, as_table: bool) -> promet
         .legend_format(line.legend or "__auto")
         .ref_id(reference)
         .format(PromQueryFormat.TABLE if as_table else PromQueryFormat.TIME_SERIES)
+        .exemplar(not instant and "histogram_quantile" in line.expression())
     )
-    asked: Callable[[], prometheus.Dataquery] = query.instant if instant else query.range
-    asked()
-    return query.exemplar(not instant and "histogram_quantile" in line.expression())
-
-
-def references() -> Sequence[str]:
-    """Yield the reference ids of the queries of a panel, in their order."""
-    return [chr(ord("A") + index) for index in range(26)]
+    return query.instant() if instant else query.range()

@@ -34,13 +34,10 @@ POOL: Final = (PROVIDER, label_name(semconv.POOL_NAME))
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question and its PromQL template."""
+    """A PromQL template, and what its answer is."""
 
     name: str
     """Unique, in snake_case."""
-    question: str
-    metrics: tuple[Metric, ...]
-    """The metrics that the template selects."""
     template: str
     """PromQL with placeholders; see `promql`."""
     unit: str = ""
@@ -48,8 +45,8 @@ class Query:
 
     Seconds of requests per second are the average number of requests.
     """
-    on_event: bool = False
-    """Whether an empty answer is normal because the first event creates the series."""
+    question: str = ""
+    """Heading in the report of ``gluellm-pools verify``; empty if it does not run the query."""
     by: tuple[str, ...] = POOL
     """The labels of an answer, besides those that are part of the question."""
 

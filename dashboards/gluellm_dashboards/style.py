@@ -39,19 +39,32 @@ DASH: Final = model.SpecialValueMap(
     )
 )
 """Value in a legend for a line that has ended."""
-POOLS_COLORS: Final = {"connecting": "#ff9830", "queued": "#c4162a", "stream_queued": "#f2495c"}
-PROVIDERS_COLORS: Final = {"awaiting_response": "#1f60c4", "reading": "#8ab8ff"}
-APPLICATIONS_COLORS: Final = {"unread": "#a352cc"}
+POOL: Final = "#c4162a"
+PROVIDER: Final = "#1f60c4"
+APPLICATION: Final = "#a352cc"
+"""Who acts, on all boards: the pool is warm, the provider blue, the application purple."""
+NEITHER: Final = "#4c9a9a"
+"""Colour of what is none of them, such as calls: they contain all three."""
+PLAIN: Steps = [(0, NEITHER)]
+"""Colour of numbers that are neither good nor bad."""
+PARTS_COLORS: Final = {"provider": PROVIDER, "pool": POOL, "application": APPLICATION}
+PHASE_COLORS: Final = {
+    "awaiting_response": PROVIDER,
+    "reading": "#8ab8ff",
+    "connecting": "#ff9830",
+    "queued": POOL,
+    "stream_queued": "#f2495c",
+    "unread": APPLICATION,
+}
+"""Colours of phases from the bottom of a stack."""
 STAGE_COLORS: Final = {
-    "requesting": "#1f60c4",
-    "backoff": "#c4162a",
-    "limited": "#ff9830",
-    "preparing": "#a352cc",
+    "requesting": NEITHER,
+    "backoff": PROVIDER,
+    "limited": "#6e2b91",
+    "preparing": APPLICATION,
     "finishing": "#ca95e5",
 }
-"""Colours of stages: blue with a request in flight, warm for waits, purple for the application."""
-PHASE_COLORS: Final = PROVIDERS_COLORS | POOLS_COLORS | APPLICATIONS_COLORS
-"""Colours of phases from the bottom of a stack: provider blue, pool warm, application purple."""
+"""Colours of stages. A request in flight can be waiting for any of the three."""
 
 
 def unit(signal: Signal) -> str:
@@ -64,9 +77,9 @@ def decimals(signal: Signal, *, axis: bool = False) -> int | None:
     return (_DECIMALS_BESIDE_AXIS if axis else _DECIMALS).get(signal.query.unit)
 
 
-def thresholds(steps: Steps) -> build.ThresholdsConfig:
-    """Return thresholds: neutral without a value, then as given."""
-    found = [model.Threshold(value=None, color=NEUTRAL)]
+def thresholds(steps: Steps, below: str = NEUTRAL) -> build.ThresholdsConfig:
+    """Return thresholds: the colour ``below`` without a value, then as given."""
+    found = [model.Threshold(value=None, color=below)]
     found += [model.Threshold(value=value, color=color) for value, color in steps]
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(found)
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from grafana_foundation_sdk.builders import common, table
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard as model
 
 from .links import Link
-from .panels import Line, Panel, common_parts, references
+from .panels import REFERENCES, Line, Panel, common_parts, transformed
 from .signals.signal import Signal
 from .style import NOTHING, Steps, decimals, thresholds, unit
-from .variables import WINDOW
 
 _NARROWEST: Final = 80
 _LETTER: Final = 8
@@ -23,17 +22,36 @@ _NO_VALUE: Final[list[object]] = [
     {"type": "special", "options": {"match": "null+nan", "result": {"index": 0, "text": "-"}}}
 ]
 """A dash for a missing value or a quantile of nothing."""
+_COLORED: Final = {"type": "color-text"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Column:
     """One signal as a column."""
 
     title: str
     signal: Signal
     steps: Steps = ()
-    window: str = WINDOW
     decimals: int | None = None
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """Settings of its field."""
+        digits = decimals(self.signal) if self.decimals is None else self.decimals
+        found = {
+            "unit": unit(self.signal),
+            "mappings": _NO_VALUE,
+            # So that its title is not cut.
+            "custom.width": max(_NARROWEST - 8, _LETTER * len(self.title) + 24),
+        }
+        if digits is not None:
+            found["decimals"] = digits
+        if self.steps:
+            found |= {
+                "thresholds": thresholds(self.steps).build(),
+                "custom.cellOptions": _COLORED,
+            }
+        return found
 
 
 def rows(
@@ -41,15 +59,18 @@ def rows(
     keys: Mapping[str, str],
     columns: Sequence[Column],
     *,
-    description: str,
+    description: str = "",
     links: Mapping[str, Sequence[Link]] | None = None,
+    texts: Mapping[str, Sequence[object]] | None = None,
     sort: str,
-    recorded: bool = False,
     width: int = 24,
     height: int = 9,
     no_value: str = NOTHING,
 ) -> Panel:
-    """Return a table with a row for each combination of ``keys``: labels with their headings."""
+    """Return a table with a row for each combination of ``keys``: labels with their headings.
+
+    ``texts`` has the value mappings of columns by their headings, ``links`` the links.
+    """
     panel = (
         table.Panel()
         .show_header(True)
@@ -58,46 +79,24 @@ def rows(
         .sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])
         .thresholds(thresholds(()))
     )
-    headed = dict(keys)
-    for reference, column in zip(references(), columns, strict=False):
-        # Grafana tells values apart by their query, where there are several.
-        headed[f"Value #{reference}" if len(columns) > 1 else "Value"] = column.title
-        properties = [model.DynamicConfigValue("unit", unit(column.signal))]
-        properties.append(model.DynamicConfigValue("mappings", _NO_VALUE))
-        properties.append(model.DynamicConfigValue("custom.width", _width(column.title)))
-        digits = decimals(column.signal) if column.decimals is None else column.decimals
-        if digits is not None:
-            properties.append(model.DynamicConfigValue("decimals", digits))
-        if column.steps:
-            properties += [
-                model.DynamicConfigValue("thresholds", thresholds(column.steps).build()),
-                model.DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
-            ]
-        panel.override_by_name(column.title, properties)
+    # Grafana tells values apart by their query, where there are several.
+    values = [f"Value #{one}" if len(columns) > 1 else "Value" for one in REFERENCES]
+    headed = {**keys, **dict(zip(values, (one.title for one in columns), strict=False))}
+    fields: dict[str, dict[str, Any]] = {column.title: column.properties for column in columns}
+    for name, mappings in (texts or {}).items():
+        fields[name] = {"mappings": mappings, "custom.cellOptions": _COLORED}
     for name, of in (links or {}).items():
-        panel.override_by_name(
-            name, [model.DynamicConfigValue("links", [link.build() for link in of])]
-        )
-    panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
+        fields.setdefault(name, {})["links"] = [link.build() for link in of]
+    for name, found in fields.items():
+        panel.override_by_name(name, [model.DynamicConfigValue(*one) for one in found.items()])
+    places = {name: index for index, name in enumerate(headed)}
+    panel.with_transformation(transformed("merge"))
     panel.with_transformation(
-        model.DataTransformerConfig(
-            id_val="organize",
-            options={
-                "excludeByName": {"Time": True},
-                "indexByName": {name: index for index, name in enumerate(headed)},
-                "renameByName": headed,
-            },
+        transformed(
+            "organize", excludeByName={"Time": True}, indexByName=places, renameByName=headed
         )
     )
-    shown = [
-        Line(signal=column.signal, by=tuple(keys), window=column.window, recorded=recorded)
-        for column in columns
-    ]
+    shown = [Line(column.signal, by=tuple(keys)) for column in columns]
     return common_parts(
         panel, title, shown, width, height, description, no_value, (), instant=True, as_table=True
     )
-
-
-def _width(title: str) -> int:
-    """Return the width of a column of numbers in pixels, so that its title is not cut."""
-    return max(_NARROWEST - 8, _LETTER * len(title) + 24)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from opentelemetry.instrumentation.gluellm import thresholds
 
 from .. import config, links
 from ..panels import Line, Panel, figure, lines, words
 from ..signals import fleet, process
 from ..signals.signal import Signal
-from ..style import GREEN, ORANGE, RED, Steps
+from ..style import ORANGE, PLAIN, RED, Steps
 from ..tables import Column, rows
-from ..variables import POOL, PROVIDER, WINDOW
+from ..variables import POOL, PROVIDER
 from . import shared
 from .board import Board, Row
 
@@ -20,11 +18,11 @@ NEEDS_RULES = "No data: is anything exporting, and are the recording rules loade
 _READING = """\
 **One instance** far above the others: look for a leak, a blocked loop or a different limit there. \
 **All instances**: the provider, the load, or a limit that is too low everywhere. **All instances \
-of one version**: a deploy. This board needs the recording rules; without them, it is empty.
+of one version**: a deploy. All but the first table needs the recording rules; without them, it is \
+empty.
 """
 _INSTANCE = (config.JOB, config.INSTANCE)
 _LEGEND = f"{{{{{config.JOB}}}}} {{{{{config.INSTANCE}}}}}"
-_STUCK: Steps = [(thresholds.STUCK_ALERT_AFTER, RED)]
 _TOP = 10
 
 
@@ -36,36 +34,12 @@ def board() -> Board:
         question="How is it across instances?",
         recorded=True,
         rows=[
-            Row("", [words("How to read this board", _READING, height=3), *_status()]),
-            Row("Where is something found?", [_found()]),
-            Row("Which instances?", _worst()),
+            Row("", [words("How to read this board", _READING), _found()]),
+            Row("Which instances?", [*_status(), *_worst()]),
             Row("What differs between them?", _differs()),
             Row("Which can't be trusted?", _trust()),
         ],
     )
-
-
-def _status() -> list[Panel]:
-    return [
-        _figure("Instances", fleet.INSTANCES, [(0, "blue")]),
-        _figure("Gone in 1 h", fleet.GONE, [(0, GREEN), (1, ORANGE)]),
-        _figure("Waiting", fleet.WAITING_INSTANCES, [(0, GREEN), (1, ORANGE)]),
-        _figure(
-            "Oldest waiter",
-            fleet.OLDEST,
-            shared.WAIT,
-        ),
-        _figure("Leaking", fleet.LEAKING_INSTANCES, [(0, GREEN), (1, ORANGE)]),
-        _figure("Limits differ", fleet.DIFFERING, [(0, GREEN), (1, ORANGE)]),
-        _figure(
-            "Loop late",
-            fleet.LATE,
-            shared.LATE,
-            window=config.RATE_WINDOW,
-            no_value="none seen",
-        ),
-        _figure("Lack hooks", fleet.INSTANCES_MISSING_HOOKS, [(0, GREEN), (1, ORANGE)]),
-    ]
 
 
 def _found() -> Panel:
@@ -78,12 +52,29 @@ def _found() -> Panel:
             "k8s_pod_name": "Pod",
             "process_pid": "PID",
         },
-        [Column(title="Findings", signal=process.FINDINGS_OF_INSTANCE, decimals=0)],
-        description=process.FINDINGS_OF_INSTANCE.tells,
+        [Column("Findings", process.FINDINGS_OF_INSTANCE, decimals=0)],
+        links={
+            "Instance": _to_instance(
+                job="${__data.fields.Service}", instance="${__data.fields.Instance}"
+            )
+        },
         sort="Findings",
-        recorded=True,
-        no_value=shared.NOTHING_FOUND,
+        no_value='Nothing found, or not judged: see "Do processes judge themselves?" on the '
+        "overview.",
     )
+
+
+def _status() -> list[Panel]:
+    return [
+        figure(title, signal, steps, width=width)
+        for title, signal, steps, width in (
+            ("Instances", fleet.INSTANCES, PLAIN, 4),
+            ("Gone in 1 h", fleet.GONE, shared.SOME, 5),
+            ("Waiting", fleet.WAITING_INSTANCES, shared.SOME, 5),
+            ("Limits differ", fleet.DIFFERING, shared.SOME, 5),
+            ("Lack hooks", fleet.INSTANCES_MISSING_HOOKS, shared.SOME, 5),
+        )
+    ]
 
 
 def _worst() -> list[Panel]:
@@ -91,44 +82,36 @@ def _worst() -> list[Panel]:
         _top("Which instances' calls fail?", fleet.CALLS_FAILING),
         _top("Where do calls take longest?", fleet.TIME_PER_CALL),
         _top("In which instances are calls silent?", fleet.CALLS_SILENT),
-        _top("Which instances wait longest?", fleet.OLDEST, _STUCK),
-        _top("In which instances do requests queue?", fleet.QUEUED),
-        _top("Where are waits longest (p95)?", fleet.WAIT_MAX, _STUCK),
+        _top("Which instances wait longest?", fleet.OLDEST, shared.STUCK),
         _top("Which instances give up waiting?", fleet.POOL_TIMEOUTS),
         _top("Which instances churn through pools?", fleet.CHURN),
-        lines(
-            "How full are instances?",
-            [
-                Line(signal=fleet.OCCUPANCY_MAX, legend="fullest", recorded=True),
-                Line(signal=fleet.OCCUPANCY_P90, legend="p90", recorded=True),
-                Line(signal=fleet.OCCUPANCY_P50, legend="median", recorded=True),
-                Line(signal=fleet.OCCUPANCY_MIN, legend="emptiest", recorded=True),
-            ],
-            steps=[(thresholds.OCCUPANCY_HIGH, ORANGE), (thresholds.OCCUPANCY_FULL, RED)],
-            width=8,
-            no_value=NEEDS_RULES,
-        ),
     ]
 
 
 def _differs() -> list[Panel]:
     return [
         lines(
+            "How full are instances?",
+            Line(fleet.OCCUPANCY_MAX, "fullest"),
+            Line(fleet.OCCUPANCY_P90, "p90"),
+            Line(fleet.OCCUPANCY_P50, "median"),
+            Line(fleet.OCCUPANCY_MIN, "emptiest"),
+            steps=[(thresholds.OCCUPANCY_HIGH, ORANGE), (thresholds.OCCUPANCY_FULL, RED)],
+            no_value=NEEDS_RULES,
+        ),
+        lines(
             "How many instances have which limit?",
-            [
-                Line(
-                    signal=fleet.LIMITS,
-                    legend=f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}}: {{{{{fleet.LIMIT}}}}}",
-                    recorded=True,
-                    step="5m",  # limits change seldom, and to count values is slow
-                )
-            ],
+            Line(
+                fleet.LIMITS,
+                f"{{{{{PROVIDER}}}}} / {{{{{POOL}}}}}: {{{{{fleet.LIMIT}}}}}",
+                step="5m",  # limits change seldom, and to count values is slow
+            ),
             no_value=NEEDS_RULES,
             links=links.to_runbook("GlueLLMLimitDiffers"),
         ),
         lines(
             "Which versions report?",
-            [Line(signal=fleet.VERSIONS, legend="{{job}} {{service_version}}", recorded=True)],
+            Line(fleet.VERSIONS, "{{job}} {{service_version}}"),
             stacked=True,
             no_value=NEEDS_RULES,
         ),
@@ -136,21 +119,15 @@ def _differs() -> list[Panel]:
             "Limits",
             {config.JOB: "Service", PROVIDER: "Provider", POOL: "Pool"},
             [
-                Column(
-                    title="Apart", signal=fleet.LIMITS_APART, steps=[(0, GREEN), (1e-9, ORANGE)]
-                ),
-                Column(title="Lowest", signal=fleet.LOWEST_LIMIT),
-                Column(title="Highest", signal=fleet.HIGHEST_LIMIT),
-                Column(title="With a limit", signal=fleet.LIMITED),
-                Column(title="With the pool", signal=fleet.WITH_POOL),
-                Column(title="Requests", signal=fleet.REQUESTS, decimals=2),
+                Column("Lowest", fleet.LOWEST_LIMIT),
+                Column("Highest", fleet.HIGHEST_LIMIT),
+                Column("With a limit", fleet.LIMITED),
+                Column("With the pool", fleet.WITH_POOL),
             ],
-            description="Limit of a single pool, by service, provider and name, with the "
-            "largest differences on top. `With a limit` and `With the pool` count "
-            "instances. If they differ, the pool is unlimited in the others.",
-            sort="Apart",
-            recorded=True,
-            height=9,
+            description="Limit of a single pool, by service, provider and name. `With a limit` "
+            "and `With the pool` count instances. If they differ, the pool is unlimited in the "
+            "others.",
+            sort="Highest",
             no_value=NEEDS_RULES,
         ),
     ]
@@ -163,28 +140,15 @@ def _trust() -> list[Panel]:
             fleet.LATE,
             shared.LATE[1:],
             width=16,
-            height=9,
             at_least_to=shared.LATE_SEEN,
             no_value="No async pool seen, or the recording rules are not loaded.",
         ),
         _top(
             "Which instances lack hooks, and how many?",
             fleet.MISSING_HOOKS,
-            width=8,
             no_value="No instance lacks a hook, if the panels above have data.",
         ),
     ]
-
-
-def _figure(
-    title: str,
-    signal: Signal,
-    steps: Steps,
-    *,
-    window: str = WINDOW,
-    no_value: str = "no data",
-) -> Panel:
-    return figure(title, signal, steps, window=window, recorded=True, no_value=no_value)
 
 
 def _top(
@@ -193,28 +157,25 @@ def _top(
     steps: Steps = (),
     *,
     width: int = 8,
-    height: int | None = None,
     at_least_to: float = 0,
     no_value: str = NEEDS_RULES,
 ) -> Panel:
     return lines(
         title,
-        [Line(signal=signal, legend=_LEGEND, by=_INSTANCE, recorded=True, top=_TOP)],
+        Line(signal, _LEGEND, _INSTANCE, top=_TOP),
         width=width,
-        height=height,
         at_least_to=at_least_to,
         steps=steps,
         note=f"Only the {_TOP} highest are shown.",
         no_value=no_value,
-        links=_to_instance(),
+        links=_to_instance(
+            job=f"${{__field.labels.{config.JOB}}}",
+            instance=f"${{__field.labels.{config.INSTANCE}}}",
+        ),
     )
 
 
-def _to_instance() -> Sequence[links.Link]:
-    instance = {
-        "job": f"${{__field.labels.{config.JOB}}}",
-        "instance": f"${{__field.labels.{config.INSTANCE}}}",
-    }
+def _to_instance(**instance: str) -> list[links.Link]:
     return [
         links.to_board("This instance", links.OVERVIEW, recorded=True, **instance),
         links.to_board("Why are its pools slow?", links.POOL, recorded=True, **instance),

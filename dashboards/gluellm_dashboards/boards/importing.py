@@ -15,14 +15,7 @@ from .board import every_panel
 
 _INPUT: Final = "DS_PROMETHEUS"
 _OLDEST_GRAFANA: Final = "12.4.0"
-_NAMES: Final = {
-    "bargauge": "Bar gauge",
-    "stat": "Stat",
-    "state-timeline": "State timeline",
-    "table": "Table",
-    "text": "Text",
-    "timeseries": "Time series",
-}
+_NAMES: Final = {"stat": "Stat", "table": "Table", "text": "Text", "timeseries": "Time series"}
 
 
 def importable(board: dict[str, Any]) -> dict[str, Any]:

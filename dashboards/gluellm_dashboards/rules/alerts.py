@@ -15,14 +15,15 @@ from typing import Any, Final
 from gluellm_pools.prometheus import metric_name
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
 
 from .. import config, links
 from ..query import Query
 from . import conditions, expressions
-from .alert import COMMAND, CRITICAL, WARNING, Alert
-from .conditions import FINDING_KIND, HOOK_LIBRARY
+from .alert import CRITICAL, WARNING, Alert, ask
+from .conditions import HOOK_LIBRARY, PHASE
 from .expressions import OF_CALLS, OF_FINDING, OF_POOL
-from .questions import LIBRARY, at
+from .questions import KIND_POOL, LIBRARY, at
 
 INTERVAL: Final = "30s"
 """Time between two evaluations."""
@@ -38,46 +39,41 @@ _OF_PROVIDER: Final = (
     "{{ if $labels.gen_ai_provider_name }} of {{ $labels.gen_ai_provider_name }}{{ end }}"
 )
 _INSTANCES: Final = "{{ if eq $value 1.0 }}1 instance{{ else }}{{ $value }} instances{{ end }}"
-
-
-def _where(severity: str) -> str:
-    """Return the template that names up to three processes with a finding, and how to ask each.
-
-    Host and PID are on ``target_info``, if the program uses the resource detector ``gluellm``.
-    """
-    current = metric_name(semconv.FINDING_CURRENT)
-    matching = f'{{job=%q, {FINDING_KIND}=%q, {conditions.SEVERITY}="{severity}"}}'
-    affected = f"max by (job, instance) ({current}{matching} == 1)"
-    joined = (
-        f"topk(3, {affected} * on (job, instance) group_left (host_name, k8s_pod_name, process_pid)"
-        " (max by (job, instance, host_name, k8s_pod_name, process_pid) (target_info))"
-        f" or on (job, instance) {affected})"
-    )
-    arguments = f"$labels.job $labels.{FINDING_KIND}"
-    return (
-        f"{{{{ range query (printf `{joined}` {arguments} {arguments}) }}}} "
-        "gluellm-pools doctor --instance {{ .Labels.instance }}"
-        "{{ if .Labels.host_name }} on {{ or .Labels.k8s_pod_name .Labels.host_name }} "
-        "(PID {{ .Labels.process_pid }}){{ end }};{{ end }}"
-    )
+_FAILED: Final = f"{conditions.FAILED},"
+_CANCELLED: Final = f"{conditions.CANCELLED},"
+_QUEUED: Final = f'{PHASE}="queued",'
+_STREAM_QUEUED: Final = f'{PHASE}="stream_queued",'
+_OF_POOL_TIMEOUT: Final = f"{KIND_POOL},"
+_RUNNING: Final = ask("max by (job, instance) (target_info{%s})", (config.JOB, config.INSTANCE))
+_LOWEST: Final = ask(
+    f"1 / max by (job, instance) ({metric_name(semconv.CONNECTION_MAX)}{{%s}})", OF_POOL
+)
 
 
 def _finding(severity: str, name: str, findings: Query, hurts: str) -> Alert:
+    current = metric_name(semconv.FINDING_CURRENT)
+    active = f'max by (job, instance) ({current}{{{conditions.SEVERITY}="{severity}",%s}})'
     return Alert(
         name=name,
         severity=CRITICAL if severity == "error" else WARNING,
         expr=expressions.found(findings),
         labels=OF_FINDING,
         finds=True,
-        board=links.OVERVIEW,
         summary=f"{_INSTANCES} of {{{{ $labels.job }}}} found: {_KIND}{_OF_PROVIDER}",
         description=(
             f"The diagnosis in {_INSTANCES} found this: {_KIND}{_OF_PROVIDER}. {hurts} The log of "
             "each instance has the numbers, the line of code and what to do."
         ),
-        first=f"ask the process, on its host:{_where(severity)}",
-        command="gluellm-pools doctor --instance INSTANCE",
+        first=f"ask the process, on its host: {ask(active, OF_FINDING, 3)}.",
     )
+
+
+def _worst(labels: tuple[str, ...], metric: Metric, own: str = "") -> str:
+    """Return the template of the command for the instance with the largest value or increase."""
+    series = f"{metric_name(metric)}{{{own}%s}}"
+    if metric.instrument == Instrument.OBSERVABLE_COUNTER:
+        return ask(f"sum by (job, instance) (increase({series}[{config.RATE_WINDOW}]))", labels)
+    return ask(f"max by (job, instance) ({series})", labels)
 
 
 ALERTS: Final = (
@@ -100,18 +96,17 @@ ALERTS: Final = (
         expr=expressions.calls_fail(),
         hold="1m",
         labels=OF_CALLS,
-        board=links.OVERVIEW,
         summary=f"{_SHARE} of the calls to {_CALLS} fail",
         description=(
             f"Within {config.RATE_WINDOW} ({config.QUIET_WINDOW} if there are few calls), {_SHARE} "
-            "of the calls failed. Cancelled calls do not count. Retries are over, so users see "
-            "these failures."
+            "of the calls failed. Cancelled calls do not count. The retries of SDKs are over, so "
+            "users see these failures."
         ),
         first=(
             'read the errors in the overview\'s panel "Why do calls fail?". 429 and 5xx come from '
             "the provider. With a timeout or a connection error, no complete answer arrived. An "
             "exception's name means an error in the application, GlueLLM or the SDK. "
-            f"{COMMAND} on an instance reports the cause and the line of code."
+            f"{_worst(OF_CALLS, semconv.CALLS, _FAILED)} reports the cause and the line of code."
         ),
     ),
     Alert(
@@ -120,7 +115,6 @@ ALERTS: Final = (
         expr=expressions.calls_silent(),
         hold="2m",
         labels=OF_CALLS,
-        board=links.OVERVIEW,
         summary=f"{_SHARE} of the calls in flight to {_CALLS} are silent",
         description=(
             f"{_SHARE} of the calls in flight have been waiting for an answer, or for the next "
@@ -128,17 +122,15 @@ ALERTS: Final = (
             "item, such as pings, do not count. Users wait, and no timeout has ended these calls."
         ),
         first=(
-            f"run {COMMAND} on an instance. It reports connections whose other end is gone. Send "
-            "calls to another model, region or provider, and give calls a timeout."
+            f"run {_worst(OF_CALLS, semconv.CALL_SILENT)}. It reports connections whose other end "
+            "is gone. Send calls to another model, region or provider, and give calls a timeout."
         ),
     ),
     Alert(
         name="GlueLLMCallsSlow",
-        severity=WARNING,
         expr=expressions.calls_slow(),
         hold="1m",
         labels=OF_CALLS,
-        board=links.OVERVIEW,
         summary=f"Calls to {_CALLS} take {_DURATION} on average",
         description=(
             f"A call took {_DURATION} on average, calls in flight included. Either this is the "
@@ -149,17 +141,15 @@ ALERTS: Final = (
         first=(
             "read on the overview which stage of calls grew. limited and preparing are time of the "
             "application, backoff is a pause before a retry, requesting is the pool or the "
-            f"provider. {COMMAND} on an instance reports the cause."
+            f"provider. {_worst(OF_CALLS, semconv.CALL_TIME)} reports the cause."
         ),
     ),
     Alert(
         name="GlueLLMCallsFail",
-        severity=WARNING,
         kind="cancelled",
         expr=expressions.calls_cancelled(),
         hold="1m",
         labels=OF_CALLS,
-        board=links.OVERVIEW,
         summary=f"{_SHARE} of the calls to {_CALLS} are cancelled",
         description=(
             f"{_SHARE} of the calls that ended within {config.RATE_WINDOW} ({config.QUIET_WINDOW} "
@@ -169,7 +159,8 @@ ALERTS: Final = (
         first=(
             "compare the duration of calls on the overview with the timeouts that the application "
             "puts around them. If most calls are cancelled after the same time, a timeout cancels "
-            f"them. Then find out why calls are slow: {COMMAND} on an instance."
+            "them. Then find out why calls are slow: "
+            f"{_worst(OF_CALLS, semconv.CALLS, _CANCELLED)}."
         ),
     ),
     Alert(
@@ -179,6 +170,7 @@ ALERTS: Final = (
         expr=f"{at(OF_POOL, conditions.OLDEST_QUEUED)}\n  > {thresholds.STUCK_ALERT_AFTER:g}",
         hold="1m",
         labels=OF_POOL,
+        board=links.POOL,
         summary=f"Requests of pool {_POOL} have waited {_DURATION} for a connection",
         description=(
             f"A request has been queued for {_DURATION} and is still waiting. All connections are "
@@ -186,8 +178,8 @@ ALERTS: Final = (
             "has connections for. The board shows which phase has grown."
         ),
         first=(
-            f"run {COMMAND} on the instance with the oldest waiter. It names the callers that hold "
-            "the connections, with the line of code."
+            f"run {_worst(OF_POOL, semconv.REQUEST_OLDEST_AGE, _QUEUED)}. It names the callers "
+            "that hold the connections, with the line of code."
         ),
     ),
     Alert(
@@ -199,6 +191,7 @@ ALERTS: Final = (
         ),
         hold="1m",
         labels=OF_POOL,
+        board=links.POOL,
         summary=f"Requests of pool {_POOL} have waited {_DURATION} for an HTTP/2 stream",
         description=(
             f"A request has a connection and has waited {_DURATION} for a stream on it. No timeout "
@@ -207,8 +200,8 @@ ALERTS: Final = (
             "A larger pool does not help."
         ),
         first=(
-            f"run {COMMAND} on the instance with the oldest waiter. On the pool's board, compare "
-            "the streams in use with the limit."
+            f"run {_worst(OF_POOL, semconv.REQUEST_OLDEST_AGE, _STREAM_QUEUED)}. On the pool's "
+            "board, compare the streams in use with the limit."
         ),
     ),
     Alert(
@@ -221,6 +214,7 @@ ALERTS: Final = (
         ),
         hold="1m",
         labels=OF_POOL,
+        board=links.POOL,
         summary=f"{_SHARE} of the requests of pool {_POOL} give up waiting for a connection",
         description=(
             f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended in a pool timeout, "
@@ -228,18 +222,17 @@ ALERTS: Final = (
             "requests that held the connections."
         ),
         first=(
-            f"run {COMMAND} on an instance. It names the cause (a leak, a slow provider or a pool "
-            "that is too small) and what to change. Enlarge the pool only if it is too small."
+            f"run {_worst(OF_POOL, semconv.TIMEOUTS, _OF_POOL_TIMEOUT)}. It names the cause (a "
+            "leak, a slow provider or a pool that is too small) and what to change. Enlarge the "
+            "pool only if it is too small."
         ),
     ),
     Alert(
         name="GlueLLMBlind",
-        severity=WARNING,
         kind="missing_hook",
         expr=f"{at(config.SERVICE, conditions.HOOKS_MISSING)}\n  > 0",
         hold="5m",
         labels=(*config.SERVICE, HOOK_LIBRARY),
-        board=links.OVERVIEW,
         summary=f"{{{{ $labels.job }}}} lacks {_NUMBER} hooks of "
         "{{ $labels.gluellm_hook_library }}",
         description=(
@@ -255,7 +248,6 @@ ALERTS: Final = (
     ),
     Alert(
         name="GlueLLMBlind",
-        severity=WARNING,
         kind="not_judged",
         expr=expressions.judges_no_more(),
         hold="1m",
@@ -268,13 +260,12 @@ ALERTS: Final = (
             "stopped process and a failure of the diagnosis have this effect."
         ),
         first=(
-            f"run {COMMAND} on the instance. If it does not answer either, look at its threads "
-            "with py-spy dump --pid PID."
+            f"run {_worst(config.PROCESS, semconv.REQUEST_CURRENT)}. If it does not answer either, "
+            "look at its threads with py-spy dump --pid PID."
         ),
     ),
     Alert(
         name="GlueLLMBlind",
-        severity=WARNING,
         kind="silent_instance",
         expr=expressions.went_silent(),
         hold="5m",
@@ -286,13 +277,12 @@ ALERTS: Final = (
             "can fire for them."
         ),
         first=(
-            "look for uninstrument(), a view that drops these metrics, or another MeterProvider in "
-            "the program."
+            f"run {_RUNNING}. Look for uninstrument(), a view that drops these metrics, or another "
+            "MeterProvider in the program."
         ),
     ),
     Alert(
         name="GlueLLMBlind",
-        severity=WARNING,
         kind="silent_service",
         expr=expressions.all_gone(),
         hold="15m",
@@ -311,7 +301,6 @@ ALERTS: Final = (
     ),
     Alert(
         name="GlueLLMLimitDiffers",
-        severity=WARNING,
         expr=expressions.limit_differs(),
         hold="15m",
         labels=(*OF_POOL, LIBRARY),
@@ -322,7 +311,10 @@ ALERTS: Final = (
             "none. The cause is usually a deploy with another configuration, or one that did not "
             "reach every instance."
         ),
-        first=("compare the versions and environments of the instances on the fleet board."),
+        first=(
+            "compare the versions and environments of the instances on the fleet board. What set "
+            f"the limit: {_LOWEST}, at limits_from."
+        ),
     ),
 )
 

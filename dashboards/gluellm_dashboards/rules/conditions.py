@@ -11,11 +11,12 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
 
 from .. import config
 from ..essential import CONNECT_FAILURES as TO_CONNECT
+from ..essential import essential
 from ..query import PROVIDER, Query, by, now
-from .questions import KIND_POOL, LIBRARY, essential
+from .questions import KIND_POOL, LIBRARY
 
 HOOK_LIBRARY: Final = label_name(semconv.HOOK_LIBRARY)
-_PHASE: Final = label_name(semconv.REQUEST_PHASE)
+PHASE: Final = label_name(semconv.REQUEST_PHASE)
 SOURCE: Final = label_name(semconv.CALL_SOURCE)
 FINDING_KIND: Final = label_name(semconv.FINDING_KIND)
 SEVERITY: Final = label_name(semconv.FINDING_SEVERITY)
@@ -62,160 +63,75 @@ def fresh(metric: Metric, own: str = "") -> str:
 
 
 def _counted(
-    name: str,
-    question: str,
-    metric: Metric,
-    own: str = "",
-    *more: str,
-    window: str = config.RATE_WINDOW,
+    name: str, metric: Metric, own: str = "", *more: str, window: str = config.RATE_WINDOW
 ) -> Query:
-    return Query(name, question, (metric,), f"sum{by(*more)}({events(metric, own, window)})")
+    return Query(name, f"sum{by(*more)}({events(metric, own, window)})")
 
 
-def _share_of_calls(name: str, question: str, part: str, among: str = "") -> Query:
-    share = " / ".join(
-        f"(sum{by()}({events(semconv.CALLS, own)}){bound})"
-        for own, bound in ((part, ""), (among, " > 0"))
-    )
-    return Query(name, question, (semconv.CALLS,), share, "ratio", by=(PROVIDER,))
+def _share_of_calls(name: str, part: str, among: str = "") -> Query:
+    some, every = (f"sum{by()}({events(semconv.CALLS, own)})" for own in (part, among))
+    return Query(name, f"({some}) / ({every} > 0)", "ratio")
 
 
-def _state(
-    name: str, question: str, operator: str, metric: Metric, own: str = "", *more: str
-) -> Query:
-    return Query(name, question, (metric,), f"{operator}{by(*more)}({fresh(metric, own)})")
+def _state(name: str, operator: str, metric: Metric, own: str = "", *more: str) -> Query:
+    return Query(name, f"{operator}{by(*more)}({fresh(metric, own)})")
 
 
-def _reported_ago(name: str, ago: str) -> Query:
-    return Query(
-        name,
-        f"Did it report {ago} ago?",
-        (semconv.HOOK_MISSING,),
-        f"max{by()}(last_over_time({now(semconv.HOOK_MISSING)}[10m] offset {ago}))",
-    )
+def _reported(name: str, window: str, offset: str = "") -> Query:
+    reports = now(semconv.HOOK_MISSING)
+    return Query(name, f"max{by()}(last_over_time({reports}[{window}]{offset}))")
 
 
-REQUESTS: Final = _counted("requests_ended", "How many requests left the pool?", semconv.REQUESTS)
-POOL_TIMEOUTS: Final = _counted(
-    "pool_timeouts", "How many gave up waiting for a connection?", semconv.TIMEOUTS, KIND_POOL
-)
-CONNECT_FAILURES: Final = _counted(
-    "connect_failures", "How many could not connect?", semconv.REQUESTS, TO_CONNECT
-)
-REUSE_FAILURES: Final = _counted(
-    "reuse_failures", "How many failed on a reused connection?", semconv.REUSE_FAILURES
-)
-CALLS: Final = _counted(
-    "calls_ended", "How many calls ended, and how?", semconv.CALLS, "", OUTCOME, SOURCE
-)
-CALLS_FAILED: Final = _share_of_calls(
-    "calls_failed", "Which share of the calls fails?", FAILED, FAILED_OR_NOT
-)
-CALLS_CANCELLED: Final = _share_of_calls(
-    "calls_cancelled", "Which share of the calls is cancelled?", CANCELLED
-)
+REQUESTS: Final = _counted("requests_ended", semconv.REQUESTS)
+POOL_TIMEOUTS: Final = _counted("pool_timeouts", semconv.TIMEOUTS, KIND_POOL)
+CONNECT_FAILURES: Final = _counted("connect_failures", semconv.REQUESTS, TO_CONNECT)
+REUSE_FAILURES: Final = _counted("reuse_failures", semconv.REUSE_FAILURES)
+CALLS: Final = _counted("calls_ended", semconv.CALLS, "", OUTCOME, SOURCE)
+CALLS_FAILED: Final = _share_of_calls("calls_failed", FAILED, FAILED_OR_NOT)
+CALLS_CANCELLED: Final = _share_of_calls("calls_cancelled", CANCELLED)
 CALLS_OF_QUIET: Final = _counted(
-    "calls_ended_of_quiet",
-    "How many calls of a quiet service ended, and how?",
-    semconv.CALLS,
-    "",
-    OUTCOME,
-    window=config.QUIET_WINDOW,
+    "calls_ended_of_quiet", semconv.CALLS, "", OUTCOME, window=config.QUIET_WINDOW
 )
-CALLS_OF_SLOW: Final = _counted(
-    "calls_ended_of_slow",
-    "How many calls shared the time that calls took?",
-    semconv.CALLS,
-    window=config.SLOW_WINDOW,
-)
-CALL_TIME: Final = _counted(
-    "call_time",
-    "How much time did calls take, those in flight included?",
-    semconv.CALL_TIME,
-    window=config.SLOW_WINDOW,
-)
+CALLS_OF_SLOW: Final = _counted("calls_ended_of_slow", semconv.CALLS, window=config.SLOW_WINDOW)
+CALL_TIME: Final = _counted("call_time", semconv.CALL_TIME, window=config.SLOW_WINDOW)
 CALL_ERRORS: Final = _counted(
-    "call_errors",
-    "How many calls failed, and why?",
-    semconv.CALL_ERRORS,
-    "",
-    label_name(semconv.ERROR_TYPE),
+    "call_errors", semconv.CALL_ERRORS, "", label_name(semconv.ERROR_TYPE)
 )
-CALLS_IN_FLIGHT: Final = _state(
-    "calls_in_flight", "How many calls are in flight?", "sum", semconv.CALL_CURRENT
-)
-CALLS_SILENT: Final = _state(
-    "calls_silent", "How many calls are silent?", "sum", semconv.CALL_SILENT
-)
-LONGEST_SILENCE: Final = _state(
-    "longest_silence",
-    "How long has an application been waiting for the next item of a stream?",
-    "max",
-    semconv.CALL_SILENCE,
-)
+CALLS_IN_FLIGHT: Final = _state("calls_in_flight", "sum", semconv.CALL_CURRENT)
+CALLS_SILENT: Final = _state("calls_silent", "sum", semconv.CALL_SILENT)
+LONGEST_SILENCE: Final = _state("longest_silence", "max", semconv.CALL_SILENCE)
 OLDEST_QUEUED: Final = _state(
-    "oldest_queued",
-    "How long has it waited for a connection?",
-    "max",
-    semconv.REQUEST_OLDEST_AGE,
-    f'{_PHASE}="queued"',
+    "oldest_queued", "max", semconv.REQUEST_OLDEST_AGE, f'{PHASE}="queued"'
 )
 OLDEST_STREAM_QUEUED: Final = _state(
-    "oldest_stream_queued",
-    "How long has it waited for a stream?",
-    "max",
-    semconv.REQUEST_OLDEST_AGE,
-    f'{_PHASE}="stream_queued"',
+    "oldest_stream_queued", "max", semconv.REQUEST_OLDEST_AGE, f'{PHASE}="stream_queued"'
 )
 # Not only of what still exports: an installed version does not change by that.
 HOOKS_MISSING: Final = essential("hooks_missing")
-REPORTING: Final = _state("reporting", "Does it report?", "max", semconv.HOOK_MISSING)
-REPORTED: Final = Query(
-    "reported",
-    "Did it report?",
-    (semconv.HOOK_MISSING,),
-    f"max{by()}(last_over_time({now(semconv.HOOK_MISSING)}[{config.KNOWN}]))",
-)
-REPORTED_BEFORE: Final = _reported_ago("reported_before", config.KNOWN)
-REPORTED_LONG_BEFORE: Final = _reported_ago("reported_long_before", config.LASTING)
+REPORTING: Final = _state("reporting", "max", semconv.HOOK_MISSING)
+REPORTED: Final = _reported("reported", config.KNOWN)
+REPORTED_BEFORE: Final = _reported("reported_before", "10m", f" offset {config.KNOWN}")
+REPORTED_LONG_BEFORE: Final = _reported("reported_long_before", "10m", f" offset {config.LASTING}")
 
 
 def _findings(severity: str) -> Query:
-    return Query(
-        f"findings_{severity}",
-        "Which findings do the processes have?",
-        (semconv.FINDING_CURRENT,),
-        f"max{by(PROVIDER, FINDING_KIND)}"
-        f"""({fresh(semconv.FINDING_CURRENT, f'{SEVERITY}="{severity}"')})""",
+    own = f'{SEVERITY}="{severity}"'
+    return _state(
+        f"findings_{severity}", "max", semconv.FINDING_CURRENT, own, PROVIDER, FINDING_KIND
     )
 
 
 FINDING_ERROR: Final = _findings("error")
 FINDING_WARNING: Final = _findings("warning")
 _JUDGEMENTS: Final = now(semconv.FINDING_JUDGED)
-JUDGED: Final = Query(
-    "judged",
-    "Does the process judge itself?",
-    (semconv.FINDING_JUDGED,),
-    # No increase(): a process that has just started has none, and has not failed to judge.
-    f"sum{by()}({_JUDGEMENTS} - {_JUDGEMENTS} offset {config.JUDGED})",
-)
+# No increase(): a process that has just started has none, and has not failed to judge.
+JUDGED: Final = Query("judged", f"sum{by()}({_JUDGEMENTS} - {_JUDGEMENTS} offset {config.JUDGED})")
 REQUESTS_IN_FLIGHT: Final = Query(
     "requests_in_flight",
-    "Were requests in flight all the time?",
-    (semconv.REQUEST_CURRENT,),
     f"min_over_time((sum{by()}({now(semconv.REQUEST_CURRENT)}))[{config.JUDGED}:1m])",
 )
+POOLS: Final = Query("pools", f"(sum{by(LIBRARY)}({fresh(semconv.POOL_LIVE)}) > 0)")
 LIMIT_OF_A_POOL: Final = Query(
     "limit_of_a_pool",
-    "How many connections may one pool have?",
-    (semconv.CONNECTION_MAX, semconv.POOL_LIVE),
-    f"sum{by(LIBRARY)}({fresh(semconv.CONNECTION_MAX)}) / "
-    f"(sum{by(LIBRARY)}({fresh(semconv.POOL_LIVE)}) > 0)",
-)
-POOLS: Final = Query(
-    "pools",
-    "How many pools are there?",
-    (semconv.POOL_LIVE,),
-    f"(sum{by(LIBRARY)}({fresh(semconv.POOL_LIVE)}) > 0)",
+    f"sum{by(LIBRARY)}({fresh(semconv.CONNECTION_MAX)}) / {POOLS.template}",
 )

@@ -7,17 +7,17 @@ The name of a recorded series is ``level:metric:operation``. The level determine
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gluellm_pools.prometheus import metric_name
-
 from .. import config, naming
 from .. import query as promql
+from ..essential import essential
 from ..query import Query
 from . import questions
-from .questions import at, essential
+from .questions import at
 
 INTERVAL: Final = "1m"
 """Time between two evaluations: as often as there are new samples."""
@@ -34,7 +34,6 @@ class Level:
 
 
 INSTANCE_POOL: Final = Level("instance_pool", (*config.PROCESS, *promql.POOL))
-SERVICE_POOL: Final = Level("service_pool", (*config.SERVICE, *promql.POOL))
 INSTANCE_PROVIDER: Final = Level("instance_provider", (*config.PROCESS, promql.PROVIDER))
 SERVICE_PROVIDER: Final = Level("service_provider", (*config.SERVICE, promql.PROVIDER))
 INSTANCE: Final = Level("instance", config.PROCESS)
@@ -53,8 +52,9 @@ class Recorded:
     @property
     def name(self) -> str:
         """Name of the series."""
-        metric = metric_name(self.query.metrics[0]).removesuffix("_total")
-        return f"{self.level.prefix}:{metric}:{self.operation}"
+        metric = re.search(r"(\w+?)(?:_total|_bucket)?\{", self.query.template)
+        assert metric, self.query.template
+        return f"{self.level.prefix}:{metric[1]}:{self.operation}"
 
     @property
     def promql(self) -> str:
@@ -68,37 +68,24 @@ class Recorded:
 
 
 _RATE: Final = f"rate{config.RATE_WINDOW}"
-_OF_POOLS: Final = (
-    (essential("oldest_waiter"), "max_waiting"),
-    (essential("queued_now"), "sum_waiting"),
-    (essential("occupancy"), "max"),
-    (essential("wait_p95"), f"p95_{config.RATE_WINDOW}"),
-    (questions.WAIT_P99, f"p99_{config.RATE_WINDOW}"),
-    (questions.LIMIT_PER_POOL, "per_pool"),
-    (questions.POOLS_LIVE, "sum"),
-    (essential("pools_opened"), _RATE),
-    (questions.REQUEST_RATE, _RATE),
-    (questions.POOL_TIMEOUT_RATE, f"pool_{_RATE}"),
-    (essential("leaks_suspected"), "sum"),
+_RECORDED: Final = (
+    (essential("oldest_waiter"), INSTANCE_POOL, "max_waiting"),
+    (essential("queued_now"), INSTANCE_POOL, "sum_waiting"),
+    (essential("occupancy"), INSTANCE_POOL, "max"),
+    (questions.LIMIT_PER_POOL, INSTANCE_POOL, "per_pool"),
+    (questions.POOLS_LIVE, INSTANCE_POOL, "sum"),
+    (essential("pools_opened"), INSTANCE_POOL, _RATE),
+    (questions.REQUEST_RATE, INSTANCE_POOL, _RATE),
+    (questions.POOL_TIMEOUT_RATE, INSTANCE_POOL, f"pool_{_RATE}"),
+    (questions.CALL_FAILURE_RATE, INSTANCE_PROVIDER, f"failed_{_RATE}"),
+    (questions.CALL_RATE, INSTANCE_PROVIDER, _RATE),
+    (questions.CALL_TIME_RATE, INSTANCE_PROVIDER, _RATE),
+    (questions.SILENT_CALLS, INSTANCE_PROVIDER, "sum"),
+    (essential("event_loop_late"), INSTANCE, _RATE),
+    (questions.MISSING_HOOKS, INSTANCE, "sum"),
+    (questions.VERSIONS, INSTANCE_VERSION, "group"),
 )
-_OF_CALLS: Final = (
-    (questions.CALL_FAILURE_RATE, f"failed_{_RATE}"),
-    (questions.CALL_RATE, _RATE),
-    (questions.CALL_TIME_RATE, _RATE),
-    (questions.SILENT_CALLS, "sum"),
-)
-RECORDED: Final = (
-    *(
-        Recorded(query, level, operation)
-        for level in (INSTANCE_POOL, SERVICE_POOL)
-        for query, operation in _OF_POOLS
-    ),
-    Recorded(essential("time_by_phase"), SERVICE_POOL, _RATE),
-    *(Recorded(query, INSTANCE_PROVIDER, operation) for query, operation in _OF_CALLS),
-    Recorded(essential("event_loop_late"), INSTANCE, _RATE),
-    Recorded(questions.MISSING_HOOKS, INSTANCE, "sum"),
-    Recorded(questions.VERSIONS, INSTANCE_VERSION, "group"),
-)
+RECORDED: Final = tuple(Recorded(*one) for one in _RECORDED)
 
 
 def recorded(query: str, level: Level) -> Recorded:

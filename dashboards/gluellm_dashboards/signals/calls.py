@@ -3,135 +3,89 @@
 from __future__ import annotations
 
 from ..config import SLOW_WINDOW
-from ..query import PROVIDER
 from ..rules.questions import CALL_RATE
-from .signal import Signal, by, now, quantile, rate, signal
+from .signal import Signal, by, now, of, quantile_of, rate, signal, total
 
 _CALLS = "gluellm.calls"
 _TIME = "gluellm.call.time"
-_CURRENT = "gluellm.call.current"
-_RETRIES = "gluellm.call.retries"
-_DURATION = "gluellm.call.duration"
 _STAGE = "gluellm.call.stage"
-_OF = (PROVIDER,)
-_STAGES = (
-    "`limited`: the call waits for GlueLLM's rate limiter. `preparing`: the application "
-    "prepares a request (client, TLS context, thread). `requesting`: a request is in "
-    "flight; the panels on requests show its phase. `backoff`: a pause before a retry. "
-    "`finishing`: the application works after a request."
-)
-_PER_CALL = f"(sum{by()}({rate(_TIME)}) / (sum{by()}({rate(_CALLS)}) > 0))"
+_PER_CALL = f"({total(_TIME)} / ({total(_CALLS)} > 0))"
 _HOUR_AGO = _PER_CALL.replace("[%window%]", "[%window%] offset 1h")
 
 CALLS = Signal(CALL_RATE, "Model calls as the application makes them, however they ended.")
 TIME_PER_CALL = signal(
     "time_per_call",
-    "How long does a call take?",
     _PER_CALL,
     "Time that calls spent, divided by the number of calls that ended. Calls in flight are "
     "included, so it rises while calls hang. It has no value while no call ends; then see "
     "the stages.",
-    of=[_TIME, _CALLS],
-    unit="s",
-    by=_OF,
+    "s",
 )
 TIME_PER_CALL_BEFORE = signal(
-    "time_per_call_before",
-    "How long did a call take an hour ago?",
-    _HOUR_AGO,
-    "Time per call one hour earlier.",
-    of=[_TIME, _CALLS],
-    unit="s",
-    by=_OF,
+    "time_per_call_before", _HOUR_AGO, "Time per call one hour earlier.", "s"
 )
-_ENDED = f"sum{by()}({rate(_CALLS)}) * 600"
-_IN_FLIGHT = f"sum{by()}({now(_CURRENT)})"
+_ENDED = f"{total(_CALLS)} * 600"
+_IN_FLIGHT = f"sum{by()}({now('gluellm.call.current')})"
+_SLOWER = f"{total(_TIME)} * 600 / (({_ENDED} >= {_IN_FLIGHT} or {_IN_FLIGHT}) > 0) / {_HOUR_AGO}"
 SLOWER = signal(
     "calls_slower",
-    "How long do calls take, compared with an hour ago?",
-    f"sum{by()}({rate(_TIME)}) * 600 / (({_ENDED} >= {_IN_FLIGHT} or {_IN_FLIGHT}) > 0) / "
-    f"{_HOUR_AGO}",
+    _SLOWER.replace("%window%", SLOW_WINDOW),
     f"Time per call of the last {SLOW_WINDOW}, calls in flight included, divided by that of "
     "an hour ago. 100 % means unchanged.",
-    of=[_TIME, _CALLS, _CURRENT],
-    unit="ratio",
-    by=_OF,
+    "ratio",
 )
 TIME_BY_STAGE = signal(
     "call_time_by_stage",
-    "Where does a call's time go?",
     f"sum{by(_TIME, _STAGE)}({rate(_TIME)}) / ignoring(gluellm_call_stage) group_left() "
-    f"(sum{by()}({rate(_CALLS)}) > 0)",
-    f"Seconds of each stage for each call that ended. {_STAGES}",
-    of=[_TIME, _CALLS],
-    unit="s",
-    by=(),
+    f"({total(_CALLS)} > 0)",
+    "Seconds of each stage for each call that ended. `limited`: the call waits for GlueLLM's rate "
+    "limiter (needs GlueLLM). `preparing`: the application prepares a request (client, TLS "
+    "context, thread). `requesting`: a request is in flight; the panel beside shows its phase. "
+    "`backoff`: a pause before a retry. `finishing`: the application works after a request. Calls "
+    "of the source `http`, which no hook of an SDK sees, have `requesting` only.",
+    "s",
 )
-CURRENT_BY_STAGE = signal(
-    "calls_by_stage",
-    "How many calls are in which stage?",
-    f"sum{by(_CURRENT, _STAGE)}({now(_CURRENT)})",
-    f"Calls in flight now. {_STAGES}",
-    of=[_CURRENT],
-    by=(),
-)
-OLDEST_BY_STAGE = signal(
+OLDEST_BY_STAGE = of(
     "oldest_call_by_stage",
-    "How long has a call been in its stage?",
-    f"max{by('gluellm.call.oldest_age', _STAGE)}({now('gluellm.call.oldest_age')})",
+    "gluellm.call.oldest_age",
     "Longest time that a call has been in each stage. A line that rises and never falls is "
     "one call that hangs.",
-    of=["gluellm.call.oldest_age"],
-    unit="s",
-    by=(),
+    _STAGE,
+    how="max",
 )
-SILENCE = signal(
+SILENCE = of(
     "call_silence",
-    "How long has a stream returned no item?",
-    f"max{by()}({now('gluellm.call.silence.oldest_age')})",
-    "Longest wait for the next item of a stream. Pings do not end it.",
-    of=["gluellm.call.silence.oldest_age"],
-    unit="s",
-    by=(),
-    on_event=True,
+    "gluellm.call.silence.oldest_age",
+    "Longest wait for the next item of a stream. Pings do not end it, but for the source `http`, "
+    "whose items are not seen, any byte does.",
+    how="max",
 )
-SILENT = signal(
+SILENT = of(
     "calls_silent_now",
-    "How many calls are silent?",
-    f"sum{by()}({now('gluellm.call.silent')})",
+    "gluellm.call.silent",
     "Calls in flight that have waited for an answer, or for the next item of a stream, for "
     "much longer than any recent one. An alert pages if they are more than a fifth of the calls in "
     "flight: at least two calls, or one stream after ten minutes.",
-    of=["gluellm.call.silent"],
-    by=_OF,
 )
-OUTCOMES = signal(
+OUTCOMES = of(
     "call_outcomes",
-    "How do calls end?",
-    f"sum{by(_CALLS, 'gluellm.call.outcome')}({rate(_CALLS)})",
+    _CALLS,
     "`cancelled`: a timeout of the application, or a user who left. `abandoned`: a stream "
     "that was closed or dropped before its end.",
-    of=[_CALLS],
-    unit="/s",
-    by=(),
+    "gluellm.call.outcome",
 )
 RETRIES_PER_CALL = signal(
     "retries_per_call",
-    "How many retries are there per call?",
-    f"sum{by()}({rate(_RETRIES)}) / (sum{by()}({rate(_CALLS)}) > 0)",
+    f"{total('gluellm.call.retries')} / ({total(_CALLS)} > 0)",
     "Retries per call. 100 % doubles the load on a provider that already fails. Reduce the "
-    "attempts, or the number of concurrent calls.",
-    of=[_RETRIES, _CALLS],
-    unit="ratio",
-    by=_OF,
+    "attempts, or the number of concurrent calls. Retries of calls of the source `http` are not "
+    "seen: each attempt is a call.",
+    "ratio",
 )
-DURATION_P95 = signal(
+DURATION_P95 = quantile_of(
     "call_duration_p95",
-    "How long do calls take (p95)?",
-    quantile(0.95, _DURATION),
+    0.95,
+    "gluellm.call.duration",
     "One of 20 calls took longer, including retries and the stream. Calls that hang are included "
     "only when they end.",
-    of=[_DURATION],
-    unit="s",
-    by=_OF,
 )

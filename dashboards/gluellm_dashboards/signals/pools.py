@@ -2,67 +2,44 @@
 
 from __future__ import annotations
 
-from ..config import SERVICE
-from ..query import POOL
-from ..variables import PROVIDER
-from .signal import by, by_labels, essential, now, over, rate, signal
+from .signal import by, essential, now, of, signal, total
 
-LIVE = signal(
+LIVE = of(
     "pools_live",
-    "How many pools are there?",
-    f"sum{by()}({now('gluellm.pool.live')})",
+    "gluellm.pool.live",
     "Pools that are alive and have served a request. Their number should be constant. If "
     "it grows, the application builds clients that nobody closes.",
-    of=["gluellm.pool.live"],
 )
 OPENED = essential(
     "pools_opened",
     "Pools that served their first request. After a process has started, there should be "
     "no new ones.",
 )
-DISCARDED = signal(
+DISCARDED = of(
     "pools_discarded",
-    "How do pools end?",
-    f"sum{by('gluellm.pool.discarded', 'gluellm.pool.discard_reason')}"
-    f"({rate('gluellm.pool.discarded')})",
+    "gluellm.pool.discarded",
     "`garbage_collected` pools were never closed. Until collected, they kept connections open.",
-    of=["gluellm.pool.discarded"],
-    unit="/s",
+    "gluellm.pool.discard_reason",
 )
 CHURN = signal(
     "churn",
-    "How many pools does it take for a request?",
-    f"sum{by()}({rate('gluellm.pool.opened')}) / (sum{by()}({rate('gluellm.pool.requests')}) > 0)",
+    f"{total('gluellm.pool.opened')} / ({total('gluellm.pool.requests')} > 0)",
     "Close to 0 is healthy: each pool serves many requests. Near 1, a client is built for "
     "every call: connections are not reused, and limits have no effect. Build one client "
     "and keep it. The value is higher in the first minutes of a process.",
-    of=["gluellm.pool.opened", "gluellm.pool.requests"],
-    unit="ratio",
-)
-# Without the provider: a pool that several providers share has none, and its requests have theirs.
-_EACH = by_labels(*SERVICE, *(label for label in POOL if label != PROVIDER))
-_OPENED = f"sum{_EACH}({rate('gluellm.pool.opened')})"
-_SERVED = f"sum{_EACH}({rate('gluellm.pool.requests')})"
-WORST_CHURN = signal(
-    "worst_churn",
-    "How many pools does it take for a request, of the worst pool?",
-    f"max{by()}({_OPENED} / ({_SERVED} > 0))",
-    f"{CHURN.tells} The table shows which pool it is.",
-    of=["gluellm.pool.opened", "gluellm.pool.requests"],
-    unit="ratio",
+    "ratio",
 )
 LEAKS_SUSPECTED = essential(
     "leaks_suspected",
     "Connections held for longer than the leak threshold while nobody reads their answer. "
-    "Each one makes the pool smaller by one. The log names the line of code that holds it.",
+    'Each one makes the pool smaller by one. The log record "leak suspected" of '
+    "`opentelemetry.instrumentation.gluellm` has the line of code that holds it and a trace.",
 )
 LEAKS = signal(
     "leaks",
-    "How many connections were held for too long?",
-    f"sum{by()}({over('increase', 'gluellm.pool.leaks')})",
+    f"sum{by()}(increase({now('gluellm.pool.leaks')}[%window%]))",
     "Connections that were held unread beyond the leak threshold, including those that "
     "were released later.",
-    of=["gluellm.pool.leaks"],
 )
 ANOMALIES = essential(
     "anomalies",

@@ -1,20 +1,22 @@
-"""The process: its event loops, and whether the instrumentation works."""
+"""The process: what it finds, its event loops, and whether the instrumentation works."""
 
 from __future__ import annotations
 
 from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
 
 from ..config import INSTANCE, JOB, PROCESS
-from .signal import by, by_labels, essential, now, rate, signal
+from ..rules import conditions
+from .signal import Signal, by, by_labels, essential, now, of, signal, total
 
-_HOOKS = "gluellm.instrumentation.hook.missing"
-"""Metric that every process emits from `instrument()` on."""
+_HOOKS = now("gluellm.instrumentation.hook.missing")
+"""Every process emits it from `instrument()` on."""
 
 EVENT_LOOP_LATE = essential(
     "event_loop_late",
     "Share of the time in which timers ran late because an event loop was blocked, for the "
     f"worst process. Above {LATE_SHARE:.0%}, waits say nothing about the pool or the "
-    "provider, since a blocked loop makes both look slow. Find the blocking call first.",
+    "provider, since a blocked loop makes both look slow. Find the blocking call first. Loops of "
+    "trio are not seen.",
 )
 EVENT_LOOP_LAG = essential(
     "event_loop_lag",
@@ -27,73 +29,64 @@ HOOKS_MISSING = essential(
     "metrics that depend on them stop. The program's log names the hooks, and "
     "docs/maintainers/hooks.md lists what is lost without each.",
 )
-MISSING_HOOKS = signal(
-    "missing_hooks",
-    "How many hooks are missing?",
-    f"sum{by()}(max{by(_HOOKS, 'gluellm.hook.library')}({now(_HOOKS)}))",
-    "Hooks that the installed versions of the libraries lack. 0 is healthy. Otherwise panels may "
-    "be empty or too low: the table of missing hooks shows which library it is.",
-    of=[_HOOKS],
-    by=(),
+_NOT_JUDGED = " and ".join(
+    f"{query.template.replace('%by%', by_labels(*PROCESS))} {condition}"
+    for query, condition in ((conditions.JUDGED, "== 0"), (conditions.REQUESTS_IN_FLIGHT, "> 0"))
 )
-ERRORS = signal(
+BLIND = signal(
+    "blind",
+    f"count(max{by_labels(*PROCESS)}({_HOOKS}) > 0 or ({_NOT_JUDGED})) or 0 * count({_HOOKS})",
+    "Processes of which something is not seen: the installed version of a library lacks a hook, or "
+    "the process has requests in flight and no longer judges itself. Other figures may be too low. "
+    "The last row of the board shows which it is.",
+)
+ERRORS = of(
     "instrumentation_errors",
-    "Does the instrumentation itself fail?",
-    f"sum{by('gluellm.instrumentation.errors', 'gluellm.instrumentation.kind')}"
-    f"({rate('gluellm.instrumentation.errors')})",
+    "gluellm.instrumentation.errors",
     "Failures of the instrumentation that were caught. They do not affect the program, but "
     "metrics may be wrong. Please report them.",
-    of=["gluellm.instrumentation.errors"],
-    unit="/s",
-    by=(),
-    on_event=True,
+    "gluellm.instrumentation.kind",
 )
 RECORDS_DROPPED = essential(
     "records_dropped",
     "Records of durations that were dropped because the buffer was full. Counters are not "
     "affected.",
 )
-INSTANCES = signal(
-    "instances",
-    "How many processes report, in which version?",
-    f"count{by()}(max{by_labels(*PROCESS)}({now(_HOOKS)}))",
-    "Processes that report. They do so from `instrument()` on, before the first call.",
-    of=[_HOOKS],
-    by=(),
-)
 _FINDING = "gluellm.finding.current"
+_ACTIVE = f"{now(_FINDING)} == 1"
+_BY_KIND = by(_FINDING, "gluellm.finding.kind", "gluellm.finding.severity")
 FINDINGS = signal(
     "findings",
-    "How many instances find what?",
-    f"count{by(_FINDING, 'gluellm.finding.kind', 'gluellm.finding.severity')}"
-    f"({now(_FINDING)} == 1)",
+    f"count{_BY_KIND}({_ACTIVE})",
     "Instances whose own diagnosis has this finding now. Their logs have the numbers, the line of "
     'code and what to do. "When calls hang" explains each kind.',
-    of=[_FINDING],
-    by=(),
-    on_event=True,
 )
-_FOUND = f"count{by_labels(JOB, INSTANCE)}({now(_FINDING)} == 1)"
+_BEGAN = f"({_ACTIVE} unless {now(_FINDING)} offset 1m == 1) * 0 + time()"
+FINDINGS_FOR = signal(
+    "findings_for",
+    f"max{_BY_KIND}((time() - max_over_time(({_BEGAN})[6h:1m]) or {now(_FINDING)} * 21600) and "
+    f"{_ACTIVE})",
+    "Time since the finding began in the first of these instances. 6 hours means 6 hours or more.",
+    "s",
+)
+_FOUND = f"count{by_labels(JOB, INSTANCE)}({_ACTIVE})"
 _ADDRESS = "host_name, k8s_pod_name, process_pid"
-FINDINGS_OF_INSTANCE = signal(
-    "findings_of_instance",
-    "Which instances find something, and where do they run?",
-    f"sum%by%({_FOUND} * on (job, instance) group_left ({_ADDRESS}) "
-    f"(max by (job, instance, {_ADDRESS}) (target_info)) or on (job, instance) {_FOUND})",
-    "Findings of each instance now. Host and PID need the resource detector gluellm. After a fork, "
-    "the PID is that of the parent. Run gluellm-pools doctor --instance INSTANCE on the host.",
-    of=[_FINDING],
-    by=(JOB, INSTANCE),
-    on_event=True,
+FINDINGS_OF_INSTANCE = Signal(
+    signal(
+        "findings_of_instance",
+        f"sum%by%({_FOUND} * on (job, instance) group_left ({_ADDRESS}) "
+        f"(max by (job, instance, {_ADDRESS}) (target_info)) or on (job, instance) {_FOUND})",
+        "",
+    ).query,
+    "Findings of each instance now. On its host, run `gluellm-pools doctor --instance INSTANCE`. "
+    "Host and PID need the resource detector `gluellm`. After a fork, the PID is that of the "
+    "parent.",
+    recorded=True,
 )
 JUDGEMENTS = signal(
     "judgements",
-    "How often do processes judge themselves?",
-    f"sum{by()}(rate({now('gluellm.finding.judged')}[%window%])) * 60",
+    f"{total('gluellm.finding.judged')} * 60",
     "Judgements per minute. 0 while no request is in flight and nothing is found. No data: nothing "
-    "is exported, or findings are turned off.",
-    of=["gluellm.finding.judged"],
-    unit="/min",
-    by=(),
-    on_event=True,
+    "is exported, or findings are turned off (`findings=False`).",
+    "/min",
 )

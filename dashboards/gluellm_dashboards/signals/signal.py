@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from opentelemetry.instrumentation.gluellm.telemetry.semconv import Metric
+from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
 
+from .. import essential as queries
 from .. import naming
 from .. import query as promql
-from ..essential import QUERIES
 from ..query import Query
 
 Own = Mapping[str, str]
@@ -24,6 +24,8 @@ class Signal:
     query: Query
     tells: str
     """How to read it and what to do: the description of its panel."""
+    recorded: bool = False
+    """Whether it is for the board on recording rules, whose series have no version."""
 
     @property
     def name(self) -> str:
@@ -32,36 +34,36 @@ class Signal:
 
 
 def essential(name: str, tells: str) -> Signal:
-    """Return a signal of a query that ``gluellm-pools verify`` also runs."""
-    (query,) = (one for one in QUERIES if one.name == name)
-    return Signal(query, tells)
+    """Return a signal of a query that ``gluellm-pools verify`` also runs.
 
-
-def signal(
-    name: str,
-    question: str,
-    template: str,
-    tells: str,
-    *,
-    of: Sequence[str],
-    unit: str = "",
-    by: Sequence[str] | None = None,
-    on_event: bool = False,
-) -> Signal:
-    """Return a signal with a template of the functions below.
-
-    ``of`` names the metrics that it uses. Raises UnknownNameError.
+    Raises UnknownNameError.
     """
-    query = Query(
-        name,
-        question,
-        tuple(map(naming.metric, of)),
-        template,
-        unit,
-        on_event,
-        promql.POOL if by is None else tuple(by),
-    )
-    return Signal(query, tells)
+    return Signal(queries.essential(name), tells)
+
+
+def signal(name: str, template: str, tells: str, unit: str = "") -> Signal:
+    """Return a signal with a template of the functions below."""
+    return Signal(Query(name, template, unit), tells)
+
+
+def of(
+    name: str, metric: str, tells: str, *keys: str, own: Own | None = None, how: str = "sum"
+) -> Signal:
+    """Return a signal of a gauge's values or a counter's rate, by attributes if ``keys`` are given.
+
+    ``how`` is the aggregation. Raises UnknownNameError.
+    """
+    counter = naming.metric(metric).instrument == Instrument.OBSERVABLE_COUNTER
+    unit = {"s": "s", "1": "ratio"}.get(naming.metric(metric).unit, "")
+    values = rate(metric, own) if counter else now(metric, own)
+    template = f"{how}{by(metric, *keys)}({values})"
+    return signal(name, template, tells, f"{unit}/s" if counter else unit)
+
+
+def quantile_of(name: str, share: float, metric: str, tells: str) -> Signal:
+    """Return a signal of a histogram's quantile. Raises UnknownNameError."""
+    unit = "s" if naming.metric(metric).unit == "s" else ""
+    return signal(name, promql.quantile(share, naming.metric(metric)), tells, unit)
 
 
 def now(metric: str, own: Own | None = None) -> str:
@@ -79,14 +81,9 @@ def rate(metric: str, own: Own | None = None) -> str:
     return promql.rate(found, _matchers(found, own))
 
 
-def over(function: str, metric: str, own: Own | None = None) -> str:
-    """Return another function of the series over the window. Raises UnknownNameError."""
-    return f"{function}({now(metric, own)}[{promql.WINDOW}])"
-
-
-def before(metric: str, own: Own | None = None) -> str:
-    """Return the series one window ago. Raises UnknownNameError."""
-    return f"{now(metric, own)} offset {promql.WINDOW}"
+def total(metric: str, own: Own | None = None) -> str:
+    """Return the sum of what `rate` returns. Raises UnknownNameError."""
+    return f"sum{by()}({rate(metric, own)})"
 
 
 def by(metric: str = "", *keys: str) -> str:
@@ -97,12 +94,6 @@ def by(metric: str = "", *keys: str) -> str:
 def by_labels(*labels: str) -> str:
     """Return the labels to group by, with further ones as a store names them."""
     return promql.by(*labels)
-
-
-def quantile(share: float, metric: str, *keys: str) -> str:
-    """Return a quantile of a histogram, by further attributes. Raises UnknownNameError."""
-    found = naming.metric(metric)
-    return promql.quantile(share, found, *(naming.label(key, found) for key in keys))
 
 
 def _matchers(metric: Metric, own: Own | None) -> str:

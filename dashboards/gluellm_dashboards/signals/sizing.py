@@ -13,13 +13,14 @@ from __future__ import annotations
 from ..config import PROCESS
 from ..query import POOL
 from ..variables import PROVIDER
-from .signal import by, by_labels, now, over, rate, signal
+from .signal import by, by_labels, now, rate, signal, total
 
 _TIME = "gluellm.pool.request.time"
 _REQUESTS = "gluellm.pool.requests"
 _CURRENT = "gluellm.pool.request.current"
 _LIVE = "gluellm.pool.live"
 _PHASE = "gluellm.request.phase"
+SERVED = {"error.type": "!pool_timeout"}
 _GROWS = 0.1
 """A queue is growing if it absorbs more than this share of the requests that leave."""
 _HALF = 2.33 / 2
@@ -35,8 +36,8 @@ _IN_POOL = f"sum{_EACH}({rate(_TIME, {_PHASE: '!unread'})})"
 _LEAVING = f"sum{_EACH}({rate(_REQUESTS)})"
 _CALLED = f"sum{_EACH}({rate(_REQUESTS, {'gluellm.request.resend': '!true'})})"
 _GIVING_UP = f"sum{_EACH}({rate(_REQUESTS, {'error.type': 'pool_timeout'})})"
-_SERVED = f"(sum{_EACH}({rate(_REQUESTS, {'error.type': '!pool_timeout'})}) > 0)"
-_GROWTH = f"sum{_EACH}({over('deriv', _CURRENT, {_PHASE: 'queued'})})"
+_SERVED = f"(sum{_EACH}({rate(_REQUESTS, SERVED)}) > 0)"
+_GROWTH = f"sum{_EACH}(deriv({now(_CURRENT, {_PHASE: 'queued'})}[%window%]))"
 # Never below what holds one, where more is served than called: what is refused and sent again.
 _OFFERED = f"{_HOLDING} * clamp_min(({_CALLED} + clamp_min({_GROWTH}, 0)) / {_SERVED}, 1)"
 _LAW = (
@@ -48,15 +49,12 @@ _OF_ONE_POOL = f"{_LAW} / on ({', '.join(_LABELS)}) group_right () {_POOLS}"
 
 CONCURRENCY = signal(
     "concurrency_wanted",
-    "How many connections would be in use without a limit?",
     f"max{by()}({_OF_ONE_POOL})",
     "L of Little's law, without the reserve.",
-    of=[_TIME, _REQUESTS, _CURRENT, _LIVE],
 )
 # L + z sqrt(L) as a square, so that the law is asked once.
 SIZE = signal(
     "size_wanted",
-    "How large should a pool be?",
     f"max{by()}(ceil((sqrt({_OF_ONE_POOL}) + {_HALF:g}) ^ 2 - {_HALF**2:.6f}))",
     "Little's law for one pool of the busiest process: L is the arrival rate times the time "
     "that each request holds a connection. The size is L plus a reserve of 2.33 √L, which "
@@ -67,5 +65,9 @@ SIZE = signal(
     "requests, since waiting callers seem to send nothing else. Unread responses do not count, "
     "since a leak is no demand. With HTTP/2, the size is a number of streams. It needs data of at "
     "least four export intervals, and is too high while an event loop is late.",
-    of=[_TIME, _REQUESTS, _CURRENT, _LIVE],
+)
+SIZE_NOW = signal(
+    "size_wanted_now",
+    f"{SIZE.query.template} and {total('gluellm.pool.requests', SERVED)} > 0",
+    f"{SIZE.tells} Grey while no request ends: then nobody knows how long one takes.",
 )

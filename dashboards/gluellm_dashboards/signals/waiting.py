@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .signal import by, essential, now, quantile, rate, signal
+from .signal import essential, of, quantile_of
 
 POOLS_PART = {"gluellm.request.phase": "queued|connecting|stream_queued"}
 """Phases that the pool causes."""
@@ -26,79 +26,50 @@ WAIT_P95 = essential(
     "interpolated within a bucket (10 to 30 s, 30 to 60 s), so it can exceed the pool "
     "timeout.",
 )
-WAIT_P50 = signal(
+_ACQUIRE = "gluellm.pool.acquire.duration"
+WAIT_P50 = quantile_of(
     "wait_p50",
-    "How long do requests wait (p50)?",
-    quantile(0.5, "gluellm.pool.acquire.duration"),
+    0.5,
+    _ACQUIRE,
     "Half of the requests waited at most this long. Above 0, most requests have to wait.",
-    of=["gluellm.pool.acquire.duration"],
-    unit="s",
 )
-WAIT_P99 = signal(
+WAIT_P99 = quantile_of(
     "wait_p99",
-    "How long do requests wait (p99)?",
-    quantile(0.99, "gluellm.pool.acquire.duration"),
+    0.99,
+    _ACQUIRE,
     "One of 100 requests waited longer. Compare it with the pool timeout: near that, calls fail.",
-    of=["gluellm.pool.acquire.duration"],
-    unit="s",
 )
-POOL_TIMEOUT = signal(
+POOL_TIMEOUT = of(
     "pool_timeout",
-    "How long may a request wait?",
-    f"max{by()}({now('gluellm.pool.acquire.timeout')})",
+    "gluellm.pool.acquire.timeout",
     "The pool timeout of the most recent request. With 600 s, a common default of SDKs, "
     "calls hang for ten minutes before they fail.",
-    of=["gluellm.pool.acquire.timeout"],
-    unit="s",
+    how="max",
 )
-TIMEOUTS = signal(
+TIMEOUTS = of(
     "timeouts",
-    "How many requests end in a timeout, of which kind?",
-    f"sum{by('gluellm.pool.timeouts', 'gluellm.timeout.kind')}({rate('gluellm.pool.timeouts')})",
+    "gluellm.pool.timeouts",
     "`pool`: the wait for a connection was too long. `connect`: the provider can't be "
     "reached. `read`: the provider stopped sending.",
-    of=["gluellm.pool.timeouts"],
-    unit="/s",
+    "gluellm.timeout.kind",
 )
-POOL_TIMEOUT_SHARE = essential(
-    "pool_timeout_share",
-    "Share of requests that ended in a pool timeout. An alert pages above 1 %.",
-)
-PEAK_QUEUED = signal(
+PEAK_QUEUED = of(
     "peak_queued",
-    "How many requests waited at once, at the worst moment?",
-    f"sum{by()}({now('gluellm.pool.peak.queued')})",
+    "gluellm.pool.peak.queued",
     "Largest number of requests that waited at one moment since the last export. It also "
     "shows bursts that are shorter than an export interval.",
-    of=["gluellm.pool.peak.queued"],
 )
-TIME_LOST = signal(
-    "time_lost",
-    "How much time do requests lose to waiting?",
-    f"60 * sum{by()}({rate('gluellm.pool.request.time', POOLS_PART)})",
-    "Seconds per minute that requests spent queued, connecting, or waiting for a stream, "
-    "including requests that still wait. Causes: a pool that is too small, "
-    "connections that are not reused, a slow provider, or the limit of streams.",
-    of=["gluellm.pool.request.time"],
-    unit="s/min",
-)
-REQUEUES = signal(
+REQUEUES = of(
     "requeues",
-    "How many requests had to queue again?",
-    f"sum{by()}({rate('gluellm.pool.requeues')})",
+    "gluellm.pool.requeues",
     "Requests that returned to the queue because their connection was taken or closed. While "
     "requests wait, this is normal: httpcore offers a free connection to all of them. If no "
     "request waits and the server closes connections, the pool keeps them longer than the server.",
-    of=["gluellm.pool.requeues"],
-    unit="/s",
 )
-TIME_IN_QUEUE_P95 = signal(
+TIME_IN_QUEUE_P95 = quantile_of(
     "time_in_queue_p95",
-    "How long do requests wait that have to (p95)?",
-    quantile(0.95, "http.client.request.time_in_queue"),
+    0.95,
+    "http.client.request.time_in_queue",
     "Wait time of requests that had to wait, as .NET counts it. With the setting "
     "`time_in_queue=True` only.",
-    of=["http.client.request.time_in_queue"],
-    unit="s",
-    on_event=True,
 )

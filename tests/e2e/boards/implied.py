@@ -62,20 +62,17 @@ class Implied:
     at_most: float = math.inf
     pool: str = ""
     labels: dict[str, str] = field(default_factory=dict)
-    recorded: bool = False
-    """Whether the query uses recording rules."""
 
     @property
     def expression(self) -> str:
         """Query of the boards for this signal."""
-        return Line(signal=self.signal, recorded=self.recorded).expression()
+        return Line(self.signal).expression()
 
     def __str__(self) -> str:
         labels = "".join(f" {value}" for value in self.labels.values())
         return f"{self.act}: {self.signal.name}{labels} {self.pool}".strip()
 
 
-_REQUESTING: Final = {"gluellm_call_stage": "requesting"}
 _UNREAD: Final = {"gluellm_request_phase": "unread"}
 _STREAM_QUEUED: Final = {"gluellm_request_phase": "stream_queued"}
 _POOL_TIMEOUT: Final = {"gluellm_timeout_kind": "pool"}
@@ -96,13 +93,12 @@ IMPLIED: Final = (
     Implied("healthy", connections.CONNECT_FAILURES, highest, at_most=0),
     Implied("healthy", connections.REUSE_FAILURES, highest, at_most=0),
     Implied("healthy", pools.LEAKS_SUSPECTED, highest, at_most=0),
-    Implied("healthy", process.MISSING_HOOKS, highest, at_most=0),
+    Implied("healthy", process.BLIND, highest, at_most=0),
     Implied("healthy", process.RECORDS_DROPPED, highest, at_most=0),
     Implied("healthy", requests.SHARE_OF_PROVIDER, highest, at_least=0.6),
     Implied("healthy", connections.REUSE_SHARE, highest, at_least=0.8),
     Implied("healthy", connections.LIMIT, last, at_least=4, at_most=4, pool=ANTHROPIC),
     # Too many callers: they queue and time out. Little's law recommends a larger pool.
-    Implied("saturated", calls.CURRENT_BY_STAGE, highest, at_least=3, labels=_REQUESTING),
     Implied("saturated", waiting.QUEUED_NOW, highest, at_least=3, pool=OPENAI),
     Implied("saturated", waiting.WAIT_P95, highest, at_least=0.1, pool=OPENAI),
     Implied("saturated", waiting.OLDEST_WAITER, highest, at_least=0.05, pool=OPENAI),
@@ -122,6 +118,7 @@ IMPLIED: Final = (
     Implied("churn", pools.OPENED, last, at_most=0, pool=ANTHROPIC),
     Implied("churn", pools.CHURN, highest, at_least=0.8, pool=OPENAI),
     Implied("churn", connections.REUSE_SHARE, lowest, at_most=0.2, pool=OPENAI),
+    Implied("churn", connections.SAVED, lowest, at_most=0.1, pool=OPENAI),
     # Abandoned streams: unread, they hold every connection, and other requests time out.
     Implied("leak", pools.LEAKS_SUSPECTED, highest, at_least=_LEAKED, at_most=_LEAKED, pool=OPENAI),
     Implied("leak", requests.CURRENT_BY_PHASE, highest, _LEAKED, pool=OPENAI, labels=_UNREAD),
@@ -141,7 +138,7 @@ IMPLIED: Final = (
     # One provider does not answer, the other one refuses connections: calls fail.
     Implied("failures", paging.CALLS_FAILED, highest, at_least=0.05),
     Implied("failures", paging.CALL_ERRORS, highest, at_least=1, labels=_NOT_CONNECTED),
-    Implied("failures", fleet.CALLS_FAILING, highest, at_least=0.1, recorded=True),
+    Implied("failures", fleet.CALLS_FAILING, highest, at_least=0.1),
     Implied("failures", waiting.TIMEOUTS, highest, at_least=0.1, pool=OPENAI, labels=_READ),
     Implied("failures", connections.CONNECT_FAILURES, highest, at_least=0.1, pool=ANTHROPIC),
     Implied("failures", connections.CONNECT_FAILURES, highest, at_most=0, pool=OPENAI),
@@ -155,17 +152,13 @@ IMPLIED: Final = (
     ),
     Implied("failures", requests.ERRORS, highest, at_least=0.1, pool=OPENAI, labels=_READ_TIMEOUT),
     # A fleet of one instance.
-    Implied("healthy", fleet.INSTANCES, last, at_least=1, at_most=1, recorded=True),
-    Implied("healthy", fleet.INSTANCES_MISSING_HOOKS, highest, at_most=0, recorded=True),
-    Implied("healthy", fleet.LEAKING_INSTANCES, highest, at_most=0, recorded=True),
-    Implied("healthy", fleet.LOWEST_LIMIT, last, 4, at_most=4, pool=ANTHROPIC, recorded=True),
-    Implied("saturated", fleet.QUEUED, highest, at_least=3, pool=OPENAI, recorded=True),
-    Implied("saturated", fleet.WAITING_INSTANCES, highest, at_least=1, at_most=1, recorded=True),
-    Implied("saturated", fleet.OCCUPANCY_MAX, highest, at_least=1, recorded=True),
-    Implied("leak", fleet.LEAKING_INSTANCES, highest, at_least=1, at_most=1, recorded=True),
+    Implied("healthy", fleet.INSTANCES, last, at_least=1, at_most=1),
+    Implied("healthy", fleet.INSTANCES_MISSING_HOOKS, highest, at_most=0),
+    Implied("healthy", fleet.LOWEST_LIMIT, last, 4, at_most=4, pool=ANTHROPIC),
+    Implied("saturated", fleet.WAITING_INSTANCES, highest, at_least=1, at_most=1),
+    Implied("saturated", fleet.OCCUPANCY_MAX, highest, at_least=1),
     # Share of 5 minutes, of which the act lasts only seconds.
-    Implied("blocked-loop", fleet.LATE, highest, at_least=0.005, recorded=True),
-    # Both providers answer again.
+    Implied("blocked-loop", fleet.LATE, highest, at_least=0.005),
 )
 
 _ACTS: Final = list(SCENARIOS)

@@ -100,13 +100,11 @@ def test_requests_that_never_connected_do_not_count_as_reuse(tmp_path: Path) -> 
     check(tmp_path, written, (connections.REUSE_SHARE, "10m", {"{}": 0.9}))
 
 
-def test_a_pool_that_churns_is_shown_beside_a_busy_one(tmp_path: Path) -> None:
-    """Traffic to one provider does not hide a client per call to another."""
-    other = {**POOL, "gen_ai_provider_name": "anthropic", "gluellm_pool_name": "anthropic"}
+def test_pooling_saves_the_set_up_of_each_reused_connection(tmp_path: Path) -> None:
+    """Nine of ten requests reuse a connection, and establishing one took 0.25 s on average."""
     written = [
-        series(_REQUESTS, POOL, "0+6000x20"),
-        series(_REQUESTS, other, "0+60x20"),
-        series("gluellm_pool_opened_total", POOL, "1+0x20"),
-        series("gluellm_pool_opened_total", other, "0+60x20"),
+        ended(10, http_response_status_code="200"),
+        series("gluellm_pool_connection_opened_total", POOL, "0+60x20"),
+        series("gluellm_pool_connection_create_time_seconds_total", POOL, "0+15x20"),
     ]
-    check(tmp_path, written, (pools.WORST_CHURN, "10m", {"{}": 1}))
+    check(tmp_path, written, (connections.SAVED, "10m", {"{}": 9 * 60 * 0.25}))

@@ -126,3 +126,10 @@ def test_pool_timeouts_are_no_demand_if_no_request_is_served(
 def test_the_approximation_is_close_to_the_quantile(mean: float) -> None:
     """The two sizes differ by at most two connections."""
     assert abs(normal(mean) - poisson_quantile(mean)) <= 2
+
+
+def test_no_size_is_shown_while_no_request_is_released(tmp_path: Path) -> None:
+    """Pool timeouts release nothing."""
+    stuck = pool(holding=5, queued=2, served=0, timed_out=2)
+    check(tmp_path, stuck, (sizing.SIZE_NOW, "10m", {}))
+    check(tmp_path, pool(holding=2, served=2), (sizing.SIZE_NOW, "10m", {"{}": normal(2)}))

@@ -99,3 +99,9 @@ def selectors(promql: str) -> list[Any]:
         for node in nodes(promql_parser.parse(promql))
         if isinstance(node, promql_parser.VectorSelector)
     ]
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}

@@ -31,7 +31,7 @@ STORED = {
 MADE = {one.name for one in RECORDED}
 KNOWN_TO_BOTH = {
     "rate", "increase", "deriv", "last_over_time", "histogram_quantile", "clamp_min", "ceil",
-    "sqrt", "round", "max_over_time",
+    "sqrt", "round", "max_over_time", "min_over_time", "time",
 }  # fmt: skip
 """Functions that give the same results in Prometheus and VictoriaMetrics."""
 QUESTIONS = questions()
@@ -126,7 +126,7 @@ def test_rates_span_at_least_four_export_intervals():
     """The window is `$__rate_interval`, which Min step widens, or a fixed number of minutes."""
     for asked in QUESTIONS:
         windows = set(re.findall(r"\[([^\]]+)\]", asked.expression))
-        assert windows <= {"$__rate_interval", "5m", "15m", "10m", "1h"}, asked
+        assert windows <= {"$__rate_interval", "5m", "15m", "10m", "1h", "10m:1m", "6h:1m"}, asked
         if "rate(" in asked.expression:
             assert windows & {"$__rate_interval", "5m", "10m", "15m"}, asked
 

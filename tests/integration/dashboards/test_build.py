@@ -13,15 +13,17 @@ from gluellm_dashboards.panels import Line, lines
 from gluellm_dashboards.rules.alerts import ALERTS
 from gluellm_dashboards.signals.signal import now, signal
 
-
-@pytest.fixture(scope="module")
-def with_runbooks() -> dict[Path, str]:
-    """Files generated for runbooks at an address."""
-    return build.generated("https://wiki.example.com/pools/")
+from .reading import anchors
 
 
 @pytest.fixture(scope="module")
-def generated(with_runbooks: dict[Path, str]) -> dict[Path, str]:
+def with_base() -> dict[Path, str]:
+    """Files generated with an address for links."""
+    return build.generated("https://git.example.com/pools/")
+
+
+@pytest.fixture(scope="module")
+def generated(with_base: dict[Path, str]) -> dict[Path, str]:
     """Files generated without an address, after the other build."""
     return build.generated()
 
@@ -90,8 +92,7 @@ def test_an_unknown_metric_fails_with_the_nearest_known_name(root, monkeypatch, 
 
     def misspelt() -> tuple[Board, ...]:
         wrong = "gluellm.pool.acquire.duratoin"
-        found = signal("wrong", "Wrong?", f"max({now(wrong)})", "Nothing.", of=[wrong])
-        panel = lines("Wrong?", [Line(signal=found)])
+        panel = lines("Wrong?", Line(signal("wrong", f"max({now(wrong)})", "Nothing.")))
         return (Board(uid="wrong", title="Wrong", question="?", rows=[Row("", [panel])]),)
 
     monkeypatch.setattr(boards, "boards", misspelt)
@@ -109,7 +110,7 @@ def test_an_unknown_attribute_fails_with_the_nearest_known_name():
         now("gluellm.pool.request.current", {"gluellm.request.phases": "queued"})
 
 
-def test_invalid_runbook_addresses_are_refused(root, capsys):
+def test_invalid_bases_of_links_are_refused(root, capsys):
     """A path can't be appended to them, or they would break a file or a template."""
     file = root / "prometheus" / "alerts.yaml"
     before = file.read_text()
@@ -126,33 +127,40 @@ def test_invalid_runbook_addresses_are_refused(root, capsys):
         "javascript://wiki.example.com/",
     ):
         with pytest.raises(SystemExit) as ended:
-            build.main(["--runbooks", address])
+            build.main(["--base", address])
         assert ended.value.code == 2
-        assert "https://wiki.example.com/gluellm" in capsys.readouterr().err
+        assert "https://git.example.com/gluellm" in capsys.readouterr().err
     assert file.read_text() == before
 
 
-def test_valid_runbook_addresses_are_accepted(root):
+def test_valid_bases_of_links_are_accepted(root):
     """They may have a port, and a path with escaped spaces."""
-    assert build.main(["--runbooks", "http://wiki.example.com:8080/on%20call/"]) == 0
+    assert build.main(["--base", "http://wiki.example.com:8080/on%20call/"]) == 0
     text = (root / "prometheus" / "alerts.yaml").read_text()
-    assert "runbook_url: http://wiki.example.com:8080/on%20call/GlueLLMBlind.md" in text
+    assert (
+        "runbook_url: http://wiki.example.com:8080/on%20call/dashboards/runbooks/GlueLLMBlind.md"
+        in text
+    )
 
 
-def test_runbooks_option_sets_the_address_of_runbooks(with_runbooks):
-    """Alerts and boards link to existing runbooks below ``--runbooks URL``."""
-    names = {alert.name for alert in ALERTS}
-    for name in names:
-        url = f"https://wiki.example.com/pools/{name}.md"
-        assert f"runbook_url: {url}" in with_runbooks[Path("prometheus/alerts.yaml")]
-    grafana = "".join(text for path, text in with_runbooks.items() if path.parts[0] == "grafana")
-    assert "https://wiki.example.com/pools/GlueLLMRequestsStuck.md" in grafana
-    texts = "".join(with_runbooks.values())
-    assert set(re.findall(r"https://wiki.example.com/pools/(\w+)\.md", texts)) == names
+def test_a_base_makes_alerts_and_boards_link_to_runbooks_and_the_guide(with_base):
+    """All files and headings exist."""
+    alerts = with_base[Path("prometheus/alerts.yaml")]
+    for name in {alert.name for alert in ALERTS}:
+        url = f"https://git.example.com/pools/dashboards/runbooks/{name}.md"
+        assert f"runbook_url: {url}" in alerts
+    texts = "".join(with_base.values())
+    linked = set(re.findall(r"https://git.example.com/pools/([\w/.-]+)(?:#([\w-]+))?", texts))
+    assert ("dashboards/runbooks/GlueLLMRequestsStuck.md", "") in linked
+    assert ("docs/when-calls-hang.md", "findings") in linked
+    for path, heading in linked:
+        text = (build.ROOT.parent / path).read_text()
+        assert not heading or heading in anchors(text), (path, heading)
 
 
-def test_without_a_base_nothing_links_to_a_runbook(generated):
+def test_without_a_base_nothing_links_to_a_runbook_or_guide(generated):
     """A dead link would waste the time of a person on call. The other build has no effect here."""
     texts = "".join(generated.values())
     assert "runbook" not in texts.lower()
+    assert "when-calls-hang" not in texts
     assert "example.com" not in texts.replace("api.example.com", "")

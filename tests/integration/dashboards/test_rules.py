@@ -19,7 +19,7 @@ from gluellm_pools.prometheus import metric_name, series_names
 from gluellm_pools.text import duration
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
-from .reading import headed
+from .reading import anchors, headed
 
 RUNBOOKS = build.ROOT / "runbooks"
 PAGES = {
@@ -203,12 +203,7 @@ def test_links_of_runbooks_exist(file):
         there = (file.parent / path).resolve() if path else file
         assert there.is_file(), target
         if heading:
-            assert heading in _anchors(there.read_text()), target
-
-
-def _anchors(text: str) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+            assert heading in anchors(there.read_text()), target
 
 
 def test_a_case_with_an_attribute_that_a_metric_lacks_is_refused():

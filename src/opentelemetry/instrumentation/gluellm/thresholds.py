@@ -27,6 +27,8 @@ QUEUED_TIME = 0.01
 """Queued time per request, on average. A large share of almost no time is not a problem."""
 QUEUED_REQUESTS = 5
 """Fewer requests can arrive together by chance."""
+QUEUED_MANY = 20
+"""Number of queued requests, on boards only. A queue that stays below this is short."""
 PEAK_REMEMBERED = 75.0
 """Default of ``peak_window``. In a longer period, earlier peaks are no longer known."""
 CONNECTING_HOLDS = 0.5
@@ -144,8 +146,6 @@ on a saturated pool is reported as likely leaking, before the leak threshold."""
 ORPHANED_SHARE = 0.1
 """Share of the peer's limit on HTTP/2 streams. A few cancelled requests whose response has not
 ended yet are usual."""
-ORPHANED_ALERT_COUNT = 5
-"""Number of streams if the peer named no limit."""
 SLOTS_LOST = 0.25
 """Share of a pool's limit that orphaned connections take. From here on, they are why requests
 queue."""
