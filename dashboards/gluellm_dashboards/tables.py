@@ -22,7 +22,7 @@ _NO_VALUE: Final[list[object]] = [
     {"type": "special", "options": {"match": "null+nan", "result": {"index": 0, "text": "-"}}}
 ]
 """A dash for a missing value or a quantile of nothing."""
-_COLORED: Final = {"type": "color-text"}
+COLORED: Final = {"type": "color-text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Column:
         if self.steps:
             found |= {
                 "thresholds": thresholds(self.steps).build(),
-                "custom.cellOptions": _COLORED,
+                "custom.cellOptions": COLORED,
             }
         return found
 
@@ -61,30 +61,30 @@ def rows(
     *,
     description: str = "",
     links: Mapping[str, Sequence[Link]] | None = None,
-    texts: Mapping[str, Sequence[object]] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
     sort: str,
+    descending: bool = True,
     width: int = 24,
     height: int = 9,
     no_value: str = NOTHING,
 ) -> Panel:
     """Return a table with a row for each combination of ``keys``: labels with their headings.
 
-    ``texts`` has the value mappings of columns by their headings, ``links`` the links.
+    ``settings`` of further fields, and ``links``, are by their headings.
     """
     panel = (
         table.Panel()
         .show_header(True)
         .cell_height(options.TableCellHeight.SM)
         .min_width(_NARROWEST)
-        .sort_by([common.TableSortByFieldState().display_name(sort).desc(True)])
+        .sort_by([common.TableSortByFieldState().display_name(sort).desc(descending)])
         .thresholds(thresholds(()))
     )
     # Grafana tells values apart by their query, where there are several.
     values = [f"Value #{one}" if len(columns) > 1 else "Value" for one in REFERENCES]
     headed = {**keys, **dict(zip(values, (one.title for one in columns), strict=False))}
-    fields: dict[str, dict[str, Any]] = {column.title: column.properties for column in columns}
-    for name, mappings in (texts or {}).items():
-        fields[name] = {"mappings": mappings, "custom.cellOptions": _COLORED}
+    fields = {column.title: column.properties for column in columns}
+    fields |= {name: dict(given) for name, given in (settings or {}).items()}
     for name, of in (links or {}).items():
         fields.setdefault(name, {})["links"] = [link.build() for link in of]
     for name, found in fields.items():

@@ -8,19 +8,25 @@ from .. import config, links
 from ..panels import Line, Panel, figure, lines
 from ..signals import calls, connections, paging, pools, process, requests, waiting
 from ..style import APPLICATION, GREEN, ORANGE, PLAIN, RED, STAGE_COLORS
-from ..tables import Column, rows
+from ..tables import COLORED, Column, rows
 from ..variables import POOL, PROVIDER
 from . import shared
 from .board import Board, Row
 
-_NO_CALL = "no calls seen"
+_NO_CALL = "none ended"
 _NO_CALLS = "No LLM calls ended in this range. Is a service exporting, and with calls=True?"
 _NO_ASYNC = "No asyncio loop with a pool seen, or no data."
 _STAGE = "{{gluellm_call_stage}}"
-_IN_WORDS = [{"type": "regex", "options": {"pattern": "/_/g", "result": {"text": " "}}}]
-_SEVERITIES = [
-    {"type": "value", "options": {"error": {"color": RED}, "warning": {"color": ORANGE}}}
-]
+_IN_WORDS = {
+    "mappings": [{"type": "regex", "options": {"pattern": "/_/g", "result": {"text": " "}}}]
+}
+_SEVERITY = {
+    "mappings": [
+        {"type": "value", "options": {"error": {"color": RED}, "warning": {"color": ORANGE}}}
+    ],
+    "custom.cellOptions": COLORED,
+    "custom.width": 90,
+}
 
 
 def board() -> Board:
@@ -53,9 +59,9 @@ def _status() -> list[Panel]:
             links=links.to_runbook("GlueLLMCallsFail"),
         ),
         figure(
-            "Duration vs. 1 h ago",
+            "Slower by",
             calls.SLOWER,
-            shared.limits(thresholds.SLOWER, thresholds.CALL_SLOWER),
+            shared.limits(thresholds.SLOWER - 1, thresholds.CALL_SLOWER - 1),
             no_value="no calls 1 h ago",
             links=links.to_runbook("GlueLLMCallsSlow"),
         ),
@@ -66,7 +72,7 @@ def _status() -> list[Panel]:
             no_value=_NO_CALL,
             links=links.to_runbook("GlueLLMCallsSilent"),
         ),
-        figure("Amplified by retries", calls.RETRIES_PER_CALL, shared.RESENT, no_value=_NO_CALL),
+        figure("Amplification", calls.RETRIES_PER_CALL, shared.RESENT, no_value=_NO_CALL),
         *shared.waiters(),
         figure("Blind", process.BLIND, shared.SOME, links=links.to_runbook("GlueLLMBlind")),
     ]
@@ -87,15 +93,16 @@ def _found() -> Panel:
             Column("For", process.FINDINGS_FOR),
         ],
         description=f"{process.FINDINGS.tells} `For`: {process.FINDINGS_FOR.tells}",
-        texts={"Finding": _IN_WORDS, "Severity": _SEVERITIES},
+        settings={"Finding": _IN_WORDS, "Severity": _SEVERITY},
         links={
             "Finding": links.to_guide(),
             "Instances": [links.to_board("Which instances?", links.FLEET, recorded=True)],
             "Provider": [links.to_board("Is it them or us?", links.PROVIDER, provider=provider)],
             "Pool": [links.to_board("Why is this pool slow?", links.POOL, pool=pool)],
         },
-        sort="For",
-        height=7,
+        sort="Severity",
+        descending=False,
+        height=6,
         no_value='Nothing found, or not judged: see "Do processes judge themselves?" below.',
     )
 

@@ -60,7 +60,7 @@ def shares_of_phases() -> Panel:
     """Return the panel of the requests' time by phase."""
     parts = (requests.SHARES_OF_PROVIDER, requests.SHARES_OF_POOL, requests.SHARES_OF_APPLICATION)
     return lines(
-        "Where does the time go?",
+        "Where does a request's time go?",
         *(Line(share, PHASE) for share in parts),
         stacked=True,
         most=1,

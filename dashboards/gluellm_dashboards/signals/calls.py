@@ -26,12 +26,12 @@ TIME_PER_CALL_BEFORE = signal(
 )
 _ENDED = f"{total(_CALLS)} * 600"
 _IN_FLIGHT = f"sum{by()}({now('gluellm.call.current')})"
-_SLOWER = f"{total(_TIME)} * 600 / (({_ENDED} >= {_IN_FLIGHT} or {_IN_FLIGHT}) > 0) / {_HOUR_AGO}"
+_NOW = f"{total(_TIME)} * 600 / (({_ENDED} >= {_IN_FLIGHT} or {_IN_FLIGHT}) > 0)"
 SLOWER = signal(
     "calls_slower",
-    _SLOWER.replace("%window%", SLOW_WINDOW),
-    f"Time per call of the last {SLOW_WINDOW}, calls in flight included, divided by that of "
-    "an hour ago. 100 % means unchanged.",
+    f"clamp_min({_NOW} / {_HOUR_AGO} - 1, 0)".replace("%window%", SLOW_WINDOW),
+    f"Time per call of the last {SLOW_WINDOW}, calls in flight included, compared with "
+    "that of an hour ago. 100 % means that calls take twice as long.",
     "ratio",
 )
 TIME_BY_STAGE = signal(
