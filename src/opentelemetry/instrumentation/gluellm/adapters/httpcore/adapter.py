@@ -118,12 +118,12 @@ class HttpcoreAdapter(Adapter):
         for name in ("acquire", "wait", "requeue"):
             probe(name, requested)
         hook("acquire", pool_request, "assign_to_connection", requests.assign_to_connection)
-        hook_awaited("wait", pool_request, "wait_for_connection", noted(requests.waits, "wait"))
+        hook_awaited("wait", pool_request, "wait_for_connection", requests.wait_for_connection)
         hook("requeue", pool_request, "clear_connection", noted(requests.requeues, "requeue"))
         # Both hooks or none: without the first, a request through a forward proxy stays queued.
         forward = imported(f"{inside}.http_proxy", f"{prefix}ForwardHTTPConnection")
         hook_awaited("accept", forward, handle, requests.forward)
-        hook_awaited("accept", http11, "_send_request_headers", noted(requests.accepts, "accept"))
+        hook_awaited("accept", http11, "_send_request_headers", requests.send_request_headers)
         probe("release", has(lambda: stream(None, None, None), "_pool_request", "_closed"))
         released = responses.async_close if is_async else responses.sync_close
         hook_awaited("release", stream, close, released)

@@ -171,17 +171,26 @@ class HttpcoreRequestHooks:
 
     # The queue
 
-    def waits(self, pool_request: Any, timeout: float | None = None) -> None:
+    def wait_for_connection(self, original: Any) -> Any:
         """Record that a request waits: a pass over the queue has assigned it no connection.
 
         The library calls this after each pass.
         """
-        lease = pool_request.request._gluellm_lease
-        if lease is not None and lease.tracker.registry is self._registry:
-            tracker = lease.tracker
-            tracker.ledger.acquire_timeout = timeout
-            if pool_request.connection is None:
-                tracker.waiting(lease, timeout)
+        registry = self._registry
+
+        def wait_for_connection(self_: Any, timeout: float | None = None) -> Any:
+            try:
+                lease = self_.request._gluellm_lease
+                if lease is not None and lease.tracker.registry is registry:
+                    tracker = lease.tracker
+                    tracker.ledger.acquire_timeout = timeout
+                    if self_.connection is None:
+                        tracker.waiting(lease, timeout)
+            except Exception as error:
+                registry.failures.caught("httpcore.wait", error)
+            return original(self_, timeout)
+
+        return wait_for_connection
 
     def assign_to_connection(self, original: Any) -> Any:
         """Record the assignment of a connection.
@@ -225,22 +234,31 @@ class HttpcoreRequestHooks:
         if lease is not None and lease.tracker.registry is self._registry:
             lease.tracker.requeued(lease)
 
-    def accepts(self, inner: Any, request: Any) -> None:
+    def send_request_headers(self, original: Any) -> Any:
         """Record that an HTTP/1.1 connection accepts a request and starts to send it.
 
         The library calls this once for each accepted request, and never for a refused one.
         """
-        connection: TrackedConnection | None = inner._gluellm_connection
-        if connection is not None and connection.promised:
-            lease = request._gluellm_lease or _FORWARDED.get()
-            if (
-                lease is not None
-                and connection.lease is not lease
-                and lease.connection is connection
-                and lease.tracker.registry is self._registry
-            ):
-                tracker: HttpcoreTracker = lease.tracker  # type: ignore[assignment]
-                tracker.accepted(lease, connection)
+        registry = self._registry
+
+        def send_request_headers(self_: Any, request: Any) -> Any:
+            try:
+                connection: TrackedConnection | None = self_._gluellm_connection
+                if connection is not None and connection.promised:
+                    lease = request._gluellm_lease or _FORWARDED.get()
+                    if (
+                        lease is not None
+                        and connection.lease is not lease
+                        and lease.connection is connection
+                        and lease.tracker.registry is registry
+                    ):
+                        tracker: HttpcoreTracker = lease.tracker  # type: ignore[assignment]
+                        tracker.accepted(lease, connection)
+            except Exception as error:
+                registry.failures.caught("httpcore.accept", error)
+            return original(self_, request)
+
+        return send_request_headers
 
     def forward(self, original: Any) -> Any:
         """Carry the lease of a request that is sent through a forward proxy."""
