@@ -6,13 +6,14 @@ import sysconfig
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool import call_site as place_module
-from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite, find
+from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite, Near, find
 
 SITE = sysconfig.get_paths()["purelib"]
 STDLIB = sysconfig.get_paths()["stdlib"]
@@ -148,6 +149,49 @@ def test_call_site_of_a_task_is_its_current_line():
         return await asyncio.create_task(inner())
 
     assert line_of(asyncio.run(outer()), "# in the task")
+
+
+# Looking first where the last search ended
+
+_client = library(f"{SITE}/httpx/_client.py", "httpx._client")
+
+
+def through(frames: int, near: Near) -> Callable[[], Any]:
+    """``find``, called through so many frames of a client."""
+    found: Callable[[], Any] = partial(find, near)
+    for _ in range(frames):
+        found = partial(_client, found)
+    return found
+
+
+def test_second_search_does_not_walk_the_stack(monkeypatch):
+    """Lines that call the same method of a client share what the first one found."""
+    near = Near()
+    assert line_of(_client(through(20, near)), "through(20, near)), ")
+    monkeypatch.setattr(place_module, "_DEEPEST", 0)
+    found = _client(through(20, near))  # another line
+    assert line_of(found, "# another line")
+
+
+@pytest.mark.parametrize("frames", [1, 3, 5, 190])
+def test_call_site_is_found_at_another_depth_than_the_last_one(frames):
+    near = Near()
+    _client(through(4, near))
+    found = _client(through(frames, near))  # deeper
+    assert line_of(found, "# deeper")
+
+
+def test_call_site_is_not_where_the_last_one_was_if_a_library_calls_the_application():
+    """It is as many frames away, and the same line has called the same function of the library."""
+    near = Near()
+    retrying = library(f"{SITE}/tenacity/__init__.py", "tenacity")
+
+    def send():
+        return through(1, near)()  # inside
+
+    found = [retrying(each) for each in (through(2, near), send)]  # outside
+    assert line_of(found[0], "# outside")
+    assert line_of(found[1], "# inside")
 
 
 # What is kept

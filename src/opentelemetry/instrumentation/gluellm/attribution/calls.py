@@ -162,7 +162,7 @@ class CallScope:
             if not self.on or (around is not None and not around.ended):
                 return None
             # Search from the caller of the wrapper that calls this.
-            return find(self._whole_stacks, sys._getframe(2))
+            return find(whole=self._whole_stacks, of=sys._getframe(2))
         except Exception as error:
             self.failed("attribution.place", error)
             return None

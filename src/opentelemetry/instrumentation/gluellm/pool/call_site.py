@@ -26,6 +26,9 @@ _NAMES = (
 LIBRARIES = frozenset(_NAMES.split())
 """Packages between an application and its pool. An application may be an installed package as
 well, so in a stack of installed code only, the call site is the first frame outside of these."""
+_CLIENTS = ("aiohttp", "httpx", "httpx2", "requests")
+"""Packages that call nothing of the application between their own public method and the pool, or
+do so in each request, with a custom transport."""
 _DEEPEST = 200
 _MOST_KNOWN = 10_000
 
@@ -72,16 +75,43 @@ CallSites = tuple[CallSite | None, CallSite | None]
 """Two call sites; None for an unknown one."""
 
 
-def find(whole: bool = False, of: FrameType | None = None) -> CallSite | None:
+class Near:
+    """Where the last search of a pool's requests ended. The next one looks there first.
+
+    It costs more to make an object of each frame than all else in a search. If the same method of a
+    client is as many frames away, the frames in between are the same.
+    """
+
+    __slots__ = ("called", "depth")
+
+    def __init__(self) -> None:
+        self.depth = 1
+        self.called: CodeType | None = None
+        """The client's method that the application called; None if unknown."""
+
+
+def find(
+    near: Near | None = None, *, whole: bool = False, of: FrameType | None = None
+) -> CallSite | None:
     """Find the application's call site of the running code; None if the stack has none.
 
     ``whole`` adds the whole stack, which costs about ten microseconds. ``of`` is the innermost
     frame to search from: the caller's by default. It can belong to another thread.
     """
-    frame: FrameType | None = of or sys._getframe(1)
+    if near is not None and not whole:
+        try:
+            called = sys._getframe(near.depth)
+            if called.f_code is near.called and (frame := called.f_back) is not None:
+                code = frame.f_code
+                if _kinds.get(code.co_filename) == _APPLICATION:
+                    return CallSite(code, frame.f_lasti)
+        except ValueError:  # the stack is not as deep
+            pass
+    frame = of or sys._getframe(1)
     stack = _whole(frame) if whole else ()
     second: FrameType | None = None
-    for _ in range(_DEEPEST):
+    inner: FrameType | None = None
+    for depth in range(_DEEPEST):
         if frame is None:
             break
         code = frame.f_code
@@ -89,12 +119,14 @@ def find(whole: bool = False, of: FrameType | None = None) -> CallSite | None:
         if kind is None:
             kind = _kind_of(frame)
         if kind == _APPLICATION:
+            if near is not None and inner is not None and _top(inner) in _CLIENTS:
+                near.depth, near.called = depth, inner.f_code
             return CallSite(code, frame.f_lasti, stack)
         if kind == _EVENT_LOOP:
             break
         if kind == _LIBRARY and second is None:
             second = frame
-        frame = frame.f_back
+        inner, frame = frame, frame.f_back
     if second is None:
         return None
     return CallSite(second.f_code, second.f_lasti, stack)

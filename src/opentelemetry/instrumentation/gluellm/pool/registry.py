@@ -53,7 +53,7 @@ class PoolRegistry(Registry):
         clock: Callable[[], int] = time.monotonic_ns,
         ledgers: Ledgers | None = None,
         entry_context: Callable[[], object] = _nothing,
-        find_call_site: Callable[[], CallSite | None] = _nothing,
+        find_call_site: Callable[..., CallSite | None] = lambda *_: None,
         provider_for_host: Callable[[str], str | None] = lambda _host: None,
         loop_lag: bool = False,
         silence_threshold: float = thresholds.CALL_SILENT_AFTER,

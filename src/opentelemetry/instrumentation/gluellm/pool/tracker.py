@@ -28,7 +28,7 @@ from ..vocabulary import (
     UNREAD,
 )
 from .call import Call
-from .call_site import CallSite, CallSites
+from .call_site import CallSite, CallSites, Near
 from .lease import Lease, PoolView, TrackedConnection, Tracker, Wait, WaitSnapshot
 from .ledger import OTHER, Ledgers, OriginLedger, PoolLedger
 from .observer import PoolObserver
@@ -57,7 +57,7 @@ class Registry(Protocol):
     clock: Callable[[], int]
     entry_context: Callable[[], object]
     failures: Failures
-    find_call_site: Callable[[], CallSite | None]
+    find_call_site: Callable[..., CallSite | None]
     ledgers: Ledgers
     no_loop: Any
     open: bool
@@ -112,6 +112,7 @@ class PoolTracker(Tracker):
         """any-llm's key of the provider that the pool was built for; None if unknown."""
         self.first: tuple[str, str | None] = ("", None)
         """Host and provider of the first request."""
+        self.near = Near()
         self.clock = registry.clock
         self.observer = registry.observer
         self.outbox = registry.outbox
@@ -214,7 +215,7 @@ class PoolTracker(Tracker):
         lease = self.lease_type(self, origin, call, self.clock())
         try:
             if call is None:
-                lease.own_call_site = self.registry.find_call_site()
+                lease.own_call_site = self.registry.find_call_site(self.near)
             context = self.entry_context()
             if context:
                 self.lease_queued(lease, context)

@@ -12,7 +12,7 @@ import sys
 from contextvars import ContextVar
 from typing import Any
 
-from ...pool.call_site import CallSite
+from ...pool.call_site import CallSite, Near
 from ...pool.lease import Lease
 from ...pool.registry import running_loop
 from ...pool.tracker import PoolTracker
@@ -45,7 +45,7 @@ class AiohttpRequestHooks:
         The look-up mostly raises LookupError inside the request's task. CPython resumes it with
         ``throw()``, and then leaves out frames between the task and the pool.
         """
-        find = self._registry.find_call_site
+        find, near = self._registry.find_call_site, Near()
         failures = self._registry.failures
 
         async def entered(pending: Any, call_site: CallSite | None) -> Any:
@@ -60,7 +60,7 @@ class AiohttpRequestHooks:
             pending = original(self_, *args, **kwargs)
             try:
                 if self_._trust_env:
-                    return entered(pending, find())
+                    return entered(pending, find(near))
             except Exception as error:
                 failures.caught("aiohttp.enter", error)
             return pending
