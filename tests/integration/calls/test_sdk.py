@@ -144,6 +144,78 @@ async def test_outcomes_of_mixed_calls(
     assert calls.retries == server.counts.requests - 200 == 60
 
 
+ENDINGS = ("dropped", "closed", "client first", "client first, closed")
+MORE_ENDINGS = {"httpcore": ("unread", "loop"), "aiohttp": ("arrived",)}
+"""Finalizers of aiohttp fail without their loop. httpcore never reads ahead."""
+
+
+async def _leave(client: Any, ending: str) -> Any:
+    """Leave a stream before its end. Return what outlives the event loop."""
+    stream = await chat(client, stream=True)
+    if ending != "unread":
+        await anext(aiter(stream))
+    if ending == "loop":
+        return client, stream
+    if ending == "arrived":
+        await until(lambda: not any(pool.requests for pool in snapshot().pools), ending)
+    if ending.startswith("client first"):
+        await client.close()
+    if ending.endswith("closed"):
+        await stream.close()
+    del stream
+    # Each of the generators inside it is collected after the one around it.
+    await until(lambda: (gc.collect(), not snapshot().process.calls[0].in_flight)[1], ending)
+    return None
+
+
+@both
+@pytest.mark.parametrize("transport", MORE_ENDINGS)
+def test_stream_that_is_left_is_abandoned(
+    sdk: str, transport: str, server: FakeProvider, ledger: Ledger, clients: Any
+) -> None:
+    """Also if all of it has arrived, or its client or event loop is closed before it."""
+    package: Any = {"openai": openai, "anthropic": anthropic}[sdk]
+    for number, ending in enumerate(ENDINGS + MORE_ENDINGS[transport], 1):
+        backend = {"http_client": package.DefaultAioHttpClient()} if transport == "aiohttp" else {}
+        server.behaviour = Behaviour(stall_after=None if ending == "arrived" else 2)
+        kept = asyncio.run(_leave(clients(sdk, is_async=True, **backend), ending))
+        del kept
+        gc.collect()
+        assert outcomes() == {("sdk", "abandoned"): number}, ending
+
+
+@both
+def test_stream_that_outlives_its_sync_client_is_abandoned(
+    sdk: str, server: FakeProvider, ledger: Ledger
+) -> None:
+    """Closing the client closes its connection."""
+    with client_of(sdk, server) as client:
+        stream = chat(client, stream=True)
+        next(iter(stream))
+    del stream
+    gc.collect()
+    ledger.check("abandoned")
+
+
+@both
+@pytest.mark.parametrize("outcome", ["succeeded", "abandoned"])
+async def test_raw_response_from_aiohttp(
+    outcome: str, sdk: str, server: FakeProvider, ledger: Ledger, clients: Any
+) -> None:
+    """One that arrives with its head is released before the SDK returns it; another is left."""
+    package: Any = {"openai": openai, "anthropic": anthropic}[sdk]
+    client = clients(sdk, is_async=True, http_client=package.DefaultAioHttpClient())
+    left = outcome == "abandoned"
+    server.behaviour = Behaviour(stall_after=2 if left else None)
+    create = completions_of(client).with_streaming_response.create
+    async with create(model="m", messages=MESSAGES, max_tokens=9, stream=left) as response:
+        if not left:
+            await response.read()
+            ledger.check(outcome)
+    ledger.check(outcome)
+    await client.close()
+
+
 @both
 @pytest.mark.parametrize("how", ["read", "unread", "parsed", "dropped"])
 async def test_raw_response(

@@ -62,6 +62,8 @@ class Unreadable(FakePool):
 class Reader:
     """Reads a fake pool, as an adapter reads a library's."""
 
+    reads_ahead = False
+
     def count(self, pool: FakePool, tracker: PoolTracker, counts: PoolSums) -> Occupancy:
         """Add a fake pool's connections to a count."""
         for call_site, connections in ((ACTIVE_1, pool.active), (IDLE_1, pool.idle)):

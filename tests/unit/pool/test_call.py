@@ -20,6 +20,7 @@ from opentelemetry.instrumentation.gluellm.vocabulary import (
     OTHER,
     OUTCOMES,
     REQUESTING,
+    SDK,
     STAGES,
 )
 from support.waiting import PATIENCE
@@ -269,6 +270,21 @@ def test_download_is_in_neither_metric_of_silence(scene):
     scene.clock.advance(3600)
     (state,) = scene.registry.calls.state()
     assert (state.silent, state.silence, state.count[REQUESTING]) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("leaving", "outcome"), [(GeneratorExit, "abandoned"), (ValueError, "succeeded")]
+)
+def test_response_that_a_generators_close_ends_is_abandoned(scene, leaving, outcome):
+    """An event loop that shuts down closes the pool's generator before the connection."""
+    call = begin(scene, source=SDK)
+    lease = scene.enter(call)
+    call.counted.returned_open(call)
+    try:
+        raise leaving
+    except leaving:
+        leave(scene, lease)
+    assert outcomes(only(scene)) == {outcome: 1}
 
 
 def test_uninstall_counts_the_time_and_no_outcome(scene):

@@ -165,7 +165,7 @@ class SdkCalls(ModulePatches):
             if response is not None and call.counted is not None and not call.ended:
                 if getattr(response, HELD, None) is None:
                     setattr(response, HELD, Hold(call))
-                call.counted.returned_open()
+                call.counted.returned_open(call if self._has_items(result) else None)
                 return result
         except Exception as error:
             self._caught(error)
@@ -175,6 +175,10 @@ class SdkCalls(ModulePatches):
     def _open_response(self, result: Any) -> Any:  # noqa: ARG002
         """Return the response in what the request function returned, if its body is still open."""
         return None
+
+    def _has_items(self, result: Any) -> bool:  # noqa: ARG002
+        """Return whether what the request function returned is read item by item."""
+        return True
 
     # Attempts and items
 
@@ -211,7 +215,8 @@ class SdkCalls(ModulePatches):
                 if hold is None:
                     hold = Hold(call)
                     setattr(response, HELD, hold)
-                call.counted.streams_to(call)
+                if call.counted.stream is None:
+                    call.counted.streams_to(call)
                 kind = AsyncStream if hasattr(type(items), "__anext__") else SyncStream
                 return kind(items, call, current_call, hold)
         except Exception as error:

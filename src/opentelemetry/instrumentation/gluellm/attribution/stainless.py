@@ -87,6 +87,10 @@ class StainlessCalls(SdkCalls):
         response = None if attribute is None else getattr(result, attribute, None)
         return None if response is None or response.is_closed else response
 
+    def _has_items(self, result: Any) -> bool:
+        kind: type = type(result)
+        return _response_attribute(kind) == "response"
+
     def _around_build(self, original: Any) -> Any:
         def build_request(*args: Any, **kwargs: Any) -> Any:
             request = original(*args, **kwargs)

@@ -11,6 +11,7 @@ calls.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -258,7 +259,7 @@ class CountedCall:
         else:
             self.stage = FINISHING
         # end of atomic
-        if self.ends_with_requests and not (self.stream is not None and self.stream.waiting):
+        if self.ends_with_requests:
             self._end_with(lease)
 
     def _end_with(self, lease: Any) -> None:
@@ -266,24 +267,39 @@ class CountedCall:
 
         While the application waits for the next item of a stream, that step decides instead: SDKs
         close the response in the step that finds the end, before they have read all of the body.
+        So do the next steps if the library reads ahead: a complete response has items left to take.
         """
+        complete = not (lease.error or lease.incomplete)
+        ahead = complete and lease.tracker.reader.reads_ahead
+        if self.stream is not None and (self.stream.waiting or ahead):
+            return
         lease.call.ended = True
         self.client_span = None  # its lock may be held
         if lease.error not in NOT_RETRIED:
             self.end(FAILED, lease.error)
         elif lease.error is not None:
             self.end(CANCELLED)
+        elif lease.incomplete or isinstance(sys.exc_info()[1], GeneratorExit):
+            # An event loop that shuts down closes all generators at once: the pool's own may end
+            # before the connection is closed.
+            self.end(ABANDONED)
         else:
-            self.end(ABANDONED if lease.incomplete else SUCCEEDED)
+            self.end(SUCCEEDED)
 
-    def returned_open(self) -> None:
-        """Keep the call open until the body of the response that an SDK returned is closed."""
+    def returned_open(self, call: Call | None) -> None:
+        """Keep the call open until the body of the response that an SDK returned is closed.
+
+        ``call`` is the `Call` that will count the items of the response; None if it returned a raw
+        response.
+        """
         if self.stream is None:
-            self.streams_to(None)
+            self.streams_to(call)
         # atomic
         if self.in_flight:
             self.ends_with_requests = True
             self.resting = FINISHING
+        elif call is None and self.last is not None:
+            self._end_with(self.last)  # aiohttp has read all of the body already
 
     def send(self) -> None:
         """Count an attempt of an SDK, which begins. A pool may show its request, or none does."""

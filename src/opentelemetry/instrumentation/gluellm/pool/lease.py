@@ -54,6 +54,8 @@ _TIMEOUT_KINDS = {
 }
 _REUSE_FAILURES = frozenset({"read_error", "write_error", "protocol_error", "connection_error"})
 _CLIENT_CLOSED = "client_closed"
+_DURING_RESPONSE = frozenset({"response_incomplete", "pool_closed", "garbage_collected"})
+"""Close reasons of a connection whose response, if it has one, is not read to its end."""
 _MISSING_TIME = 1_000_000_000
 """Nanoseconds for which a pool must not list a connection until that counts as dropped."""
 drains: ContextVar[bool] = ContextVar("gluellm_drains", default=False)
@@ -555,7 +557,7 @@ class TrackedConnection:
         lease = self.lease
         if lease is None or lease.ended_at or lease.connection is not self:
             self.lease = None
-        elif reason == "response_incomplete":
+        elif reason in _DURING_RESPONSE:
             lease.incomplete = True
         if self.established_at:
             tracker.connection_closed(self, reason)

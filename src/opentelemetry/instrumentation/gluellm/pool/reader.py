@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from .counts import Occupancy, PoolSums
 from .lease import PoolView, TrackedConnection, Tracker
@@ -23,6 +23,9 @@ class PoolReader(Protocol[TrackerT]):
 
     All may raise if the pool changes meanwhile.
     """
+
+    reads_ahead: ClassVar[bool] = False
+    """Whether the library releases a connection when the response has arrived, read or not."""
 
     def count(self, pool: Any, tracker: TrackerT, counts: PoolSums) -> Occupancy:
         """Add the pool's connections to ``counts``. Cheap, since each collection calls it."""

@@ -108,13 +108,18 @@ def close_reason_of(protocol: Any, record: TrackedConnection) -> str:
         return "keepalive_expired" if protocol.is_connected() else "server_disconnect"
     if lease.error is not None:
         return "cancelled" if lease.error == "cancelled" else "error"
-    payload = protocol._payload
-    if protocol.upgraded or payload is None or payload.is_eof():
+    if protocol.upgraded or is_complete(protocol):
         return "connection_close"
     if in_finalizer():
         return "garbage_collected"
     lease.note_cut(sys.exc_info()[1])
     return "response_incomplete"
+
+
+def is_complete(protocol: Any) -> bool:
+    """Whether all of the response has arrived."""
+    payload = protocol._payload
+    return payload is None or payload.is_eof()
 
 
 def in_finalizer() -> bool:

@@ -23,6 +23,8 @@ from .connections import record_of_idle
 class AiohttpReader(LibraryReader[PoolTracker]):
     """Reads connectors of aiohttp."""
 
+    reads_ahead = True
+
     def adopt(self, pool: Any, tracker: PoolTracker) -> None:
         for _ in _idle(pool, tracker):
             pass

@@ -117,6 +117,8 @@ class AiohttpResponseHooks:
                             and _is_cancelled(protocol)
                         ):
                             lease.note_error("cancelled")
+                        if not connections.is_complete(protocol):
+                            lease.incomplete = True
                         lease.tracker.released(lease)
             except Exception as error:
                 registry.failures.caught("aiohttp.release", error)
@@ -180,9 +182,7 @@ def _is_cancelled(protocol: Any) -> bool:
     error = sys.exc_info()[1]
     if error is None or isinstance(error, (Exception, GeneratorExit)):
         return False
-    payload = protocol._payload
-    is_over = payload is None or payload.is_eof()
-    return not is_over and not connections.in_finalizer()
+    return not connections.is_complete(protocol) and not connections.in_finalizer()
 
 
 def _outcome(record: TrackedConnection, lease: Lease, protocol: Any) -> str | None:
