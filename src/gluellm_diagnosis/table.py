@@ -13,6 +13,7 @@ from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .case import PoolCase
 from .findings import Finding, Kind, Severity
 from .rules import (
+    adopted,
     capacity,
     connecting,
     holding,
@@ -292,13 +293,23 @@ OF_POOL: Final = (
         asks={"slow_connecting": ("slow_connecting",)},
     ),
     Row(
+        "held_before",
+        adopted.held_before,
+        {
+            Kind.LEAK: _QUEUE | {"unread"},
+            Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
+            Kind.SLOW_PROVIDER: _PROVIDER | _QUEUE,
+            Kind.POOL_SATURATED: _QUEUE,
+        },
+    ),
+    Row(
         "pool_saturated",
         waiting.pool_saturated,
         {Kind.POOL_SATURATED: _QUEUE},
         (
             _LATE._replace(but="beyond_lag"),
             Hidden(
-                (*_HOLD, "pool_too_small", "connect_failures", "read_timeout"),
+                (*_HOLD, "held_before", "pool_too_small", "connect_failures", "read_timeout"),
                 "It states why the pool is full.",
             ),
         ),

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.pool import lease
 from opentelemetry.instrumentation.gluellm.pool.lease import TrackedConnection
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
@@ -45,6 +45,37 @@ def test_requests_in_flight_at_instrument_continue_and_are_not_counted(
     assert untouched.phases()["queued"] > 0
     assert untouched.value(semconv.OPEN_CONNECTIONS, state="idle") == 1
     assert untouched.value(semconv.POOL_OPENED) == 1
+
+
+@pytest.mark.modes("sync", "asyncio", "trio")
+def test_requests_from_before_instrument_are_listed_with_their_connections(
+    runner, library, server, untouched
+):
+    """They are in no metric of phases. aiohttp lists no queue, urllib3 and gRPC no holders."""
+    lists = {"httpx": ("reading", 1), "httpx2": ("reading", 1), "aiohttp": ("reading", 0)}
+    if library.name not in lists:
+        pytest.skip("the library does not list them")
+    held, queued = lists[library.name]
+    pool = runner.pool(library, max_connections=1)
+    gate = server.gate()
+    reading = pool.send(server.reply("/held", Reply(end_after=gate)))
+    reading.head()
+    before = pool.send(server.url("/before"))
+    wait_until(lambda: pool.queued == 1)
+    instrument(untouched)
+    seen = pool.send(server.url("/seen"))
+    wait_until(lambda: untouched.current("queued") == 1)
+    (found,) = snapshot().pools
+    assert [(one.state, one.held_before) for one in found.connections] == [("active", held)]
+    assert (found.queued_before, found.queued, found.in_flight) == (queued, 1, 1)
+    assert "1 held since before the observation: reading 1" in str(snapshot())
+    bodies = [before.begin_read(), seen.begin_read()]
+    gate.open()
+    assert reading.read() == b"ok"
+    assert [body.result(60) for body in bodies] == [b"ok", b"ok"]
+    (found,) = snapshot().pools
+    assert [one.held_before for one in found.connections] == [None]
+    assert found.queued_before == 0
 
 
 def test_pool_from_before_instrument_is_observed(runner, library, server, untouched):

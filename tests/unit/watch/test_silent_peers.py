@@ -223,7 +223,7 @@ def test_wait_that_ends_during_the_read_has_no_state(peers, change):
             return closed if level == socket.IPPROTO_TCP else 0
 
     state = {**INFO, "state": 8}
-    closed = silent_peers._TCP_INFO.pack(*state.values())
+    closed = silent_peers.TCP_INFO.pack(*state.values())
     lease = peers.on(Meanwhile())
     since = lease.phase_since
     assert peers.state(lease) is None
@@ -239,7 +239,7 @@ def test_only_the_longest_waits_of_a_pool_are_read(peers):
 
 def info_of(**values: int) -> bytes:
     """A TCP_INFO as Linux returns it."""
-    return silent_peers._TCP_INFO.pack(*{**INFO, **values}.values())
+    return silent_peers.TCP_INFO.pack(*{**INFO, **values}.values())
 
 
 class Answering(Refusing):

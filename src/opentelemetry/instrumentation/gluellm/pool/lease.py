@@ -462,6 +462,9 @@ class TrackedConnection:
     """Address and port that it connects to, which a span reports: only a valid host."""
     verify_code = 0
     """OpenSSL's code if its certificate did not verify; else 0."""
+    heard_at = 0
+    """When its last byte arrived, by the watch's latest check of the connections that are held
+    since before their pool was tracked; 0 if unknown."""
     missing_since = 0
     """When `close_missing` first did not find it in the pool; 0 if the last one found it."""
 
@@ -618,6 +621,8 @@ class ConnectionView:
     """Whether one of the pool's own requests refers to it."""
     streams_max: int | None
     """Limit on HTTP/2 streams; None on HTTP/1.1."""
+    held_before: str | None = None
+    """See `ConnectionSnapshot.held_before`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -655,6 +660,8 @@ class PoolView:
     """State of the pool as a whole, if its library has such states."""
     state_age: float | None = None
     """Seconds in that state, as far as it was observed."""
+    queued_before: int = 0
+    """Requests that queue since before the pool was tracked."""
 
     def __str__(self) -> str:
         count = dict.fromkeys(("active", "idle", "connecting"), 0)

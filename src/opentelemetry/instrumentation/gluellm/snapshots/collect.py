@@ -174,6 +174,7 @@ def _pool(
         built_at=sites.text(tracker.built_at),
         connections=tuple(_connection(connection, now) for connection in view.connections),
         requests=(*requests.of(leases, index, now),),
+        queued_before=view.queued_before,
         threads=view.workers.maximum if view.workers is not None else None,
         # 1.3 ms for a full ring, and there can be thousands of pools of one name.
         leases=b64encode(ledger.ring.times(tracker.tracked_at, now)).decode()
@@ -197,6 +198,10 @@ def _connection(view: ConnectionView, now: int) -> parts.ConnectionSnapshot:
         streams_active=len(record.streams) if record.streams is not None else None,
         streams_max=view.streams_max,
         streams_orphaned=len(record.orphans) if record.streams is not None else None,
+        held_before=view.held_before,
+        silence=in_seconds(now - record.heard_at)
+        if view.held_before is not None and record.heard_at
+        else None,
     )
 
 

@@ -30,6 +30,14 @@ class ConnectionSnapshot:
     """HTTP/2: the peer's limit on streams; None on HTTP/1.1."""
     streams_orphaned: int | None = None
     """HTTP/2: streams that no request uses any more but the peer still has open."""
+    held_before: str | None = None
+    """Phase of the request that holds it, if that began before the observation, so that its age is
+    unknown and no count has it: ``awaiting_response``, ``unread``, ``reading`` if it may also be
+    unread, or empty if the phase is unknown. None if no such request holds it."""
+    silence: float | None = None
+    """Time since its last byte arrived, for a connection with ``held_before``; None if unknown."""
+    peer: str | None = None
+    """As `RequestSnapshot.peer`, for a connection with ``held_before``."""
 
 
 Group = tuple[str | None, str | None]
@@ -152,6 +160,8 @@ class PoolSnapshot:
     built_at: str | None = None
     """Where the application built the pool: ``file:line in function``."""
     connections: tuple[ConnectionSnapshot, ...] = ()
+    queued_before: int = 0
+    """Requests that queue since before the observation, which ``requests`` do not include."""
     requests: tuple[RequestSnapshot, ...] = ()
     """At most 200 are listed: the queued ones that wait longest, and of the others suspected leaks
     and those that are longest in their phase, half of the list each. The rest follows in entries

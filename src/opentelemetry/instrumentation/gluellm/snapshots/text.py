@@ -56,9 +56,8 @@ def snapshot_text(
     calls = sorted(process.calls, key=lambda calls: (-calls.silent, -calls.in_flight))
     what = "LLM calls and pools" if calls else "connection pools"
     at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(taken_at))
-    lines = wrapped(
-        f"{what} of process {process.pid} at {at}, {seconds(uptime)} after instrumentation"
-    )
+    since = f", {seconds(uptime)} after instrumentation" if uptime else ", without any history"
+    lines = wrapped(f"{what} of process {process.pid} at {at}{since}")
     if calls:
         lines += _first(calls, _MOST, lambda each: _calls(each, totals, compared), "provider", "")
         lines.append("")
@@ -68,7 +67,7 @@ def snapshot_text(
         lines += ["", "no pool with observed requests is alive"]
     ordered = sorted(pools, key=lambda pool: -pool.in_flight)
     lines += _first(ordered, _MOST, _pool, "pool", "")
-    if totals:
+    if totals and uptime:
         lines += ["", "since instrumentation, by pool name"]
         lines += _first(totals, _MOST_NAMES, _totals, "name", "  ")
     return "\n".join(lines)
@@ -205,7 +204,7 @@ def _limits(pool: parts.PoolSnapshot) -> Iterator[str]:
     idle = "all" if pool.max_idle_connections is None else str(pool.max_idle_connections)
     yield from wrapped(
         f"{one_line(pool.label)}: {pool.active} active, {pool.connecting} connecting, "
-        f"{pool.idle} idle of {maximum} connections; {pool.queued} queued"
+        f"{pool.idle} idle of {maximum} connections; {pool.queued + pool.queued_before} queued"
     )
     if pool.max_connections_per_origin is not None:
         yield f"  at most {counted(pool.max_connections_per_origin, 'connection')} to each origin"
@@ -213,11 +212,12 @@ def _limits(pool: parts.PoolSnapshot) -> Iterator[str]:
         yield from wrapped(f"limits from {one_line(pool.limits_from, _LONGEST_LIMITS)}", "  ")
     kept = pool.keepalive_expiry
     expiry = "for ever" if kept is None else f"for {timeout_text(kept)}"
+    requests = f"; {counted(pool.requests_entered, 'request')}, the first {seconds(pool.age)} ago"
     keepalive = {True: ", SO_KEEPALIVE on", False: ", SO_KEEPALIVE off", None: ""}
     yield from wrapped(
         f"keeps {idle} idle {expiry}, pool timeout {timeout_text(pool.pool_timeout)}, "
-        f"read timeout {timeout_text(pool.read_timeout)}{keepalive[pool.tcp_keepalive]}; "
-        f"{counted(pool.requests_entered, 'request')}, the first {seconds(pool.age)} ago",
+        f"read timeout {timeout_text(pool.read_timeout)}{keepalive[pool.tcp_keepalive]}"
+        f"{requests if pool.age else ''}",  # without an age, nothing was observed
         "  ",
     )
 
@@ -228,7 +228,8 @@ def _connections(connections: Sequence[parts.ConnectionSnapshot]) -> Iterator[st
     text = ", ".join(f"{count} {one_line(state)}" for state, count in states.items())
     oldest = max(connection.age for connection in connections)
     served = sum(connection.requests_served for connection in connections)
-    text += f"; oldest opened {seconds(oldest)} ago; {counted(served, 'request')} answered"
+    text += f"; oldest opened {seconds(oldest)} ago" if oldest else ""
+    text += f"; {counted(served, 'request')} answered"
     streams = [connection for connection in connections if connection.protocol == "2"]
     if streams:
         active = sum(connection.streams_active or 0 for connection in streams)
@@ -236,6 +237,13 @@ def _connections(connections: Sequence[parts.ConnectionSnapshot]) -> Iterator[st
         lost = sum(connection.streams_orphaned or 0 for connection in streams)
         text += f"; HTTP/2 streams {active} of {most}, {lost} orphaned"
     yield from wrapped(f"{one_line(connections[0].origin)}: {text}", "  ")
+    before = [connection for connection in connections if connection.held_before is not None]
+    if before:
+        held = Counter(connection.held_before or "phase unknown" for connection in before)
+        silent = [one.silence for one in before if one.silence is not None]
+        text = f"{len(before)} held since before the observation: {_listed(held)}"
+        text += f"; no byte for up to {seconds(max(silent))}" if silent else ""
+        yield from wrapped(text, "    ")
 
 
 def _request(request: parts.RequestSnapshot) -> Iterator[str]:

@@ -15,8 +15,10 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from itertools import islice
 from typing import Any
 
+from ..concurrency import snapshot_of
 from ..pool.durations import nanoseconds
 from ..pool.lease import Lease, TrackedConnection, read_states
 from ..pool.ledger import PoolLedger
@@ -38,7 +40,7 @@ _STOPPED_AFTER = 3
 """Number of acknowledged probes of a closed window after which the peer has stopped reading."""
 _HEARD_LATELY = 5_000
 """Milliseconds in which a peer that takes data slowly acknowledges some."""
-_TCP_INFO = struct.Struct("=5B3xI12xI24x2I84xI")
+TCP_INFO = struct.Struct("=5B3xI12xI24x2I84xI")
 """State, CA state, retransmits, probes, back-off, RTO (microseconds), unacknowledged segments,
 milliseconds since the last data and since the last acknowledgement, and unsent bytes. Linux has
 reported all of these since 4.6 (``struct tcp_info`` in ``linux/tcp.h``)."""
@@ -50,7 +52,7 @@ of the peer's last acknowledgement, which is never before the request was sent."
 
 
 def peer_state(info: tuple[int, ...], *, keepalive: bool) -> str:
-    """Return the state of the peer for which the values of `_TCP_INFO` are evidence."""
+    """Return the state of the peer for which the values of `TCP_INFO` are evidence."""
     state, _, retransmits, probes, backoff, timeout, unacknowledged, _, heard, unsent = info
     if state == _CLOSED:
         return "reset"
@@ -134,23 +136,34 @@ class SilentPeers:
             connection = lease.connection  # on HTTP/2, several requests share it
             if connection is not None and (connection in waits or len(waits) < MOST_CONNECTIONS):
                 waits.setdefault(connection, []).append((since, lease))
+        if self._after:
+            # Requests that began before are in no list. Adopting a connection counted one request.
+            known = (one for one in snapshot_of(tracker.connections.keys) if one.adopted)
+            for connection in islice(
+                (one for one in known if not one.leases and one.served <= 1), MOST_CONNECTIONS
+            ):
+                waits[connection] = []
         pool = tracker.live_pool() if waits else None
         if pool is None:
             return
         try:
             for connection, sock in tracker.reader.sockets(pool, waits):
-                self._read(sock, waits[connection])
+                self._read(sock, waits[connection], connection)
         except Exception as error:  # of an unknown version
             self._registry.failures.caught("silent_peers", error)
 
-    def _read(self, sock: Any, waits: list[tuple[int, Lease]]) -> None:
+    def _read(
+        self, sock: Any, waits: list[tuple[int, Lease]], connection: TrackedConnection
+    ) -> None:
         try:
-            read = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-            info = _TCP_INFO.unpack(read)
+            read = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
+            info = TCP_INFO.unpack(read)
             keepalive = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
         except (OSError, ValueError, AttributeError, struct.error):
             return  # closed, not TCP, or not permitted
         data_at, heard_at = (self._registry.clock() - info[i] * _MILLISECOND for i in (7, 8))
+        if not waits:
+            connection.heard_at = data_at
         for since, lease in waits:
             # If this does not hold, the wait has ended and another request may use the connection.
             if lease.phase_since == since and not lease.ended_at:

@@ -18,6 +18,7 @@ from ...pool.tracker import PoolTracker
 from ..marks import CONNECTION, LIMITS_FROM
 from ..scope import LibraryReader
 from .connections import record_of_idle
+from .listing import exchange
 
 
 class AiohttpReader(LibraryReader[PoolTracker]):
@@ -72,8 +73,8 @@ class AiohttpReader(LibraryReader[PoolTracker]):
         found = [
             # Connected or not, it occupies a place. An adopted connection may be held by a request
             # that began before the instrumentation.
-            ConnectionView(record, "active", record.adopted, None)
-            for _, record in known
+            ConnectionView(record, "active", record.adopted, None, _held_before(record, protocol))
+            for protocol, record in known
         ]
         found += [
             # While the connections in use reach the limit, a waiter can't take an idle one.
@@ -101,6 +102,12 @@ class AiohttpReader(LibraryReader[PoolTracker]):
             transport = protocol.transport if record in wanted else None
             if transport is not None:
                 yield record, transport.get_extra_info("socket")
+
+
+def _held_before(record: TrackedConnection, protocol: Any) -> str | None:
+    # Adopting it counted one request.
+    held = record.adopted and not record.leases and record.served <= 1
+    return exchange(protocol) if held else None
 
 
 def _idle(pool: Any, tracker: PoolTracker) -> Iterator[tuple[Any, TrackedConnection]]:

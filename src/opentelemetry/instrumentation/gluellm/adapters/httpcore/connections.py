@@ -15,23 +15,10 @@ from ...pool.tracker import PoolTracker
 from ..executors import note_executor
 from ..loops import note_loop
 from ..marks import CONNECTION, TRACKER, attach, connection_of, take_over
+from .listing import protocol_connection
 from .reasons import close_reason, protocol_of
 from .responses import time_reads
 from .setup import time_setup
-
-
-def protocol_connection(connection: Any) -> Any | None:
-    """The HTTP/1.1 or HTTP/2 connection inside; None while it is being established.
-
-    Direct and SOCKS connections hold it. A forwarding connection holds a direct connection to the
-    proxy. So does a tunnel, until its own connection is established.
-    """
-    if getattr(connection, "_connected", True) is False:
-        return None
-    inner = getattr(connection, "_connection", None)
-    if inner is not None and hasattr(inner, "_connect_failed"):
-        inner = inner._connection
-    return inner
 
 
 def tracked(connection: Any, tracker: Tracker) -> TrackedConnection:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import sys
 from collections.abc import Container
 from typing import Any
 
@@ -13,9 +11,10 @@ from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_mis
 from ...pool.reader import Sockets, seconds_or_none
 from ...pool.tracker import PoolTracker
 from ..executors import workers_of
-from ..marks import CONNECTION, LIMITS_FROM, connection_of
+from ..marks import CONNECTION, LEASE, LIMITS_FROM, connection_of
 from ..scope import LibraryReader
-from .connections import protocol_connection, tracked
+from .connections import tracked
+from .listing import bound, exchange, protocol_connection, tcp_keepalive
 from .tracker import HttpcoreTracker
 
 
@@ -27,7 +26,7 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
     def adopt(self, pool: Any, tracker: PoolTracker) -> None:
         for connection in tuple(pool._connections):
             tracked(connection, tracker)
-        tracker.maximum = _bound(pool._max_connections)
+        tracker.maximum = bound(pool._max_connections)
 
     def is_synchronous(self, pool: Any) -> bool:
         return not hasattr(pool, "handle_async_request")
@@ -62,11 +61,14 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
                     streams[2] += _orphans(inner, record)
         if len(tracker.connections) > seen:
             close_missing(tracker, {connection_of(item) for item in tuple(pool._connections)})
-        return busy, _bound(pool._max_connections), _bound(pool._max_keepalive_connections)
+        return busy, bound(pool._max_connections), bound(pool._max_keepalive_connections)
 
     def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
         """Return the state of each connection of a pool. Like `count`, it touches no socket."""
-        wanted = {id(request.connection) for request in tuple(pool._requests)}
+        requests = tuple(pool._requests)
+        wanted = {id(request.connection) for request in requests}
+        # Each request that is tracked has its lease.
+        before = {id(one.connection) for one in requests if not _is_tracked(one, tracker)}
         found = []
         for connection in tuple(pool._connections):
             record = tracked(connection, tracker)
@@ -79,15 +81,20 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
                 if inner is not None:
                     limit = _stream_limit(inner, record)
                     _orphans(inner, record)
-            found.append(ConnectionView(record, state, id(connection) in wanted, limit))
+            at = id(connection)
+            held_before = exchange(protocol_connection(connection)) if at in before else None
+            found.append(ConnectionView(record, state, at in wanted, limit, held_before))
         return PoolView(
-            max_connections=_bound(pool._max_connections),
-            max_idle_connections=_bound(pool._max_keepalive_connections),
+            max_connections=bound(pool._max_connections),
+            max_idle_connections=bound(pool._max_keepalive_connections),
             keepalive_expiry=seconds_or_none(getattr(pool, "_keepalive_expiry", None)),
-            tcp_keepalive=_tcp_keepalive(pool),
+            tcp_keepalive=tcp_keepalive(pool),
             connections=found,
             limits_from=getattr(pool, LIMITS_FROM, None),
             workers=workers_of(pool),
+            queued_before=sum(
+                1 for one in requests if one.connection is None and not _is_tracked(one, tracker)
+            ),
         )
 
     def sockets(self, pool: Any, wanted: Container[TrackedConnection]) -> Sockets:
@@ -99,6 +106,11 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
                 yield record, inner._network_stream.get_extra_info("socket")
 
 
+def _is_tracked(pool_request: Any, tracker: PoolTracker) -> bool:
+    lease = getattr(pool_request.request, LEASE, None)
+    return lease is not None and lease.tracker.registry is tracker.registry
+
+
 def _state(connection: Any, record: TrackedConnection) -> str | None:
     """The state of a connection; None if its set-up has failed or it is closed."""
     idle = connection.is_idle()
@@ -108,15 +120,6 @@ def _state(connection: Any, record: TrackedConnection) -> str | None:
     if idle and not record.leases:
         return "idle"
     return None if connection.is_closed() else "active"
-
-
-def _tcp_keepalive(pool: Any) -> bool | None:
-    # Only the options that the pool sets on its sockets turn it on.
-    options = getattr(pool, "_socket_options", None)
-    if options is None:
-        return False if hasattr(pool, "_socket_options") else None
-    wanted = (socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    return any(tuple(option[:2]) == wanted and bool(option[2]) for option in options)
 
 
 def _stream_limit(inner: Any, record: TrackedConnection) -> int:
@@ -142,8 +145,3 @@ def _orphans(inner: Any, record: TrackedConnection) -> int:
         if stream is None or stream.closed:
             record.orphans.pop(stream_id, None)
     return len(record.orphans)
-
-
-def _bound(limit: int) -> int | None:
-    # Both libraries use sys.maxsize for unlimited.
-    return None if limit >= sys.maxsize else limit

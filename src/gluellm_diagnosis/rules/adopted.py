@@ -1,0 +1,72 @@
+"""Rule: connections that requests hold since before the observation began."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from opentelemetry.instrumentation.gluellm import thresholds
+from opentelemetry.instrumentation.gluellm.snapshots.parts import LOST_PEERS
+from opentelemetry.instrumentation.gluellm.text import counted, seconds
+
+from ..case import PoolCase
+from ..findings import Finding, Kind, Severity
+
+
+def held_before(case: PoolCase) -> Finding | None:
+    """Detect that such connections hold up a pool, or that nothing can come of them.
+
+    Their ages are unknown. The evidence is the queue, their phases and how long they are silent.
+    """
+    held = [one for one in case.connections if one.held_before is not None]
+    queued = case.queued_now + sum(pool.queued_before for pool in case.pools)
+    busy = sum(pool.active + pool.connecting for pool in case.pools)
+    full = queued > 0 and busy >= (case.maximum or busy + 1)
+    if not held or len(held) < thresholds.LIKELY_LEAK_SHARE * busy:
+        return None
+    phases = Counter(one.held_before for one in held)
+    lost = Counter(LOST_PEERS[one.peer] for one in held if one.peer in LOST_PEERS)
+    silences = [one.silence for one in held if one.silence is not None]
+    if lost:
+        kind = Kind.SILENT_CONNECTIONS
+        explanation = f"No answer can come any more: {_listed(lost)}."
+        advice = "Cancel these requests and send them again. A read timeout ends them earlier."
+    elif 2 * phases["unread"] >= len(held):
+        kind = Kind.LEAK
+        explanation = (
+            "No task or thread reads these answers. A streamed answer is neither read to its end "
+            "nor closed, and keeps its connection, possibly forever."
+        )
+        advice = f"{case.advisor.end_answers()}."
+    elif 2 * phases["awaiting_response"] >= len(held) and (
+        max(silences, default=0.0) >= thresholds.SILENT_FOR
+    ):
+        kind = Kind.SLOW_PROVIDER
+        explanation = "The provider has not begun to answer these requests."
+        advice = "Check the provider's status page. A read timeout ends such requests earlier."
+    elif full:
+        kind = Kind.POOL_SATURATED
+        explanation = "The pool is at its limit. It is not known for how long, and why."
+        advice = "Look again in a minute: requests that are still listed hang."
+    else:
+        return None
+    if not case.age:  # nothing was observed
+        pid = case.process.pid
+        advice += f" To see where new ones begin: gluellm-pools doctor --attach {pid} --for 60"
+    known = [f"{count} {phase}" for phase, count in phases.most_common() if phase]
+    if silences:
+        times = dict.fromkeys(map(seconds, (min(silences), max(silences))))
+        known.append(f"no byte for {' to '.join(times)}")
+    of = f" of {case.maximum}" if case.maximum and len(case.pools) == 1 else ""
+    are = "connection is" if len(held) == 1 and not of else "connections are"
+    return Finding(
+        kind=kind,
+        severity=Severity.ERROR if full or lost else Severity.WARNING,
+        observed=f"{len(held)}{of} {are} held by requests that began before the observation"
+        f"{': ' if known else ''}{', '.join(known)}; {counted(queued, 'request')} queued.",
+        explanation=explanation,
+        advice=advice,
+    )
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{text} ({count})" for text, count in counts.most_common())
