@@ -135,6 +135,13 @@ def _look(pid: int) -> Waits:
     return found
 
 
+def main_thread(pid: int) -> str:
+    """Return the line of the application in which the main thread is; empty if unknown."""
+    unwinder = import_module("_remote_debugging").RemoteUnwinder(pid, all_threads=True)
+    stacks = (_frames(one.frame_info) for one in _threads(unwinder) if one.thread_id == pid)
+    return next((application_line(frames) for frames in stacks), "")
+
+
 def _threads(unwinder: Any) -> Iterator[Any]:
     for one in unwinder.get_stack_trace():  # 3.15 lists interpreters
         yield from getattr(one, "threads", (one,))

@@ -45,6 +45,18 @@ def what_can_be_done(pid: int) -> str:
     return f"Now: gluellm-pools doctor --attach {pid}"
 
 
+def own_processes() -> list[int]:
+    """Return this user's other processes that run a known Python, the latest first."""
+    pids = [int(one.name) for one in Path("/proc").glob("[0-9]*")]
+    return [
+        pid
+        for pid in sorted(pids, reverse=True)
+        if pid != os.getpid()
+        and signals.status_of(pid).get("Uid", "").split()[1:2] == [str(os.geteuid())]
+        and python_of(pid) is not None
+    ]
+
+
 def check(pid: int) -> None:
     """Raise CommandError if this command can't look into the process."""
     if sys.platform != "linux":
@@ -95,6 +107,11 @@ def explained(pid: int) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError) as error:
         if not signals.status_of(pid):
             raise ended(pid) from None
+        if "debugging is not enabled" in str(error):
+            raise CommandError(
+                f"process {pid} was started with PYTHON_DISABLE_REMOTE_DEBUG or "
+                "-X disable-remote-debug, so no program can run in it"
+            ) from None
         raise CommandError(f"process {pid} can't be read: {error}. Try again") from None
 
 

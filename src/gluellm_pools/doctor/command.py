@@ -10,6 +10,7 @@ examples:
   gluellm-pools doctor
   gluellm-pools doctor --pid 4242
   gluellm-pools doctor --attach 4242
+  gluellm-pools doctor --attach 4242 --for 60
   gluellm-pools doctor --pid 4242 --for 60
   gluellm-pools doctor --pid 4242 --what-if max_connections=40
   gluellm-pools doctor --pid 4242 --json -o report.json
@@ -18,8 +19,10 @@ examples:
   gluellm-pools doctor before.json.gz after.json.gz
   gluellm-pools doctor -- python app.py
 
---attach reads from outside what the threads and tasks of a process wait for. It
-needs Python 3.14 or newer, and no preparation.
+--attach reads from outside what the threads and tasks of a process wait for. If
+you agree (--yes), a program in it reads its pools; with --for, the process is
+then instrumented for that time, and restored. It needs Python 3.14 or newer on
+Linux, and no preparation.
 
 For --pid, set a signal for reports before the process starts. For gunicorn,
 uvicorn --workers and Celery, use SIGRTMIN:
@@ -62,7 +65,8 @@ gluellm-pools doctor [-h] [--json] [-o FILE]
        gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS]
                             [--what-if SETTING=VALUE] [--workers N] [--json]
                             [-o FILE] [--save FILE] --pid N
-       gluellm-pools doctor [-h] [--json] [-o FILE] --attach N
+       gluellm-pools doctor [-h] [--yes] [--for SECONDS] [--json] [-o FILE]
+                            [--save FILE] --attach N
        gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N]
                             [--json] [-o FILE] [BEFORE] FILE
        gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N]
@@ -83,13 +87,15 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--pid", type=pid, metavar="N", help="inspect this running process")
     attach = "look into this running process, which was not prepared (Linux, Python 3.14 or newer)"
     parser.add_argument("--attach", type=pid, metavar="N", help=attach)
-    period = "with --pid: observe the process for this long, and report on this period"
+    yes = "with --attach: run a program in the process without asking"
+    parser.add_argument("--yes", action="store_true", help=yes)
+    period = "with --pid and --attach: observe the process for this long, and report on this period"
     parser.add_argument("--for", dest="period", type=_SPAN, metavar="SECONDS", help=period)
     timeout = f"with --pid: time limit, not counting --for (default: {_TIMEOUT:g})"
     parser.add_argument("--timeout", type=_SPAN, metavar="SECONDS", help=timeout)
     add_outlook_arguments(parser)
     add_output_arguments(parser)
-    kept = "with --pid: save the snapshot to this file; .gz at its end compresses it"
+    kept = "with --pid and --attach: save the snapshot to this file; .gz at its end compresses it"
     parser.add_argument("--save", type=writable, metavar="FILE", help=kept)
     files = "judge a saved snapshot, - for standard input; or two of one process"
     parser.add_argument("files", nargs="*", metavar="FILE", help=files)
@@ -97,9 +103,9 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _doctor(options: argparse.Namespace) -> int:
     if options.attach is not None:
-        others = (options.pid, options.period, options.timeout, options.what_if, options.workers)
-        if any((*others, options.save, options.files, options.program)):
-            raise CommandError("--attach N goes with --json and -o FILE only")
+        others = (options.pid, options.timeout, options.what_if, options.workers)
+        if any((*others, options.files, options.program)):
+            raise CommandError("--attach N goes with --yes, --for, --json, -o and --save only")
         from ..attach.command import attach
 
         return attach(options)
@@ -116,6 +122,8 @@ def _doctor(options: argparse.Namespace) -> int:
         raise CommandError("give one file, or two of one process: BEFORE AFTER")
     if len(dict(options.what_if)) < len(options.what_if):
         raise CommandError("--what-if has one setting twice: give each setting once")
+    if options.yes:
+        raise CommandError("--yes needs --attach")
     if options.pid is None and (options.period or options.timeout or options.save):
         raise CommandError("--for, --timeout and --save need --pid")
     if not given and (options.what_if or options.workers):

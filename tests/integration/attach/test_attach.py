@@ -1,9 +1,11 @@
 """``doctor --attach`` on real processes that were not prepared."""
 
+import argparse
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from gluellm_pools.arguments import CommandError
 from gluellm_pools.attach import command, stacks, target
+from gluellm_pools.main import main
 from support.http1 import HTTP1Server
 from support.script import Reply
 from support.waiting import wait_until
@@ -52,6 +55,10 @@ def attach(pid: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*DOCTOR, "--attach", str(pid), *arguments], capture_output=True, text=True, timeout=60
     )
+
+
+def options(pid: int) -> argparse.Namespace:
+    return argparse.Namespace(attach=pid, yes=False, period=None, save=None, json=False)
 
 
 @needs_3_14
@@ -146,10 +153,10 @@ def test_a_missing_right_names_the_setting_that_gives_it(start, monkeypatch):
     monkeypatch.setattr(stacks, "look", refuse)
     monkeypatch.setattr(target, "check", lambda pid: None)
     with pytest.raises(CommandError, match="--cap-add SYS_PTRACE"):
-        command._report(pid)
+        command.attach(options(pid))
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(CommandError, match=r"belongs to the user .* or as root"):
-        command._report(pid)
+        command.attach(options(pid))
 
 
 def test_what_cannot_be_read_while_the_process_runs_is_read_again(monkeypatch):
@@ -180,7 +187,7 @@ def test_a_process_that_ends_meanwhile_is_reported(start, monkeypatch):
 
     monkeypatch.setattr(stacks, "look", end)
     with pytest.raises(CommandError, match=f"process {process.pid} has just ended"):
-        command._report(process.pid)
+        command.attach(options(process.pid))
 
 
 @only_linux
@@ -195,7 +202,21 @@ def test_an_unprepared_process_is_told_what_works_now(start):
     assert done.returncode == 2
 
 
+@only_linux
+def test_without_a_prepared_process_the_others_are_named(start, monkeypatch, capsys, tmp_path):
+    """Each with what works for its Python version."""
+    pid = start("idle").pid
+    assert pid in target.own_processes()
+    monkeypatch.setattr(target, "own_processes", lambda: [pid])
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert main(["doctor"]) == 2
+    assert f"\nProcess {pid}: {target.what_can_be_done(pid)}" in capsys.readouterr().err
+
+
 def test_other_arguments_are_refused():
-    """``--attach`` has no period yet."""
-    done = attach(1, "--for", "5")
-    assert (done.returncode, "goes with --json" in done.stderr) == (2, True)
+    """Those of ``--pid`` have no meaning here."""
+    done = attach(1, "--timeout", "5")
+    assert (done.returncode, "goes with --yes, --for" in done.stderr) == (2, True)
+    done = subprocess.run([*DOCTOR, "--yes"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "--yes needs --attach" in done.stderr) == (2, True)

@@ -25,7 +25,7 @@ MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 SIGNAL_APIS = ("opentelemetry.metrics", "opentelemetry.trace", "opentelemetry._logs")
 PROVIDERS = ("opentelemetry.metrics.MeterProvider", "opentelemetry.trace.TracerProvider")
-WIRING = ("instrumentor.py", "installation.py", "http_spans.py")
+WIRING = ("instrumentor.py", "installation.py", "http_spans.py", "attached.py")
 OPENTELEMETRY_SDK = "opentelemetry.sdk"
 RESOURCE_DETECTOR = Path("resource_detector.py")
 """Loaded by the SDK alone, so that its import cannot fail."""

@@ -8,8 +8,8 @@ import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
@@ -211,6 +211,19 @@ class Installation:
                 step()
             except Exception as error:
                 self._failures.caught("uninstall", error)
+
+    def track(self, pools: Iterable[tuple[str, Any, Mapping[str, Any]]]) -> None:
+        """Track pools before their next request, each with its library and what it lists."""
+        for library, pool, listed in pools:
+            host = next((one["host"] for one in listed["connections"]), "")
+            for adapter in self._adapters:
+                if adapter.library == library:
+                    adapter.track(pool, host, listed.get("read_timeout"))
+
+    def read_sockets(self) -> None:
+        """Read the sockets of silent connections now, also of pools that get no request."""
+        for tracker in snapshot_of(self.registry.trackers.values):
+            self._watch.silent_peers.check(tracker, self.registry.clock())
 
     def snapshot(self) -> Snapshot:
         """Return the live pools, the counts so far and the state of the process."""

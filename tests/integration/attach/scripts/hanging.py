@@ -30,6 +30,18 @@ async def with_async_client(library):
     await in_tasks(call)
 
 
+async def with_unread_streams():
+    import httpx2
+
+    client = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=2), timeout=None)
+    kept = []
+
+    async def call():
+        kept.append(await client.send(client.build_request("GET", url), stream=True))
+
+    await in_tasks(call)
+
+
 async def with_session():
     import aiohttp
 
@@ -89,8 +101,25 @@ elif how == "urllib3":
         manager.request("GET", url)
 
     in_threads(call)
+elif how in ("audit hook", "without wrapt"):
+
+    def refuse(event, _):
+        if event == "cpython.remote_debugger_script":
+            raise RuntimeError
+
+    if how == "audit hook":
+        sys.addaudithook(refuse)
+    else:
+        sys.modules["wrapt"] = None
+    asyncio.run(with_unread_streams())
 elif how == "idle":
     print("ready", flush=True)
     sys.stdin.read()
 else:
-    asyncio.run({"aiohttp": with_session, "semaphore": with_semaphore, "blocked": blocked}[how]())
+    kinds = {
+        "aiohttp": with_session,
+        "unread": with_unread_streams,
+        "semaphore": with_semaphore,
+        "blocked": blocked,
+    }
+    asyncio.run(kinds[how]())

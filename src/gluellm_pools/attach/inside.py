@@ -1,0 +1,194 @@
+"""Program that runs in a thread of a process that is looked into. Its source is sent there.
+
+It imports the standard library only, until the process is to be instrumented. ``SETTINGS`` is set
+by `sending`. Everything else is local, so nothing stays after it but what `observe` imports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import importlib.util
+import json
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+SETTINGS: dict[str, Any] = globals().setdefault("SETTINGS", {})
+PACKAGE = "opentelemetry.instrumentation.gluellm"
+NEEDED = ("opentelemetry.instrumentation.instrumentor", "wrapt")
+MOST_OBJECTS, LONGEST = 1_000_000, 2.0
+CHECKED_EVERY = 1024
+POLL = 0.1
+
+
+def run() -> None:
+    """Write what the pools list and, after the period, the snapshot of an observation."""
+    write("began", {})
+    step = "look"
+    try:
+        content, pools = look()
+        write(step, content)
+        step = "end"
+        if SETTINGS["period"]:
+            write(step, observe(pools))
+    except BaseException as error:  # whatever it is, it must end here
+        write(step, {"error": f"{type(error).__name__}: {error}"})
+
+
+def write(name: str, content: dict[str, Any]) -> None:
+    """Write an answer, which is complete once it has its name."""
+    path = Path(SETTINGS["directory"], name)
+    part = path.with_suffix(".part")
+    with contextlib.suppress(OSError):  # the command has given up
+        part.write_text(json.dumps(content), encoding="utf-8")
+        part.replace(path)
+
+
+def look() -> tuple[dict[str, Any], list[tuple[str, Any, dict[str, Any]]]]:
+    """Return what all pools list, and the pools. Reads, and changes nothing."""
+    kinds: dict[type, tuple[str, Any]] = {}
+    clients: dict[type, Any] = {}
+    for source in SETTINGS["listings"]:
+        listing: dict[str, Any] = {"__name__": "gluellm_listing"}
+        exec(source, listing)
+        for module, library in listing["POOLS"].items():
+            for kind in classes(module, listing["CLASSES"]):
+                kinds.setdefault(kind, (library, listing["listed"]))
+        for module, names in listing["CLIENTS"].items():
+            clients |= dict.fromkeys(classes(module, names), listing["timeouts_of"])
+    found, stopped = instances((*kinds, *clients))
+    listed, pools, failed = [], [], 0
+    timeouts: dict[int, dict[str, Any]] = {}
+    for base, one in found:
+        with contextlib.suppress(Exception):  # closed meanwhile, or of an unknown version
+            if base in clients:
+                timeouts |= clients[base](one)
+    for base, one in found:
+        if base in kinds:
+            library, read = kinds[base]
+            try:
+                # The timeouts of requests, where these are listed, before those of their client.
+                own = {name: value for name, value in read(one).items() if value is not None}
+                content = {"library": library, **timeouts.get(id(one), {}), **own}
+            except Exception:
+                failed += 1
+                continue
+            for connection in content["connections"]:
+                held = connection["held_before"] is not None
+                sock = connection.pop("socket")
+                connection["tcp"] = tcp(sock) if held else None
+            listed.append(content)
+            pools.append((library, one, content))
+    return {
+        "pools": listed,
+        "failed": failed,
+        "stopped": stopped,
+        "modules": [name for name in ("gluellm", "any_llm") if name in sys.modules],
+        "instrumented": installation() is not None,
+    }, pools
+
+
+def classes(module: str, names: tuple[str, ...]) -> list[type]:
+    """Return classes of a module that is loaded."""
+    # Not getattr(): a lazy module would load what it lacks.
+    loaded = getattr(sys.modules.get(module), "__dict__", {})
+    return [loaded[name] for name in names if isinstance(loaded.get(name), type)]
+
+
+def instances(bases: tuple[type, ...]) -> tuple[list[tuple[type, Any]], bool]:
+    """Return the living instances, each with its base, and whether the search was cut short.
+
+    Objects are asked for nothing, not even by `isinstance`: lazy modules answer by loading.
+    """
+    until = time.monotonic() + LONGEST
+    base_of: dict[int, type | None] = {}
+    found: list[tuple[type, Any]] = []
+    if not bases:
+        return found, False
+    objects = gc.get_objects()
+    for number, one in enumerate(objects):
+        if number % CHECKED_EVERY == 0 and (number >= MOST_OBJECTS or time.monotonic() > until):
+            return found, True
+        kind = type(one)
+        if id(kind) not in base_of:
+            its = type.mro(kind) if kind is not type else ()
+            base_of[id(kind)] = next((base for base in bases if base in its), None)
+        base = base_of[id(kind)]
+        if base is not None:
+            found.append((base, one))
+    return found, False
+
+
+def tcp(sock: Any) -> dict[str, Any] | None:
+    """Return ``TCP_INFO`` and SO_KEEPALIVE of a socket; None if it has none."""
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        keepalive = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        return {"info": info.hex(), "keepalive": bool(keepalive)}
+    except Exception:
+        return None
+
+
+def installation() -> Any:
+    """Return the installation that observes the process already; None if there is none."""
+    module = sys.modules.get(f"{PACKAGE}.instrumentor")
+    return module.GlueLLMInstrumentor._installation if module is not None else None
+
+
+def observe(pools: list[tuple[str, Any, dict[str, Any]]]) -> dict[str, Any]:
+    """Instrument the process for the period, and restore everything."""
+    try:
+        for name in NEEDED:
+            importlib.import_module(name)
+        metrics = importlib.import_module("opentelemetry.metrics")
+        trace = importlib.import_module("opentelemetry.trace")
+        load()
+    except ImportError as error:
+        return {"error": f"{error.name or error} can't be imported there"}
+    attached = importlib.import_module(f"{PACKAGE}.attached")
+    # The process's own providers get nothing.
+    providers = {
+        "meter_provider": metrics.NoOpMeterProvider(),
+        "tracer_provider": trace.NoOpTracerProvider(),
+    }
+    threshold = SETTINGS["leak_threshold"]
+    with attached.attached(pools, leak_threshold=threshold, **providers) as installed:
+        if installed is None:
+            return {"error": "it is instrumented already"}
+        del pools[:]  # kept alive by nothing from here on
+        until = time.monotonic() + SETTINGS["period"]
+        # The command removes the file to end it earlier.
+        while time.monotonic() < until and Path(SETTINGS["script"]).exists():
+            time.sleep(POLL)
+        installed.read_sockets()
+        content = installed.snapshot().to_dict()
+    return {"snapshot": content}
+
+
+def load() -> None:
+    """Load the package from the command's installation, unless the process has loaded it."""
+    path = SETTINGS["package"]
+    module = sys.modules.get(PACKAGE)
+    if module is not None:
+        if not Path(module.__path__[0]).is_dir():  # a copy for an earlier command
+            module.__path__[:] = [path]
+        return
+    spec = importlib.util.spec_from_file_location(
+        PACKAGE, Path(path, "__init__.py"), submodule_search_locations=[path]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(PACKAGE)
+    sys.modules[PACKAGE] = module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[PACKAGE]
+        raise
+
+
+if __name__ == "gluellm_attached":
+    run()

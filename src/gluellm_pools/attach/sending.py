@@ -1,0 +1,157 @@
+"""Sending a program to a process, and its answers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from opentelemetry.instrumentation.gluellm import adapters
+from opentelemetry.instrumentation.gluellm.snapshots.on_signal import signals
+
+from ..arguments import CommandError
+from . import target
+
+STARTS_WITHIN = 2.0
+"""Seconds in which the process has to begin the program, which does nothing later."""
+_ANSWERS_WITHIN = 15.0
+"""Seconds for the program to answer once it has begun. Its search is bounded to 2 s."""
+_WAKE_AFTER = 0.2
+"""Seconds after which the main thread counts as idle. An idle event loop does not run programs."""
+_POLL = 0.01
+_LEAK_THRESHOLD = 10.0
+_LISTINGS = ("httpcore", "aiohttp", "urllib3")
+_STUB = """\
+# Sent to process {pid} by gluellm-pools doctor --attach. It does nothing after its deadline.
+import _thread, time
+if time.time() < {deadline}:
+    _thread.start_new_thread(exec, ({source!r}, {names!r}))
+"""
+
+
+class NotRunError(Exception):
+    """The process did not run the program in time; the argument is the file that stays."""
+
+
+class Program:
+    """A program in a process. Within its ``with`` block no other command can look into it."""
+
+    def __init__(self, pid: int, period: float) -> None:
+        self.pid = pid
+        self.period = period
+        self._kept = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self._lock()
+        directory = Path(tempfile.mkdtemp(prefix="gluellm-pools-attach-"))
+        self._directory = directory
+        self._script = directory / "program.py"
+        self._kept.callback(shutil.rmtree, directory, ignore_errors=True)
+        package = Path(adapters.__file__).parents[1]
+        owner = directory.stat().st_uid
+        its = int(signals.status_of(self.pid).get("Uid", f"? {owner}").split()[1])
+        if its != owner:  # root looks into another user's process, which may not read this package
+            package = Path(shutil.copytree(package, directory / "gluellm"))
+        settings = {
+            "directory": str(directory),
+            "listings": [
+                (package / "adapters" / one / "listing.py").read_text() for one in _LISTINGS
+            ],
+            "period": self.period,
+            "script": str(self._script),
+            "package": str(package),
+            "leak_threshold": _LEAK_THRESHOLD,
+        }
+        self._script.write_text(
+            _STUB.format(
+                pid=self.pid,
+                deadline=time.time() + STARTS_WITHIN,
+                source=Path(__file__).with_name("inside.py").read_text(),
+                names={"__name__": "gluellm_attached", "SETTINGS": settings},
+            )
+        )
+        if its != owner:
+            for one in (directory, *directory.rglob("*")):
+                os.chown(one, its, -1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kept.close()
+
+    def _lock(self) -> None:
+        """Take a name that only one process can have. It goes with the process."""
+        held = self._kept.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        try:
+            held.bind(f"\0gluellm-pools-attach-{self.pid}")
+        except OSError:
+            raise CommandError(
+                f"another command looks into process {self.pid}: wait until it has ended"
+            ) from None
+
+    def look(self) -> dict[str, Any]:
+        """Run the program, and return what the pools list. Raises NotRunError, CommandError."""
+        if signals.status_of(self.pid).get("State", "").startswith(("T", "t")):
+            raise CommandError(
+                f"process {self.pid} is stopped: continue it with kill -CONT {self.pid}"
+            )
+        with target.explained(self.pid):
+            sys.remote_exec(self.pid, str(self._script))  # type: ignore[attr-defined, unused-ignore]
+        # The script stays if this fails or is interrupted, since the process may still open it.
+        kept = self._kept.pop_all()
+        if not self._exists("began", _WAKE_AFTER):
+            self._wake()
+            if not self._exists("began", STARTS_WITHIN - _WAKE_AFTER):
+                raise NotRunError(self._script)
+        self._kept.enter_context(kept)
+        return self._answer("look", _ANSWERS_WITHIN)
+
+    def end(self) -> dict[str, Any]:
+        """Wait for the end of the period, and return the answer. Ends it early on an exception."""
+        try:
+            return self._answer("end", self.period + _ANSWERS_WITHIN)
+        except BaseException:
+            self._script.unlink(missing_ok=True)
+            with contextlib.suppress(CommandError):
+                self._answer("end", _ANSWERS_WITHIN)
+                print(f"process {self.pid}: everything is restored", file=sys.stderr)
+            raise
+
+    def _answer(self, name: str, timeout: float) -> dict[str, Any]:
+        if not self._exists(name, timeout):
+            raise CommandError(f"process {self.pid} began the program, but gave no answer")
+        content: dict[str, Any] = json.loads((self._directory / name).read_text())
+        return content
+
+    def _exists(self, name: str, timeout: float) -> bool:
+        """Wait until the program has written a file. Raises CommandError if the process ended."""
+        until = time.monotonic() + timeout
+        while not (self._directory / name).exists():
+            if not signals.status_of(self.pid) or signals.status_of(self.pid)["State"][0] in "ZX":
+                raise target.ended(self.pid)
+            if time.monotonic() > until:
+                return False
+            time.sleep(_POLL)
+        return True
+
+    def _wake(self) -> None:
+        """Make the system call return in which an idle event loop waits."""
+        with _continued(self.pid):
+            os.kill(self.pid, signal.SIGSTOP)
+            time.sleep(0.001)
+
+
+@contextlib.contextmanager
+def _continued(pid: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,250 @@
+"""``doctor --attach --yes`` and ``--for``: what runs in a process, and that it does no harm."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gluellm_pools.attach.sending import Program
+from support.http1 import HTTP1Server
+from support.script import Reply
+from support.waiting import wait_until
+
+SCRIPTS = Path(__file__).parent / "scripts"
+ATTACH = [sys.executable, "-m", "gluellm_pools.main", "doctor", "--attach"]
+pytestmark = pytest.mark.skipif(
+    sys.version_info < (3, 14) or sys.platform != "linux",
+    reason="needs Linux and Python 3.14 or newer: make test PYTHON=python3.14",
+)
+
+
+@pytest.fixture
+def start(server: HTTP1Server):
+    """Start a script, and return its process once its requests have begun."""
+    silent = server.reply("/silent", Reply(head_after=server.gate()))
+    unread = server.reply("/unread", Reply(chunks=((0.0, b"a"), (server.gate(), b"b"))))
+    started = []
+
+    def begin(script: str, *words: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        streams = any(word in ("unread", "audit hook", "without wrapt") for word in words)
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                *options,
+                str(SCRIPTS / script),
+                *words,
+                unread if streams else silent,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def loaded(server: HTTP1Server, start):
+    """Return a process under load, and a function that asks it for its counts."""
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPTS / "loaded.py"), server.reply("/ok", Reply())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+
+    def ask() -> dict:
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    yield process, ask
+    process.kill()
+    process.communicate()
+
+
+def attach(pid: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*ATTACH, str(pid), *arguments], capture_output=True, text=True, timeout=60
+    )
+
+
+def pool_of(pid: int, *arguments: str) -> dict:
+    """Return the only pool in the snapshot of a process."""
+    done = attach(pid, "--yes", "--json", *arguments)
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)["snapshot"]["pools"][0]
+
+
+@pytest.mark.parametrize(
+    ("how", "phase", "arguments"),
+    [
+        ("httpx", "awaiting_response", ()),
+        ("unread", "reading", ()),
+        ("aiohttp", "awaiting_response", ()),
+        ("unread", "reading", ("--for", "1")),
+        ("aiohttp", "awaiting_response", ("--for", "1")),
+    ],
+)
+def test_holders_and_queue_of_a_pool_are_listed(how, phase, arguments, start):
+    """Two requests hold the two connections, and two queue, whose ages are unknown."""
+    process = start("hanging.py", how)
+    found = []
+
+    def waits() -> bool:
+        found[:] = [pool_of(process.pid, *arguments)]
+        held = [one["held_before"] for one in found[0]["connections"]]
+        return held == [phase, phase]
+
+    wait_until(waits, timeout=30)
+    pool = found[0]
+    assert pool["max_connections"] == 2
+    assert pool["queued_before"] == 2 or (how == "aiohttp" and arguments)
+    assert pool["requests"] == []
+    assert pool["connections"][0]["silence"] is not None
+    assert process.poll() is None
+
+
+def test_a_report_names_the_holders_and_its_snapshot_can_be_judged_later(start, tmp_path):
+    """The exit status is 1, and the file gives the same finding."""
+    process = start("hanging.py", "unread")
+    kept = tmp_path / "kept.json.gz"
+    done = attach(process.pid, "--yes", "--save", str(kept))
+    what = "2 of 2 connections are held by requests that began before the observation"
+    assert (done.returncode, what in done.stdout) == (1, True), done.stdout + done.stderr
+    assert "4 tasks wait for" not in done.stdout
+    assert f"wrote {kept}" in done.stderr
+    again = subprocess.run([*ATTACH[:-1], str(kept)], capture_output=True, text=True, timeout=60)
+    assert (again.returncode, what in again.stdout) == (1, True), again.stdout + again.stderr
+
+
+def test_nothing_runs_in_the_process_without_consent(start):
+    """The report is that of the stacks, and it names the option."""
+    process = start("hanging.py", "unread")
+    done = attach(process.pid)
+    assert "Not known from outside" in done.stdout
+    assert f"--attach {process.pid} --yes" in done.stdout
+    done = attach(process.pid, "--for", "1")
+    assert (done.returncode, "give --yes" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("how", "options", "arguments", "status", "message"),
+    [
+        ("unread", ("-X", "disable-remote-debug"), (), 2, "PYTHON_DISABLE_REMOTE_DEBUG"),
+        ("audit hook", (), (), 1, "or since an audit hook refused it"),
+        ("idle", (), (), 0, r"in a call of C code, called at .*hanging.py:\d+"),
+        ("without wrapt", (), ("--for", "1"), 1, "wrapt can't be imported there"),
+    ],
+)
+def test_it_is_refused_with_the_reason(how, options, arguments, status, message, start):
+    """What can't be done is named, and what can be known all the same is reported."""
+    process = start("hanging.py", how, options=options)
+    done = attach(process.pid, "--yes", *arguments)
+    text = " ".join((done.stdout + done.stderr).split())
+    assert re.search(message, text), text
+    assert done.returncode == status
+    assert process.poll() is None
+    for script in re.findall(r"(/\S+/program.py) stays", text):
+        assert "does nothing after its deadline" in Path(script).read_text()
+        Path(script).unlink()
+
+
+def test_a_program_that_comes_late_does_nothing(start):
+    """A main thread that returns from C code a minute later runs it then."""
+    process = start("hanging.py", "idle")
+    done = attach(process.pid, "--yes")
+    script = Path(re.search(r"(/\S+/program.py) stays", " ".join(done.stdout.split()))[1])
+    process.stdin.write("\n")
+    process.stdin.close()
+    assert process.wait(10) == 0
+    assert [one.name for one in script.parent.iterdir()] == ["program.py"]
+
+
+def test_a_stopped_process_is_refused(start):
+    """It could run nothing, and must not be continued."""
+    process = start("hanging.py", "unread")
+    process.send_signal(signal.SIGSTOP)
+    done = attach(process.pid, "--yes")
+    process.send_signal(signal.SIGCONT)
+    assert (done.returncode, f"kill -CONT {process.pid}" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_second_command_is_refused(start):
+    """One program at a time is in a process."""
+    process = start("hanging.py", "unread")
+    with Program(process.pid, 0.0):
+        done = attach(process.pid, "--yes")
+    assert (done.returncode, "another command looks into" in done.stderr) == (2, True)
+
+
+def test_an_instrumented_process_is_left_alone(loaded, tmp_path):
+    """An observation that has begun is not replaced by another one."""
+    process, ask = loaded
+    with Program(process.pid, 30.0) as first:
+        assert not first.look()["instrumented"]
+        wait_until(lambda: not ask()["same"], timeout=30)
+        # As after an end of that command by SIGKILL: nothing holds the process any more.
+        held, first._kept = first._kept, type(first._kept)()
+        held.pop_all()
+        done = attach(process.pid, "--yes", "--for", "1")
+        assert "it is instrumented already" in done.stdout, done.stdout + done.stderr
+        first._script.unlink()
+    wait_until(lambda: ask()["same"], timeout=30)
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_observation_restores_everything(by, loaded):
+    """The command ends once the process is as before."""
+    process, ask = loaded
+    command = subprocess.Popen(
+        [*ATTACH, str(process.pid), "--yes", "--for", "60"], stderr=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: not ask()["same"], timeout=30)
+    command.send_signal(by)
+    _, errors = command.communicate(timeout=30)
+    assert "everything is restored" in errors
+    assert command.returncode == 128 + by
+    assert ask()["same"]
+
+
+def test_a_process_that_ends_meanwhile_is_reported(loaded):
+    """The command does not wait for the rest of the period."""
+    process, ask = loaded
+    command = subprocess.Popen(
+        [*ATTACH, str(process.pid), "--yes", "--for", "60"], stderr=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: not ask()["same"], timeout=30)
+    process.kill()
+    _, errors = command.communicate(timeout=30)
+    assert f"process {process.pid} has just ended" in errors
+    assert command.returncode == 2
+
+
+def test_attaches_under_load_change_no_result(loaded):
+    """No request fails, all attributes are restored, and no thread of ours is left."""
+    process, ask = loaded
+    for number in range(int(os.environ.get("ATTACHES", "3"))):
+        arguments = ("--for", "1") if number % 4 == 2 else ()
+        done = attach(process.pid, "--yes", "--json", *arguments)
+        found = json.loads(done.stdout)["snapshot"]
+        pools = {pool["library"]: pool for pool in found["pools"]}
+        assert pools.keys() == {"httpx2", "aiohttp"}, done.stderr
+        if arguments:
+            assert all(pool["requests_entered"] for pool in pools.values())
+    wait_until(lambda: not ask()["threads"], timeout=30)
+    counts = ask()
+    assert (counts["failed"], counts["wrong"], counts["same"]) == (0, 0, True)
+    assert counts["ok"] > 50
