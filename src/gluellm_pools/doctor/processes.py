@@ -11,9 +11,12 @@ from typing import Any
 from opentelemetry.instrumentation.gluellm.snapshots.on_signal import rendezvous, signals
 
 from ..arguments import CommandError, write_output
+from ..attach import target
 from ..text import age_text, printable
 from .process import HOW_TO_START
 
+_MOST = 5
+"""Processes that are named if none is prepared."""
 _HEAD = ("service", "PID", "parent", "age", "")
 
 
@@ -29,7 +32,9 @@ def list_processes(options: argparse.Namespace) -> int:
     except FileNotFoundError:
         announced = {}
     if not announced:
-        raise CommandError(f"no process of this user can be inspected: {HOW_TO_START}")
+        others = target.own_processes()[:_MOST]
+        now = [f"\nProcess {pid}: {target.what_can_be_done(pid)}" for pid in others]
+        raise CommandError(f"no process of this user is prepared: {HOW_TO_START}{''.join(now)}")
     listed = [_described(pid, announced[pid]) for pid in sorted(announced)]
     write_output(
         json.dumps({"processes": listed}, indent=2) if options.json else _table(listed),

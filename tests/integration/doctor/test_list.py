@@ -65,14 +65,14 @@ def test_files_of_dead_processes_are_removed(doctor, begin, private):
     (private / "notes.json").write_text("{}")
     done = doctor()
     assert done.returncode == 2
-    assert "no process of this user can be inspected: start it with OTEL_PYTHON" in done.stderr
+    assert "no process of this user is prepared: start it with OTEL_PYTHON" in done.stderr
     assert files_in(private) == ["10.json", "7.json", "8.json", "9.json", "notes.json"]
 
 
 def test_without_the_directory_the_message_says_how_to_start_a_process(doctor, private):
     done = doctor()
     assert (done.returncode, done.stdout) == (2, "")
-    assert "no process of this user can be inspected" in done.stderr
+    assert "no process of this user is prepared" in done.stderr
     private.symlink_to("elsewhere")
     done = doctor()
     assert done.returncode == 2
