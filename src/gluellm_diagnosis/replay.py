@@ -25,6 +25,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapreplace
+from itertools import islice
 from operator import attrgetter
 from statistics import median
 
@@ -189,14 +190,15 @@ def recording_of(
     if pool.max_connections_per_origin is not None and len(origins) > 1:
         return "the pool limits each origin, and a replay does not know the requests' origins"
     numbers = array("i", b64decode(pool.leases))
-    times = [
+    latest_first = (
         (-numbers[i] / TICKS, numbers[i + 1] / TICKS, numbers[i + 2] / TICKS)
-        for i in range(0, len(numbers) - 2, 3)
+        for i in reversed(range(0, len(numbers) - 2, 3))
         if numbers[i] - numbers[i + 1] - max(numbers[i + 2], 0) <= period * TICKS
-    ]
+    )
     if most is not None:
         # With at least as many as are in flight: a queue alone does not show how long they take.
-        times = times[-max(most - pool.in_flight, most // 2) :]
+        most = max(most - pool.in_flight, most // 2)
+    times = [*islice(latest_first, most)][::-1]
     holds = [hold for _, _, hold in times if hold >= 0]
     known = len(times) + pool.in_flight
     if known < REPLAY_REQUESTS or not holds:

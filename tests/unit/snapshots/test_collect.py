@@ -218,6 +218,18 @@ def test_number_of_entries_is_bounded_where_each_request_is_another_callers(scen
     assert pool.in_flight == pool.queued == 1000
 
 
+def test_pools_beyond_ten_share_the_number_of_listed_requests(scene):
+    """Every count stays exact."""
+    pools = [FakePool() for _ in range(40)]
+    for pool in pools:
+        scene.tracker = scene.track(pool)
+        for _ in range(100):
+            scene.queue(10.0)
+    found = [pool for pool in take(scene).pools if pool.requests]
+    assert [pool.queued for pool in found] == [100] * 40
+    assert {sum(one.number == 1 for one in pool.requests) for pool in found} == {2_000 // 40}
+
+
 def test_pool_that_can_not_be_read_is_left_out(scene):
     """The others are reported."""
     pool = Unreadable()

@@ -10,6 +10,7 @@ from base64 import b64encode
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator, Sequence
+from operator import add
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -68,7 +69,9 @@ def collect(
     trackers = snapshot_of(registry.trackers.values)
     busy_at, stack = loop_lag.busy(now) if loop_lag is not None else ({}, ())
     sites = _Sites()
-    requests = _Requests(suspects, silent_peers, sites)
+    busy = sum(1 for tracker in trackers if tracker.leases)
+    listed = min(parts.LISTED, max(parts.LISTED_IN_ALL // max(busy, 1), 2))
+    requests = _Requests(suspects, silent_peers, sites, listed)
     pools = [_pool(tracker, executors, requests, sites) for tracker in trackers]
     count_outbox(registry)
     counts, calls = registry.state(now)[1], registry.calls.state()
@@ -214,7 +217,11 @@ _NOBODYS: _Whose = (None, None, None, None, None)
 class _Requests:
     """Lists the requests of a snapshot's pools, and counts those beyond the bound."""
 
-    def __init__(self, suspects: Container[Lease], peers: SilentPeers, sites: _Sites) -> None:
+    def __init__(
+        self, suspects: Container[Lease], peers: SilentPeers, sites: _Sites, listed: int
+    ) -> None:
+        """Create one that lists ``listed`` requests of a pool."""
+        self._listed = listed
         self._suspects = suspects
         self._peers = peers
         self._sites = sites
@@ -236,44 +243,51 @@ class _Requests:
                 connection=index.get(id(lease.connection)) if what[1] else None,
                 trace_id=trace_id(lease),
                 correlation_id=call.correlation_id if call is not None else None,
-                stack=site.frames if site is not None else (),
+                stack=site.frames if site is not None and site.stack else (),
             )
-        alike: dict[Any, tuple[Any, _Whose, list[Sequence[int]]]] = {}
+        alike: dict[Any, tuple[Any, _Whose, list[int]]] = {}
         bounds = self._bounds
         for lease, state in others:
             what, times = self._facts(lease, state, now)
             whose = _whose(lease)
-            site = whose[3]
-            key: tuple[Any, ...] = (
-                *what,
-                bisect_right(bounds, times[0]),
-                bisect_right(bounds, times[1]) if times[1] != times[0] else None,
-                bisect_right(bounds, times[2]) if times[2] else None,
+            in_phase, age, item_wait, held_for, silence = times
+            key: Any = (
+                what,
+                bisect_right(bounds, in_phase),
+                bisect_right(bounds, age) if age != in_phase else None,
+                bisect_right(bounds, item_wait) if item_wait else None,
             )
-            named = (*key, *whose[:3], whose[4], site and id(site.code), site and site.instruction)
-            if named in alike:
-                alike[named][2].append(times)
-            elif len(alike) < parts.LISTED:
-                alike[named] = what, whose, [times]
-            else:
-                alike.setdefault(key, (what, _NOBODYS, []))[2].append(times)
-        for what, whose, of_each in alike.values():
-            number = len(of_each)
-            means = [sum(each) // number for each in zip(*of_each, strict=True)]
+            site = whose[3]
+            named = (key, *whose[:3], whose[4], site and id(site.code), site and site.instruction)
+            found = alike.get(named)
+            if found is None:
+                if len(alike) >= parts.LISTED:
+                    named, whose = key, _NOBODYS
+                found = alike.setdefault(named, (what, whose, [0] * 6))
+            # Added up at once: the garbage collector would look at the times of each.
+            sums = found[2]
+            sums[0] += 1
+            sums[1] += in_phase
+            sums[2] += age
+            if item_wait or held_for or silence:
+                sums[3] += item_wait
+                sums[4] += held_for
+                sums[5] += silence
+        for what, whose, (number, *sums) in alike.values():
+            means = [each // number for each in sums]
             yield self._request(what, whose, means, number=number)
 
     def _divided(self, leases: Sequence[_Entry]) -> tuple[Sequence[_Entry], Sequence[_Entry]]:
         """Return the requests to list, see `parts.PoolSnapshot.requests`, and the others."""
-        if len(leases) <= parts.LISTED:
+        if len(leases) <= self._listed:
             return leases, ()
         queued: list[_Entry] = []
         others: list[_Entry] = []
         for entry in leases:
             (queued if entry[1][1] == QUEUED else others).append(entry)
         others.sort(key=lambda entry: (entry[0] not in self._suspects, entry[1][2]))
-        half = parts.LISTED // 2
-        most = max(half, parts.LISTED - len(queued))
-        rest = parts.LISTED - len(others[:most])
+        most = max(self._listed // 2, self._listed - len(queued))
+        rest = self._listed - len(others[:most])
         # The leases are in the order of their entry.
         return others[:most] + queued[:rest], others[most:] + queued[rest:]
 
@@ -301,7 +315,7 @@ class _Requests:
     ) -> parts.RequestSnapshot:
         phase, held, origin, suspected, silent, peer = what
         provider, model, operation, site, pool_timeout = whose
-        phase_age, age, item_wait, held_for, silence = (max(time, 0) / SECOND for time in times)
+        phase_age, age, item_wait, held_for, silence = [max(time, 0) / SECOND for time in times]
         return parts.RequestSnapshot(
             origin=_origin(origin),
             phase=PHASES[phase],

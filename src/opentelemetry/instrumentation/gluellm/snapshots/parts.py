@@ -56,6 +56,8 @@ _LOST_SINCE = ("unacknowledged", "unreachable")
 
 LISTED = 200
 """Requests of a pool that are listed. The others are counted."""
+LISTED_IN_ALL = 2_000
+"""With requests in more than ten pools, each pool has an equal share of these."""
 AGES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 """Bounds of the classes of age by which the others are counted, in seconds. All fixed ages that
 rules compare with are among them, so what these rules count stays exact."""
@@ -163,7 +165,7 @@ class PoolSnapshot:
     queued_before: int = 0
     """Requests that queue since before the observation, which ``requests`` do not include."""
     requests: tuple[RequestSnapshot, ...] = ()
-    """At most 200 are listed: the queued ones that wait longest, and of the others suspected leaks
+    """At most 200 are listed, and fewer if more than ten pools have requests: the queued ones that wait longest, and of the others suspected leaks
     and those that are longest in their phase, half of the list each. The rest follows in entries
     that each stand for a ``number`` of requests."""
     leases: str = field(default="", repr=False)
