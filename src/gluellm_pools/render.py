@@ -106,7 +106,7 @@ def row_line(key: Key, row: Row, judged: str | None = None) -> str:
 
 
 def row_block(key: Key, row: Row, width: int, judged: str | None = None) -> Text:
-    """Several lines about calls or a pool, none of which wraps."""
+    """Several lines about calls or a pool, which do not wrap."""
     bar_width = 16 if width < _NARROW else 40
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(row_label(key), style="bold")

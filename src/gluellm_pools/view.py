@@ -31,9 +31,9 @@ def _of(
     combine: Callable[[Any, Any], Any] = operator.add,
     empty: int | None = 0,
 ) -> Any:
-    """A field that combines a number of all points of some metrics, by attribute if one is named.
+    """A field that combines a number of all points of ``metrics``, for each value of ``by``.
 
-    ``empty`` is its value without points.
+    ``by`` is an attribute. Without it, the field is one number; ``empty`` without points.
     """
     how = {"metrics": metrics, "by": by, "number": number, "combine": combine}
     return field(default_factory=Counter if by else lambda: empty, metadata=how)

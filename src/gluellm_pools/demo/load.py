@@ -71,9 +71,9 @@ class Load:
         self.providers = providers
         self.symptoms = {target: Symptoms() for target in providers}
         self.explains = False
-        """Whether the note of the next pool timeout names what the act's fault does."""
+        """Whether to keep the next pool timeout, whose note names what the act's fault does."""
         self.explained: list[str] = []
-        """That pool timeout, as a log shows it; once per act."""
+        """The kept pool timeout, as a log shows it; one per act."""
         self._clients: dict[tuple[str, int], Any] = {}
         """By target and the SDK's retries."""
         self.http_clients: dict[str, Any] = {}

@@ -35,9 +35,9 @@ class Inquiry:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.report: dict[str, Any] = {}
-        """Report on its last snapshot; empty before the first answer."""
+        """Report on the process's last snapshot; empty before the first answer."""
         self.snapshot: Snapshot | None = None
-        """Its last snapshot; None if it did not answer."""
+        """Last snapshot of the process; None if it did not answer."""
         self.error: InspectionError | None = None
         """What failed."""
         self.waits = False

@@ -51,7 +51,7 @@ class Outlook(NamedTuple):
                 lines.append(f"  {verdict}: {one.text}")
             if not any(pool.connections for pool in snapshot.pools):
                 lines.append("  not checked, as no connection is open: local ports, HTTP/2 streams")
-            # The report itself has that of one worker.
+            # The report itself has the capacity finding of one worker.
             finding = capacity(*pools) if self.workers > 1 else None
             if finding is not None:
                 content["findings"] = [finding.to_dict()]

@@ -87,7 +87,7 @@ class FindingsOverTime(dict[tuple[Kind, str | None], TimedFinding]):
 class Recorder:
     """Collects the findings and keeps the process's file up to date.
 
-    The file is replaced as a whole, so a killed program leaves one that is a second old.
+    The file is replaced once a second, so a killed program leaves a complete one.
     """
 
     def __init__(self, directory: rendezvous.Directory) -> None:

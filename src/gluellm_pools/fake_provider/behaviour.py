@@ -22,7 +22,7 @@ class Behaviour:
     """
 
     head_delay: float = 0.0
-    """Until the response's head; ``math.inf`` never answers."""
+    """Seconds until the response's head; ``math.inf`` never answers."""
     jitter: float = 0.0
     """Up to this much more, evenly distributed, is added to ``head_delay``."""
     tokens: int = 8

@@ -12,7 +12,7 @@ from .messages import ApiRequest
 
 
 class HTTP1Connection(Connection):
-    """Also the `Wire` of the answer that is in progress."""
+    """A connection over HTTP/1.1. It is also the `Wire` of the answer in progress."""
 
     _answering = _close = False
 

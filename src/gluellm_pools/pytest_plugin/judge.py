@@ -27,7 +27,7 @@ _NO_TIMEOUT = ("httpcore", "httpcore2", "httpx", "httpx2", "aiohttp", "urllib3")
 
 
 class Test:
-    """The state when a test begins, to tell what is its own."""
+    """The state when a test begins, to distinguish what the test adds."""
 
     __test__ = False  # pytest collects classes of this name
 

@@ -48,7 +48,7 @@ class Target:
 
     panel: str
     expression: str
-    """As written in the board."""
+    """The query as written in the board."""
     step: str = ""
     """The minimum step, as written: ``$__rate_interval`` is at least four of it."""
 

@@ -1,4 +1,4 @@
-"""Writes PromQL selectors, and finds those of an expression.
+"""Writes PromQL selectors, and finds the selectors of an expression.
 
 Regular expressions find the selectors. They are no parser: the store itself checks the expression,
 and boards for VictoriaMetrics use functions that Prometheus' grammar does not have.

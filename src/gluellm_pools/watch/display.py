@@ -142,7 +142,7 @@ def _rank(verdicts: Sequence[str]) -> int:
 def _report_of(process: Process) -> ProcessReport:
     view, busy = process.recent(), process.view().busy().pools
     if process.mixed or process.silent:
-        # Numbers of two processes mean nothing, and those of a silent one are old.
+        # Mixed numbers of two processes mean nothing, and a silent process has old ones.
         view = replace(view, findings={})
     calls, pools = (
         sorted(

@@ -1,4 +1,4 @@
-"""The processes that export here: their latest state, and that of a minute ago."""
+"""The processes that export here: their state now and a minute ago."""
 
 from __future__ import annotations
 

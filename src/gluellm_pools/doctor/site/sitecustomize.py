@@ -1,7 +1,7 @@
 """Runs first in every Python that `gluellm-pools doctor -- PROGRAM` starts.
 
-The doctor puts this file's directory in front of PYTHONPATH. It hides any other sitecustomize
-module, so this one runs that one.
+The doctor puts this file's directory in front of PYTHONPATH. That hides any other sitecustomize
+module, so this one runs the other.
 """
 
 import importlib.machinery

@@ -20,8 +20,8 @@ def daemon_thread(run: Callable[[], None], *, name: str) -> threading.Thread:
     """Create a daemon thread, without starting it.
 
     Raises RuntimeError in a sub-interpreter. Isolated sub-interpreters have no daemon threads. Any
-    other aborts the whole process if it ends while a daemon thread is alive, and up to Python 3.12
-    it does so before any code can end that thread.
+    other sub-interpreter aborts the whole process if it ends while a daemon thread is alive. Up to
+    Python 3.12, no code can end the thread before that.
     """
     if not _in_main_interpreter():
         raise RuntimeError("no daemon threads in a sub-interpreter")
@@ -202,7 +202,7 @@ def nothing() -> None:
     """Return None: what copies and pickles contain instead of the instrumentation's objects.
 
     Libraries' objects refer to leases, connections and trackers, whose ``__reduce__`` names this
-    function. A copy of the library's object thus has none of them.
+    function. So a copy of the library's object has no such reference.
     """
 
 

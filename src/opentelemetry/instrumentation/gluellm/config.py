@@ -54,8 +54,8 @@ class Config:
 
     scope: Literal["llm", "all"] = _setting("llm", one_of("llm", "all"))
     """Which pools are observed: those that carry requests to LLMs, from the first one on, or every
-    pool of httpx, httpx2, aiohttp, urllib3 and gRPC in the process. A request to an LLM is one of a
-    call, or one that calls a model at a known provider's host. Pools that OpenTelemetry exports
+    pool of httpx, httpx2, aiohttp, urllib3 and gRPC in the process. A request to an LLM belongs
+    to a call, or calls a model at a known provider's host. Pools that OpenTelemetry exports
     through are never observed."""
     http_spans: bool = _setting(False, BOOLEAN)
     """Also turn on OpenTelemetry's own instrumentations of httpx and httpx2 and, if they are

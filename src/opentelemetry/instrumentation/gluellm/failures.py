@@ -51,7 +51,7 @@ def raise_on(error: BaseException) -> None:
     """Raise ``error`` again if a signal handler raised it; otherwise return.
 
     For code to which an exception is an expected result, not a failure to count. A signal handler
-    raised it if a frame below the one that caught it runs the code of a handler that is set.
+    raised it if the traceback has a frame of a handler that is set, below the frame that caught it.
     """
     step = error.__traceback__
     if step is None or step.tb_next is None:

@@ -10,7 +10,7 @@ Durations are seconds. Shares are between 0 and 1.
 # --- Waiting for a connection ---------------------------------------------------------------------
 
 SHORTEST_LIMITED = 0.01
-"""Shortest wait in GlueLLM's rate limiter: that of its own pause. Less is none."""
+"""Shortest wait in GlueLLM's rate limiter, which pauses for this time. Less is no wait."""
 WAIT_NOTICED = 1.0
 """Wait that delays a caller noticeably. Waits that are shorter, even in sum, are a burst."""
 STUCK_AFTER = 10.0
@@ -69,7 +69,7 @@ LATE_SHARE_SEVERE = 0.5
 time."""
 LATE_WINDOW = 60.0
 """Period of the recent share. A loop that is blocked now has a small share of a long period, so the
-larger one counts: the share of the period or that of the last minute."""
+larger share counts: of the period, or of the last minute."""
 LATE_NOTICED = 0.2
 """Longest pause that is reported as an INFO, to explain the peak."""
 WAIT_TIMES_LAG = 10.0
@@ -169,9 +169,9 @@ PARTLY_SLOW_BY = 1.0
 PARTLY_SLOW_REQUESTS = 20
 PARTLY_SLOW_SHARE = 0.1
 PARTLY_SLOW_SURE = 2.5
-"""Where only some of the requests are slow: by at least how much, of how many, their share, and by
-how many standard deviations their number has to exceed that of the time before. In a load that does
-not change, chance alone reaches that in less than one process of a hundred."""
+"""If only some of the requests are slow: the least delay, the least number of requests, the least
+share of slow ones, and by how many standard deviations their number must exceed the earlier one. In
+a load that does not change, chance alone does that in under one process of a hundred."""
 PARTLY_SLOW_ONCE = 2.0
 """Late answers, beyond half of the present share, after which a slow time counts that has ended. Of
 a batch or a session, that is three samples in a row."""
@@ -318,8 +318,8 @@ REUSE_FAILURE_SHARE = 0.005
 REUSE_FAILURE_ALERT_COUNT = 3
 """On boards only. Failures that retries still cover are not shown as many."""
 ALIKE = 0.5
-"""Share of new connections that fail, in relation to that of reused ones. From here on, reuse is
-not the cause."""
+"""Share of new connections that fail, divided by the share of reused ones that fail. From here on,
+reuse is not the cause."""
 SHORT_IDLE = 5.0
 """Seconds. The idle timeouts of servers and load balancers begin there: Node.js, uvicorn."""
 SILENT_CONNECTION = 120.0

@@ -22,7 +22,7 @@ STEPS = ("resolve", "connect", "proxy", "tls", "other")
 
 
 def by_name(times: Sequence[int]) -> tuple[int, ...]:
-    """Return the time of each reported step; that of `THREAD` is added to `RESOLVE`."""
+    """Return the time of each reported step. `RESOLVE` includes `THREAD`."""
     return (times[RESOLVE] + times[THREAD], *times[CONNECT:THREAD])
 
 

@@ -70,7 +70,7 @@ def error_type(error: BaseException) -> str:
 
 
 def _error_type(error: Exception) -> str:
-    """Return the type by the exception's class, or by that of what led to it.
+    """Return the type by the class of the exception, or of an exception that led to it.
 
     Causes are searched only for connection errors and ``OSError``: httpcore raises one
     ``ConnectError`` for a name that does not resolve, a refused connection and a certificate that
@@ -116,7 +116,7 @@ def refuses_to_send(error: Exception) -> bool:
 
 
 def _is_h11s(error: Exception, name: str) -> bool:
-    """Return whether an exception of httpcore wraps that of h11 of this name.
+    """Return whether an exception of httpcore wraps an exception of h11 with this name.
 
     It also wraps h2's errors and events, which occur if the peer has ended a connection.
     """

@@ -23,8 +23,8 @@ _ANYIO = "anyio._backends._asyncio"
 def note_executor(pool: Any, *, of_loop: bool = False) -> None:
     """Store on a pool the executor that the running thread belongs to, if any.
 
-    With ``of_loop``, only one that the whole event loop shares: the queue of an executor that the
-    application made for a batch is its own choice.
+    With ``of_loop``, only an executor that the whole event loop shares. An application that makes
+    an executor for a batch has chosen to queue its calls there.
     """
     thread = threading.current_thread()
     if of_loop and not thread.name.startswith(("asyncio_", "AnyIO worker thread")):

@@ -17,8 +17,8 @@ TRACKER = "_gluellm_tracker"
 OWNER = "_gluellm_owner"
 """On a pool: its Owner, if it was built inside an any-llm call or instrumented by the user."""
 BUILT_BY = "_gluellm_built_by"
-"""On a pool without a named owner: the name that it is reported under, that of an SDK or of the
-library."""
+"""On a pool without a named owner: the name of an SDK or of the library, under which the pool is
+reported."""
 BUILT_AT = "_gluellm_built_at"
 """On a pool: the CallSite that built it; None if unknown."""
 LIMITS_FROM = "_gluellm_limits_from"
@@ -45,7 +45,7 @@ def connection_of(connection: Any) -> Any:
 def attach(connection: Any, record: Any, before: Any) -> Any:
     """Store the record of a connection in place of ``before``, and return it.
 
-    If another thread has stored one meanwhile, that one stays and is returned.
+    If another thread has stored a record meanwhile, the other record stays and is returned.
     """
     # atomic, hence without `connection_of` and setattr()
     try:

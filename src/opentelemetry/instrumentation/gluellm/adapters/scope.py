@@ -76,7 +76,7 @@ class Scope:
     def claim(self, pool: Any) -> None:
         """Store on a new pool its call site, and the any-llm provider or SDK that it is for."""
         call = self._call()
-        # GlueLLM's clients are none of the line that calls it: it builds one for each event loop.
+        # GlueLLM builds a client for each event loop, not for the line that calls it.
         if call is not None or not gluellm_on_stack():
             setattr(pool, BUILT_AT, self._call_site(call))
         if call is not None and not call.sdk:

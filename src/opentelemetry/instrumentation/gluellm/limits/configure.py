@@ -128,8 +128,8 @@ def configure_from_environment() -> None:
 def reset_pools() -> None:
     """Remove all limits, and restore what was replaced in any-llm and the libraries.
 
-    Existing pools keep their numbers of connections and their expiry; their pool timeout is again
-    that of their SDK. Does nothing if no limit is configured.
+    Existing pools keep their numbers of connections and their expiry, and use the pool timeout of
+    their SDK again. Does nothing if no limit is configured.
     """
     with _state.lock:
         _state.reset()

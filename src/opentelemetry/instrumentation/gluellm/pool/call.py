@@ -44,12 +44,12 @@ from .peak import Peak
 
 _REFUSED = 400
 _RECENT = 1_000
-"""Number of requests in the outbox, the latest ones, that are searched for those of a call."""
+"""Number of the latest requests in the outbox among which those of a call are searched."""
 _PUT_WITHIN = nanoseconds(0.1)
 _LONGEST_NAME = 64
 _HOUR = nanoseconds(3600)
 _LONGEST_STEP = _HOUR // 100
-"""Most that one wait adds to `_LongestWait.time`, so an hour of it has at least a hundred waits."""
+"""Longest time that one wait adds to `_LongestWait.time`: an hour has at least a hundred waits."""
 _FIRST_ANSWER = nanoseconds(thresholds.CALL_SILENT_FIRST)
 _SILENT_FACTOR = int(thresholds.CALL_SILENT_FACTOR)
 
@@ -124,8 +124,8 @@ class CountedCall:
     resends = False
     """Whether its next request is a retry that `send` has counted."""
     ends_with_requests = False
-    """Whether it ends when none of its requests is in flight any more: an SDK has returned a
-    response whose body is still open."""
+    """Whether the call ends with its last request in flight: an SDK has returned a response whose
+    body is still open."""
     queued = 0
     """Nanoseconds that its requests waited for connections."""
     awaiting_response = 0
@@ -551,7 +551,7 @@ class CallLedgers:
         self.errors_left = MAX_ERRORS
 
     def of(self, provider: str | None, source: str) -> CallLedger:
-        """Return the ledger of a provider and source; that of ``_OTHER`` beyond the bound."""
+        """Return the ledger of a provider and source; beyond the bound, the one for ``_OTHER``."""
         found = self.known.get((provider, source))
         if found is None:
             key = (provider if len(self.known) < MAX_LEDGERS else OTHER, source)

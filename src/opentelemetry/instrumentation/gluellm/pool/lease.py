@@ -1,7 +1,7 @@
 """A request, its connection and its pool, and two rules for all code that a request passes.
 
 These refer to each other, so they are one module. The steps that change them are in
-``tracker.py``, those of gRPC in ``adapters/grpc/channel.py``.
+``tracker.py``, and for gRPC in ``adapters/grpc/channel.py``.
 
 The finalizer rule: a finalizer can run in any thread, also while that thread holds the pool's lock
 or a lock of the OpenTelemetry SDK. Code that a finalizer can reach therefore only changes plain
@@ -278,7 +278,7 @@ class Lease:
 
     @property
     def has_connection(self) -> bool:
-        """Whether it has a connection, which may still refuse while the lease is queued."""
+        """Whether it has a connection, which may still refuse the request while it is queued."""
         return self.connection is not None
 
     @property
@@ -344,7 +344,7 @@ class Lease:
 
 
 def _keep(pool: PoolLedger, lease: Lease) -> None:
-    """Keep the times of an answer, and how many there were since the last one that is kept."""
+    """Keep the times of an answer, and the number of answers since the last one kept."""
     call, ended_at = lease.call, lease.ended_at
     model, items = (None, 0) if call is None else (call.model, call.steps)
     rest = ended_at - lease.answered_at
@@ -392,7 +392,7 @@ def _failed(lease: Lease) -> Failed:
 
 
 def _add(times: EndedTimes, lease: Lease) -> None:
-    """Add the times of an ended request to those of its outcome."""
+    """Add the times of an ended request to the times of its outcome."""
     ended_at = lease.ended_at
     acquired_at = lease.acquired_at
     answered_at = lease.answered_at

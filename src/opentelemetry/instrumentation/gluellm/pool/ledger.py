@@ -182,7 +182,7 @@ class OriginLedger:
         """Pauses before a request is sent again that have ended: their number and nanoseconds. Of
         urllib3, if an answer has ``Retry-After``, and of SDKs whose calls are not counted."""
         self.pausing = self.pausing_since = 0
-        """Such pauses that last: their number, and the sum of the times at which they began."""
+        """Number of pauses that still last, and the sum of the times at which they began."""
         self.timeouts = {"pool": 0, "connect": 0, "read": 0, "write": 0}
         self.reuse_failures = 0
         self.longest_silence = 0
@@ -269,7 +269,7 @@ class PoolSeries:
     """The pool-level series of one pool name under one provider.
 
     A name has one PoolSeries while all its requests have the same provider. When a second provider
-    appears, that one ends, and a new one without a provider begins.
+    appears, the series ends, and a new one without a provider begins.
     """
 
     def __init__(self, provider: str | None, base: Counters) -> None:
@@ -325,8 +325,8 @@ class PoolLedger:
         """Call site of the last of them."""
         self.anomalies = dict.fromkeys(ANOMALIES, 0)
         self.two_loops: CallSites | None = None
-        """Call sites of the last ``wrong_event_loop``: the one that established a connection, and
-        the one in another loop whose request failed."""
+        """Call sites of the last ``wrong_event_loop``: where the connection was established, and
+        where the request was sent that failed in another loop."""
         self.closed_at: CallSite | None = None
         """Call site that closed a pool with requests in flight, the last one."""
         self.failed: deque[Failed] = deque(maxlen=MOST_FAILED)
@@ -480,7 +480,7 @@ class Ledgers:
     ) -> PoolLedger:
         """Return the ledger of a pool name, for a request of ``provider``.
 
-        Beyond the bound, it is that of ``_OTHER``. A new one is of the ``kind`` of its library.
+        Beyond the bound, return the ledger of ``_OTHER``. A new ledger is a ``kind``.
         """
         key, first = (name, library), provider
         if key not in self.pools and len(self.pools) >= MAX_NAMES:
@@ -500,7 +500,7 @@ class Ledgers:
         scheme: bytes,
         provider: str | None = None,
     ) -> OriginLedger:
-        """Return the ledger of an origin for a provider; that of ``_OTHER`` beyond the bound."""
+        """Return the ledger of an origin for a provider; beyond the bound, that for ``_OTHER``."""
         origin = self.reported_origin(host, port, scheme)
         found = ledger.origins.get((*origin, provider))
         if found is None and self.origin_ledgers >= MAX_ORIGIN_LEDGERS:

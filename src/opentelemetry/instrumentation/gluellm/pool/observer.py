@@ -45,8 +45,7 @@ class PoolObserver:
     def second_loop_used(self, pool: Tracker, call_sites: CallSites) -> None:
         """First failure of a request because its pool is used in a second event loop.
 
-        The call sites are that which established a connection in another loop, and that of the
-        request.
+        ``call_sites`` are where the connection was established and where the request was sent.
         """
 
     def lease_answered(self, lease: Lease) -> None:

@@ -9,7 +9,7 @@ from .counts import Occupancy, PoolSums
 from .lease import PoolView, TrackedConnection, Tracker
 
 Sockets = Iterable[tuple[TrackedConnection, Any]]
-"""Connections with their socket objects, or None for one that has none."""
+"""Connections with their socket objects, or None without one."""
 TrackerT = TypeVar("TrackerT", bound=Tracker, contravariant=True)
 
 

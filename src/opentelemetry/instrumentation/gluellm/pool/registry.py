@@ -132,7 +132,7 @@ class PoolRegistry(Registry):
     ) -> PoolTracker:
         """Begin to track a pool, by a tracker of the ``kind`` of its library.
 
-        ``host`` and ``provider`` are those of its first request. ``adopt`` is called with the pool
+        ``host`` and ``provider`` belong to its first request. ``adopt`` is called with the pool
         and the new tracker. Several threads can send the first request of a pool at once: all of
         them get the same tracker, and only one calls ``adopt``.
         """

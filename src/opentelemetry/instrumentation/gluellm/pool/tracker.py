@@ -529,9 +529,9 @@ class PoolTracker(Tracker):
             self.released(lease)
 
     def used_in_second_loop(self, call_sites: CallSites) -> None:
-        """Count a request that failed in another event loop than that of its connection.
+        """Count a request that failed because another event loop owns its connection.
 
-        The call sites are that which established a connection, and that of the request.
+        ``call_sites`` are where the connection was established and where the request was sent.
         """
         ledger = self.ledger
         ledger.anomalies["wrong_event_loop"] += 1

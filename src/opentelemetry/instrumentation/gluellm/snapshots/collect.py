@@ -225,7 +225,7 @@ class _Requests:
         self._suspects = suspects
         self._peers = peers
         self._sites = sites
-        # A rule compares ages with that of the check as well.
+        # A rule also compares ages with the one from which peers are checked.
         self._bounds = sorted(map(nanoseconds, {*parts.AGES, peers.after or 0.0}))
 
     def of(

@@ -34,7 +34,7 @@ class Windows:
     """The judged time and the times that it is compared with."""
 
     latest: Window
-    """Its last 30 to 90 s: what was well before cannot hide what fails now."""
+    """The last 30 to 90 s of the judged time: what worked before cannot hide what fails now."""
     recent: Window
     quiet: Window
     """A longer time that ends now, for services with few calls."""

@@ -52,7 +52,7 @@ class OriginAttributes(AttributeSets):
         if ledger.port is not None:
             self.base[semconv.SERVER_PORT] = ledger.port
         self.counted: set[tuple[Any, ...]] = set()
-        """Those of histograms that count against their bound."""
+        """Attribute sets of histograms that count against their bound."""
         self.time_reported = [0.0] * len(PHASES)
         """Last reported seconds of each phase."""
         self.set_up_reported = [0.0] * len(STEPS)

@@ -29,7 +29,7 @@ def tracer_of(provider: trace.TracerProvider | None) -> trace.Tracer:
 
 
 def records_spans(provider: trace.TracerProvider | None) -> bool:
-    """Return whether a provider, the global one by default, is one that records."""
+    """Return whether a provider records spans; by default, the global one."""
     return not isinstance(tracer_of(provider), (trace.NoOpTracer, trace.ProxyTracer))
 
 

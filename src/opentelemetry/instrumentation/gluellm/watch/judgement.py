@@ -41,7 +41,7 @@ class Found(Protocol):
     def observed(self) -> str: ...
     @property
     def held(self) -> bool:
-        """Whether it rests on something that is held now, such as an unread answer."""
+        """Whether its evidence is a state that still lasts, such as an unread answer."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +49,7 @@ class Active:
     """A finding from its begin to its end."""
 
     finding: Found
-    """As last found."""
+    """The finding at the latest judgement that found it."""
     began_at: int
     """Time of the judgement that began it, in nanoseconds."""
     severities: deque[str] = field(default_factory=lambda: deque(maxlen=_JUDGEMENTS))

@@ -6,8 +6,8 @@ from its own thread, and the timer re-arms itself in the loop. Loops are held we
 scheduled timer keeps no loop running.
 
 Of loops, only asyncio's are supported, including uvloop's. Trio offers nothing that can be called
-from another thread without its token. Under gevent and eventlet the watch is a greenlet, and its
-own lateness is that of the hub that runs all greenlets.
+from another thread without its token. Under gevent and eventlet the watch is a greenlet. It is
+as late as the hub that runs all greenlets.
 """
 
 from __future__ import annotations
@@ -258,8 +258,8 @@ class LoopLag:
     def busy(self, now: int) -> tuple[dict[str, int], tuple[str, ...]]:
         """Return the call sites that kept a late loop busy in the last minute, and a stack.
 
-        The number is that of the watch's passes which found a loop there, the highest first. The
-        stack is the last one of the first call site.
+        Each call site has the number of passes of the watch that found a loop there, the highest
+        first. The stack is the last one at the first call site.
         """
         since = now - _WINDOW
         stacks = [stack for at, stack in snapshot_of_queue(self._busy) if at > since]

@@ -112,7 +112,7 @@ class SilentPeers:
             connection = lease.connection
             if connection is None or lease.ended_at or lease.phase_since != since:
                 continue  # the wait has ended since the pass
-            # HTTP/2: evidence that one of several requests has is about their connection.
+            # On HTTP/2, the evidence of one request is about the connection of several.
             if peer == UNKNOWN:
                 found.setdefault(connection, (lease.tracker.ledger, peer))
             elif peer != SENDING:

@@ -179,7 +179,7 @@ class AiohttpRequestHooks:
         error = sys.exc_info()[1]
         if type(error) is not RuntimeError or error.__traceback__ is None:
             return
-        # The frame that handles the error: that of the session's method, which made the timer.
+        # The error is handled in a method of the session, which made the timer.
         session = error.__traceback__.tb_frame.f_locals.get("self")
         tracker = getattr(getattr(session, "_connector", None), TRACKER, None)
         if tracker is not None and tracker.registry is self._registry:

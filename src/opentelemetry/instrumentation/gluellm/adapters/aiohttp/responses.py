@@ -155,7 +155,7 @@ class AiohttpResponseHooks:
             try:
                 return original(self_, **kwargs)
             finally:
-                # If the loop is closed already, the pool closes none of its connections.
+                # A pool whose loop is closed already does not close its connections.
                 for record in found:
                     if record.established_at and not record.closed:
                         connections.closed(record, record.closing or "pool_closed")

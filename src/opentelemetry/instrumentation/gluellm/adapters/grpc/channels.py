@@ -109,7 +109,7 @@ def state_of(core: Any) -> int:
 
 
 def look(core: Any, tracker: ChannelTracker) -> None:
-    """Record the current state of a channel. End the tracking of one that is shut down."""
+    """Record the current state of a channel, and end its tracking if it is shut down."""
     state = state_of(core)
     if state != tracker.state:
         tracker.seen(state)

@@ -1,7 +1,7 @@
 """Polling of channels that are not ready while calls wait for them.
 
-gRPC reports in Python that a channel is ready only to a thread or task that waits inside the
-channel, and closing the channel would have to wait for that one. So a thread of the instrumentation
+In Python, gRPC reports that a channel is ready only to a thread or task that waits inside the
+channel, and the channel cannot be closed while one waits there. So a thread of the instrumentation
 polls the state, which only reads a number. It runs only while a call has not been sent. The first
 interval is 1 ms, then a twentieth of the time passed so far, at most 100 ms.
 """

@@ -65,7 +65,7 @@ def _note(inner: Any, connection: TrackedConnection) -> None:
 def _deactivate_dropped(pool: Any, tracker: Tracker) -> None:
     """Stop counting connections that the pool has dropped, before it makes another one.
 
-    It assigns their places to the next requests before the hooks of the former ones record the end:
+    The pool assigns their places to new requests before hooks record the end of the old requests:
     if a response is closed and its idle connection exceeds ``max_keepalive_connections``, or if a
     request is cancelled in the lock of its new connection.
     """
