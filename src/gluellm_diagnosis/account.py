@@ -169,7 +169,7 @@ _TO_GET = (301, 302, 303)
 """Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""
 _REDIRECTS = (*_TO_GET, 307, 308)
 _REPEAT = ("connect_failures", "retries", "read_timeout", "slow_provider", "calls_cut_short")
-"""Kinds whose parts that begin with the account's counts state nothing else."""
+"""Findings whose sentences may repeat the account's numbers; such sentences are left out."""
 _MOST_ERRORS = 3
 _NOTICED = 0.1
 """Share of a difference from which a part of it is named."""
@@ -187,8 +187,8 @@ class Trouble:
     parts: frozenset[str]
     """Names of the largest part of the account. A finding has to explain one of them."""
     needs_cause: bool = False
-    """Whether it is none unless a finding explains it: longer streams at the same speed, or streams
-    that are cancelled while their items arrive."""
+    """Whether it is dropped if no finding explains it: longer streams at the same speed, and
+    streams that are cancelled while their items arrive, are no trouble by themselves."""
 
 
 @dataclass(frozen=True, slots=True)

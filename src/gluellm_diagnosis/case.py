@@ -171,7 +171,7 @@ class PoolCase:
     pools: tuple[parts.PoolSnapshot, ...]
     """Live pools of this name."""
     origin: str = ""
-    """The only origin of the case, if it is judged by its own limit; see `of_limited_origin`."""
+    """Origin that the case is restricted to (see `of_limited_origin`); empty for the whole pool."""
     loop_is_blocked: bool = False
     """Whether late event loops may explain waits and slowness."""
     lately: tuple[PoolCase, ...] = ()

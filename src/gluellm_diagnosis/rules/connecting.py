@@ -51,11 +51,12 @@ _EACH_ADDRESS = "list the addresses of the host (getent ahosts HOST), and try to
 _NOT_REUSED = {
     "keepalive_expired": Meaning(
         "Idle connections are closed before the next request needs them",
-        "Keep them for longer, but less than the load balancer's idle timeout: {keep_idle}",
+        "Keep idle connections for longer, but less than the load balancer's idle timeout: "
+        "{keep_idle}",
     ),
     "keepalive_limit": Meaning(
         "The pool keeps only {idle} idle connections and closes the others after their request",
-        "Set no lower limit for idle connections. {keep}",
+        "Raise the limit on idle connections. {keep}",
     ),
     "connection_close": Meaning(
         "The server, a proxy or the client asks to close each connection (Connection: close)",

@@ -149,10 +149,7 @@ def blocked_event_loop(case: ProcessCase) -> Finding | None:
         # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn
         severity = Severity.ERROR if severe else Severity.WARNING
-        explanation += (
-            " A late loop makes all waits longer, so waits are reported only if they are much "
-            "longer than its delays."
-        )
+        explanation += " A late loop makes all waits longer."
         if clients_churn:
             explanation += " Building a client for each call is one cause: it loads certificates."
     elif lag > thresholds.LATE_NOTICED:

@@ -180,7 +180,7 @@ def _slow_share(case: PoolCase, group: Group) -> str:
     usual = sorted(answer.head for answer in _first(before))
     most = usual[3 * len(usual) // 4]
     least = max(thresholds.SLOWER * most, most + thresholds.PARTLY_SLOW_BY)
-    # Of requests that were sent later than ``took`` ago, only the quick answers have ended.
+    # Requests sent in the last ``took`` seconds are left out: their slow answers have not ended.
     slow = [answer for answer in kept if answer.ago <= since and answer.head >= least]
     took = median(map(_took, slow)) if slow else 0.0
     now = [answer.head for answer in kept if took <= answer.ago + _took(answer) <= since]

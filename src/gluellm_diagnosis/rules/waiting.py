@@ -38,7 +38,7 @@ _MAY_QUEUE = ("pool_timeout", "cancelled")
 def pool_too_small(case: PoolCase, *, slow_connecting: bool) -> Finding | None:
     """Detect requests that queue although connections are not held longer than before.
 
-    Or one origin that holds them. The size to advise comes from a replay.
+    Also detects a queue at the limit for each origin. A replay gives the size to advise.
     """
     whole, case = case, case.of_limited_origin
     maximum = case.maximum

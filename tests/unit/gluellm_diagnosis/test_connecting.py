@@ -539,7 +539,7 @@ def test_slow_step_of_establishing_is_named_and_not_the_keepalive(step, name, ad
     running = replace(snapshot, pools=(a_pool(connections=[a_connection("connecting")]),))
     assert "took at least 2.9 s on" in found(CONNECTING, running, NOTHING).observed
     # Connections that are kept need fewer set-ups.
-    assert "Keep them for longer" in finding.advice
+    assert "Keep idle connections for longer" in finding.advice
     assert "Idle connections are closed before the next request needs them" in finding.explanation
 
 
