@@ -11,6 +11,7 @@ from opentelemetry.instrumentation.gluellm.vocabulary import RETRIED
 
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .case import PoolCase
+from .changes import is_slower
 from .findings import Finding, Kind, Severity
 from .rules import (
     adopted,
@@ -60,7 +61,7 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
     "limited": Condition(
         "calls wait in GlueLLM's rate limiter, before the pool", lambda case: case.limited
     ),
-    "slower": Condition("the provider has become slower", provider.is_slower),
+    "slower": Condition("the provider has become slower", is_slower),
     "gives_up": Condition("many requests end in a read timeout", provider.gives_up),
     "server_is_gone": Condition("most requests cannot connect", connecting.server_is_gone),
     "churned_before": Condition(

@@ -6,24 +6,21 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import accumulate
-from statistics import mean, median
-from typing import TypeVar
+from statistics import median
 
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots.parts import (
     PROVIDERS_PART,
     Answer,
     Group,
-    RequestSnapshot,
     number_of,
 )
 from opentelemetry.instrumentation.gluellm.text import counted, one_line, percent, seconds
 from opentelemetry.instrumentation.gluellm.vocabulary import MOST_ANSWERED, SENDING
 
 from ..case import Activity, PoolCase
+from ..changes import by_group, first_half, slow_share, slower_groups
 from ..findings import Finding, Kind, Meaning, Severity
-from .process import lag_explains
 from .timeouts import caller_text, evidence_of, read_timeouts
 
 _SOMETHING_HANGS = (
@@ -75,178 +72,17 @@ _LONGER = Meaning(
 """By how the times of answers have changed."""
 
 
-def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]:
-    """Return the times to the headers and after them.
-
-    For streams, the latter are per item: a longer answer is not a slower one.
-    """
-    return {
-        "to the headers": [*(answer.head for answer in answers), *waiting],
-        "per item": [answer.rest / answer.items for answer in answers if answer.items],
-        "for the rest": [answer.rest for answer in answers if not answer.items],
-    }
-
-
-def _groups(case: PoolCase) -> tuple[dict[Group, str], bool]:
-    """Return by group how much slower it has become, as text, and whether the rest is no slower.
-
-    Groups with too few answers to compare are left out. The second value is whether the means of
-    most answers are no longer than before.
-
-    A group is slower if three quarters of its times are at least twice the median before, and
-    `_of_half` doubled as well; or if the share of much slower ones rose, since means depend on a
-    few long answers. It is not slower if late loops can be the reason, or if only its short calls
-    ended.
-    """
-    (answers, earlier), same = case.compared_answers, 0
-    if case.loop_is_blocked:  # longer ago, pauses are not known
-        answers = [answer for answer in answers if answer.ago <= thresholds.PEAK_REMEMBERED]
-    # The times before are fewer and from a start that can differ.
-    enough = thresholds.BASELINE_REQUESTS if case.is_young else thresholds.CURRENT_REQUESTS
-    unread, reading = (case.activity.time(phase) for phase in ("unread", "reading"))
-    waits = [request for request in case.requests if request.phase == "awaiting_response"]
-    found: dict[Group, str] = {}
-    its_now, its_before, its_waits = by_group(answers), by_group(earlier), by_group(waits)
-    for group in dict.fromkeys((*its_now, *its_waits)):
-        now, before = its_now.get(group, []), its_before.get(group, [])
-        longest = max((answer.head for answer in before), default=0.0)
-        # What waits for longer than ever before counts, though its time is not over.
-        long = [one for one in its_waits.get(group, []) if one.phase_age > longest]
-        waiting = [request.phase_age for request in long for _ in range(request.number)]
-        if len(now) + len(waiting) < enough or len(before) < thresholds.BASELINE_REQUESTS:
-            continue
-        # Long ones end later than short ones that were sent at the same time.
-        before.sort(key=lambda answer: -answer.ago - _took(answer))
-        texts, slower, was = [], False, _parts(_first(before))
-        for part, times in _parts(now, waiting).items():
-            # The application's pauses are part of the time after the head.
-            paused = unread >= thresholds.UNREAD_SHARE * (unread + reading)
-            if not times or not was[part] or (paused and part != "to the headers"):
-                continue
-            usual, most = median(was[part]), sorted(times)[len(times) // 4]
-            least = thresholds.SLOWER_ITEM if part == "per item" else thresholds.SLOWER_BY
-            number = median([a.items for a in now if a.items] if part == "per item" else [1])
-            late = lag_explains(case, number * (most - usual), number * most)
-            grew = _of_half(times) > thresholds.SLOWER * _of_half(was[part])
-            if most >= thresholds.SLOWER * usual and most - usual >= least and grew and not late:
-                texts.append(f"median {seconds(median(times))} {part} (before: {seconds(usual)})")
-            elif (
-                part == "to the headers"
-                and not case.loop_is_blocked
-                and (share := _slow_share(case, group))
-            ):
-                texts.append(f"{share} {part} (before: median {seconds(usual)})")
-            slower |= mean(times) >= thresholds.SLOWER * mean(was[part])
-        found[group] = ", ".join(texts)
-        same += 0 if slower else len(now)
-    return found, 2 * same > len(answers)
-
-
-_OneT = TypeVar("_OneT", Answer, RequestSnapshot)
-
-
-def by_group(requests: Iterable[_OneT]) -> dict[Group, list[_OneT]]:
-    """Return the answers or requests of each group, in their order."""
-    found: dict[Group, list[_OneT]] = {}
-    for one in requests:
-        found.setdefault(one.group, []).append(one)
-    return found
-
-
-def _of_half(times: _Times) -> float:
-    """Return the time up to which requests take half of the summed time.
-
-    It stays the same when the short calls of a mix end, and the median does not.
-    """
-    order = sorted(times)
-    sums = list(accumulate(order))
-    return next(time for time, so_far in zip(order, sums, strict=True) if 2 * so_far >= sums[-1])
-
-
-def _slow_share(case: PoolCase, group: Group) -> str:
-    """Return text if a part of the answers begins much later than before, else empty.
-
-    Only requests to which a slow answer would have ended in time are compared, since the first
-    minutes of a process have no long answers, and a pause begins with long ones.
-    """
-    # In that time, answers are kept whether they are short or long.
-    latest = max((answer.ago for answer in case.totals.answers), default=0.0)
-    since = min(latest, case.age / 2 if case.is_young else case.recent)
-    kept = [answer for answer in case.kept_answers if answer.group == group]
-    before = [answer for answer in kept if answer.ago > since]
-    if not before:
-        return ""
-    # An answer is late if it begins much later than three quarters of the first ones.
-    usual = sorted(answer.head for answer in _first(before))
-    most = usual[3 * len(usual) // 4]
-    least = max(thresholds.SLOWER * most, most + thresholds.PARTLY_SLOW_BY)
-    # Requests sent in the last ``took`` seconds are left out: their slow answers have not ended.
-    slow = [answer for answer in kept if answer.ago <= since and answer.head >= least]
-    took = median(map(_took, slow)) if slow else 0.0
-    now = [answer.head for answer in kept if took <= answer.ago + _took(answer) <= since]
-    late = [head for head in now if head >= least]
-    share = len(late) / max(len(now), 1)
-    many = len(now) >= thresholds.PARTLY_SLOW_REQUESTS and share >= thresholds.PARTLY_SLOW_SHARE
-    # Those that ended sooner than ``took`` after the first request are quick answers as well.
-    began = max(answer.ago + _took(answer) for answer in before)
-    were_late = [answer.head >= least for answer in before if answer.ago + took <= began]
-    rose = many and _rose_beyond_chance(share, len(now), were_late)
-    if not rose or _came_and_went(share, were_late):
-        return ""
-    return f"{percent(share)} took {seconds(min(late))} or longer"
-
-
-def _rose_beyond_chance(share: float, answers: int, were_late: Sequence[bool]) -> bool:
-    """Return whether a ``share`` of ``answers`` that are late now is more than before.
-
-    ``were_late`` has the answers before, the first one first. What is slow now may have begun among
-    them, so a lower share in any first part of them is enough. A constant mix of short and long
-    answers differs by chance only.
-    """
-    for number, late in enumerate(accumulate(were_late), 1):
-        expected = share * number
-        deviation = math.sqrt(expected * (1 + number / answers))
-        if expected - late >= max(expected / 2, thresholds.PARTLY_SLOW_SURE * deviation):
-            return True
-    return False
-
-
-def _came_and_went(share: float, were_late: Sequence[bool]) -> bool:
-    """Return whether about as many answers as now were late for a while, and then fewer again.
-
-    Batches or sessions of long answers come and go: they are no finding.
-    """
-    run = longest = 0.0
-    for is_late in were_late:
-        # Above 0 while about as many are late as now.
-        run = max(run + is_late - share / 2, 0.0)
-        if not run and longest >= thresholds.PARTLY_SLOW_ONCE:
-            return True
-        longest = max(longest, run) if run else 0.0
-    return False
-
-
-def _took(answer: Answer) -> float:
-    return answer.head + answer.rest
-
-
-def _first(before: list[Answer]) -> list[Answer]:
-    """Return the first half if that is enough. What is slow now may have begun in the second."""
-    half = len(before) // 2
-    return before[:half] if half >= thresholds.BASELINE_REQUESTS else before
-
-
 def _change(case: PoolCase, group: Group) -> Meaning:
     """Return what the times to the headers and after them say about answers that became slower."""
     answers, earlier = case.compared_answers
     now = [answer for answer in answers if answer.group == group]
-    was = _first([answer for answer in earlier if answer.group == group])
+    was = first_half([answer for answer in earlier if answer.group == group])
     if len(now) < thresholds.CURRENT_REQUESTS:
         return _SLOW
     (head, rest), (usual_head, usual_rest) = (
         (median(one.head for one in side), median(one.rest for one in side)) for side in (now, was)
     )
-    if head < thresholds.SLOWER * usual_head and _slow_share(case, group):
+    if head < thresholds.SLOWER * usual_head and slow_share(case, group):
         return _PARTLY
     # The whole takes about as long: a part of the rest became a part of the head.
     moved = abs(head + rest - usual_head - usual_rest) < (usual_head + usual_rest) / 4
@@ -254,27 +90,6 @@ def _change(case: PoolCase, group: Group) -> Meaning:
         return _BUFFERED
     unseen = not any(answer.items for answer in now)
     return _LONGER if unseen and head < thresholds.SLOWER * max(usual_head, 0.1) else _SLOW
-
-
-def is_slower(case: PoolCase) -> bool:
-    """Return whether the provider takes markedly longer per request than in the baseline.
-
-    Longer answers at the same speed, and more calls of a slower model, do not count.
-    """
-    groups, same = _groups(case)
-    if same or case.loop_is_blocked or any(groups.values()):
-        return any(groups.values())
-    before = case.baseline
-    enough = case.activity.sent + case.activity.held_now >= thresholds.CURRENT_REQUESTS
-    if before is None or before.served < thresholds.BASELINE_REQUESTS or not enough:
-        return False
-    was = before.provider_time(*PROVIDERS_PART, at_most=True)
-    now = case.activity.provider_time(*PROVIDERS_PART)
-    # Other calls of the same mix may have taken as long before.
-    answers, earlier = case.compared_answers
-    asked = {one.group for one in answers} | {one.group for one in case.requests}
-    longest = max((_took(one) for one in earlier if one.group in asked), default=0.0)
-    return now > max(longest, thresholds.SLOWER * was, was + thresholds.SLOWER_BY)
 
 
 def _gave_up(activity: Activity) -> int:
@@ -298,7 +113,7 @@ def slow_provider(case: PoolCase, *, slower: bool) -> Finding | None:
     head, body = map(seconds, map(activity.provider_time, PROVIDERS_PART))
     head = f"at least {head}" if activity.held_now else head
     observed = f"Mean wait for the provider: {head} for the response headers, {body} for the rest"
-    groups, _ = _groups(case)
+    groups, _ = slower_groups(case)
     slow = [f"calls{caller_text(*group)}, {text}" for group, text in groups.items() if text]
     others = [f"calls{caller_text(*g)}" for g, text in groups.items() if any(g) and not text]
     if slow:
