@@ -152,7 +152,7 @@ def slow_share(case: PoolCase, group: Group) -> str:
     usual = sorted(answer.head for answer in first_half(before))
     most = usual[3 * len(usual) // 4]
     least = max(thresholds.SLOWER * most, most + thresholds.PARTLY_SLOW_BY)
-    # Of requests that were sent later than ``long`` ago, only the quick answers have ended.
+    # Requests sent in the last ``long`` seconds are left out: their slow answers have not ended.
     slow = [answer for answer in kept if answer.ago <= since and answer.head >= least]
     long = median(map(took, slow)) if slow else 0.0
     now = [answer.head for answer in kept if long <= answer.ago + took(answer) <= since]

@@ -178,27 +178,10 @@ def recording_of(
     ``pools`` are the live pools of one name, and ``seen`` the origins of all its requests so far.
     Of the requests that ended, those beyond ``most`` in all are left out, the earliest first.
     """
-    if len(pools) != 1:
-        return f"{counted(len(pools), 'live pool')} of this name, each with its own limit and load"
+    if obstacle := _obstacle(pools, seen):
+        return obstacle
     (pool,) = pools
-    if pool.library == "grpc":
-        return "not applicable: a gRPC channel has no limit on connections"
-    if any(connection.protocol == "2" for connection in pool.connections):
-        return "not applicable: requests share HTTP/2 connections, and do not wait for one"
-    origins = {c.origin for c in pool.connections} | {r.origin for r in pool.requests}
-    origins |= {totals.origin for totals in seen}
-    if pool.max_connections_per_origin is not None and len(origins) > 1:
-        return "the pool limits each origin, and a replay does not know the requests' origins"
-    numbers = array("i", b64decode(pool.leases))
-    latest_first = (
-        (-numbers[i] / TICKS, numbers[i + 1] / TICKS, numbers[i + 2] / TICKS)
-        for i in reversed(range(0, len(numbers) - 2, 3))
-        if numbers[i] - numbers[i + 1] - max(numbers[i + 2], 0) <= period * TICKS
-    )
-    if most is not None:
-        # With at least as many as are in flight: a queue alone does not show how long they take.
-        most = max(most - pool.in_flight, most // 2)
-    times = [*islice(latest_first, most)][::-1]
+    times = _ended(pool, period, most)
     holds = [hold for _, _, hold in times if hold >= 0]
     known = len(times) + pool.in_flight
     if known < REPLAY_REQUESTS or not holds:
@@ -224,6 +207,36 @@ def recording_of(
     longest = max(holds)
     held_for = (running.held or 0.0 for running in pool.requests for _ in range(running.number))
     return Recording(requests, maximum, tuple(held for held in held_for if held > longest))
+
+
+def _obstacle(pools: Sequence[PoolSnapshot], seen: Iterable[OriginTotals]) -> str:
+    """Return why there is no replay of such pools; empty if there is one."""
+    if len(pools) != 1:
+        return f"{counted(len(pools), 'live pool')} of this name, each with its own limit and load"
+    (pool,) = pools
+    if pool.library == "grpc":
+        return "not applicable: a gRPC channel has no limit on connections"
+    if any(connection.protocol == "2" for connection in pool.connections):
+        return "not applicable: requests share HTTP/2 connections, and do not wait for one"
+    origins = {c.origin for c in pool.connections} | {r.origin for r in pool.requests}
+    origins |= {totals.origin for totals in seen}
+    if pool.max_connections_per_origin is not None and len(origins) > 1:
+        return "the pool limits each origin, and a replay does not know the requests' origins"
+    return ""
+
+
+def _ended(pool: PoolSnapshot, period: float, most: int | None) -> list[tuple[float, float, float]]:
+    """Return arrival, wait and hold (below 0: none) of the recorded requests that ended."""
+    numbers = array("i", b64decode(pool.leases))
+    latest_first = (
+        (-numbers[i] / TICKS, numbers[i + 1] / TICKS, numbers[i + 2] / TICKS)
+        for i in reversed(range(0, len(numbers) - 2, 3))
+        if numbers[i] - numbers[i + 1] - max(numbers[i + 2], 0) <= period * TICKS
+    )
+    if most is not None:
+        # With at least as many as are in flight: a queue alone does not show how long they take.
+        most = max(most - pool.in_flight, most // 2)
+    return [*islice(latest_first, most)][::-1]
 
 
 def _waits(waits: Iterable[float], gave_up: int) -> Waits:

@@ -89,7 +89,7 @@ class Hidden(NamedTuple):
     """Condition under which they do not."""
 
 
-class Row(NamedTuple):
+class Rule(NamedTuple):
     """A rule. Rules that it names come before it."""
 
     name: str
@@ -129,15 +129,15 @@ _TIMES = (
 )
 
 OF_PROCESS: Final = (
-    Row("blocked_event_loop", process.blocked_event_loop, {Kind.BLOCKED_EVENT_LOOP: _ALL_TIME}),
-    Row(
+    Rule("blocked_event_loop", process.blocked_event_loop, {Kind.BLOCKED_EVENT_LOOP: _ALL_TIME}),
+    Rule(
         "descriptors_near_limit",
         process.descriptors_near_limit,
         {Kind.DESCRIPTORS_NEAR_LIMIT: {"too_many_open_files"}},
     ),
-    Row("ignored_variable", process.ignored_variable, {Kind.IGNORED_VARIABLE: ()}),
-    Row("outside_scope", process.outside_scope, {Kind.OUTSIDE_SCOPE: ()}),
-    Row(
+    Rule("ignored_variable", process.ignored_variable, {Kind.IGNORED_VARIABLE: ()}),
+    Rule("outside_scope", process.outside_scope, {Kind.OUTSIDE_SCOPE: ()}),
+    Rule(
         "capacity",
         lambda case: capacity.capacity(case.process, case.snapshot.pools),
         {Kind.CAPACITY: ()},
@@ -145,65 +145,65 @@ OF_PROCESS: Final = (
     ),
 )
 """Rules on the whole process."""
-OF_EXECUTOR: Final = (Row("executor_full", threads.executor_full, {Kind.EXECUTOR_FULL: _THREADS}),)
+OF_EXECUTOR: Final = (Rule("executor_full", threads.executor_full, {Kind.EXECUTOR_FULL: _THREADS}),)
 OF_CALLS: Final = (
-    Row("retries", retrying.retries, {Kind.RETRIES: _RETRIED}),
-    Row("gluellm_limiter", limiting.gluellm_limiter, {Kind.GLUELLM_LIMITER: {"limited"}}),
+    Rule("retries", retrying.retries, {Kind.RETRIES: _RETRIED}),
+    Rule("gluellm_limiter", limiting.gluellm_limiter, {Kind.GLUELLM_LIMITER: {"limited"}}),
 )
 """Rules on the calls to one provider through one library."""
 OF_POOL: Final = (
-    Row(
+    Rule(
         "client_churn",
         connecting.client_churn,
         {Kind.CLIENT_CHURN: _NEW | {"preparing", "too_many_open_files", "no_local_ports"}},
     ),
-    Row(
+    Rule(
         "wrong_event_loop",
         connecting.wrong_event_loop,
         {Kind.WRONG_EVENT_LOOP: {"RuntimeError", "_OTHER"}},
     ),
-    Row(
+    Rule(
         "forked_client", connecting.forked_client, {Kind.FORKED_CLIENT: _CLOSED | {"read_timeout"}}
     ),
-    Row(
+    Rule(
         "connect_failures",
         connecting.connect_failures,
         {Kind.CONNECT_FAILURES: _SET_UP - {"thread"} | {*CONNECT_HELP}},
     ),
-    Row("client_closed", connecting.client_closed, {Kind.CLIENT_CLOSED: {"client_closed"}}),
-    Row(
+    Rule("client_closed", connecting.client_closed, {Kind.CLIENT_CLOSED: {"client_closed"}}),
+    Rule(
         "channel_not_ready",
         connecting.channel_not_ready,
         {Kind.CHANNEL_NOT_READY: _SET_UP | _QUEUE | {"UNAVAILABLE", "DEADLINE_EXCEEDED"}},
     ),
-    Row("leak", holding.leaked_connections, {Kind.LEAK: _QUEUE | {"unread"}}),
-    Row(
+    Rule("leak", holding.leaked_connections, {Kind.LEAK: _QUEUE | {"unread"}}),
+    Rule(
         "http2_stuck",
         holding.stuck_streams,
         {Kind.HTTP2_STUCK: _QUEUE | {"stream_queued", "protocol_error"}},
     ),
-    Row(
+    Rule(
         "silent_connections",
         provider.silent_connections,
         {Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"}},
     ),
-    Row("anomaly", waiting.anomaly, {Kind.ANOMALY: _QUEUE}, hides_from=Severity.ERROR),
-    Row(
+    Rule("anomaly", waiting.anomaly, {Kind.ANOMALY: _QUEUE}, hides_from=Severity.ERROR),
+    Rule(
         "reuse_failures",
         connecting.reuse_failures,
         {Kind.REUSE_FAILURES: _CLOSED | {"write_error"}},
         (_NO_STREAM,),
     ),
-    Row(
+    Rule(
         "closed_unanswered",
         connecting.closed_unanswered,
         {Kind.CLOSED_UNANSWERED: _CLOSED | {"write_error"}},
         (_NO_STREAM, _DEAD),
     ),
-    Row("truncated_answers", connecting.truncated_answers, _TRUNCATED, (_DEAD,)),
-    Row("held_back_answers", timeouts.held_back_answers, _TRUNCATED),
-    Row("stalled_streams", provider.stalled_streams, {Kind.STALLED_STREAMS: PROVIDERS_PART}),
-    Row(
+    Rule("truncated_answers", connecting.truncated_answers, _TRUNCATED, (_DEAD,)),
+    Rule("held_back_answers", timeouts.held_back_answers, _TRUNCATED),
+    Rule("stalled_streams", provider.stalled_streams, {Kind.STALLED_STREAMS: PROVIDERS_PART}),
+    Rule(
         "read_timeout",
         timeouts.cut_answers,
         {Kind.READ_TIMEOUT: _PROVIDER},
@@ -211,13 +211,13 @@ OF_POOL: Final = (
         asks={"slower": ("slower",)},
         milder=_BUSY,
     ),
-    Row(
+    Rule(
         "slow_upload",
         provider.slow_upload,
         {Kind.SLOW_UPLOAD: _PROVIDER | _QUEUE | {"write_timeout"}},
         (_LATE, *_TIMES),
     ),
-    Row(
+    Rule(
         "overdue_requests",
         provider.overdue_requests,
         {**_SLOW_PROVIDER, Kind.STALLED_STREAMS: PROVIDERS_PART},
@@ -229,7 +229,7 @@ OF_POOL: Final = (
         ),
         hides_from=Severity.WARNING,
     ),
-    Row(
+    Rule(
         "slow_provider",
         provider.slow_provider,
         _SLOW_PROVIDER,
@@ -242,7 +242,7 @@ OF_POOL: Final = (
         asks={"slower": ("slower",)},
         hides_from=Severity.WARNING,
     ),
-    Row(
+    Rule(
         "silent_provider",
         provider.silent_provider,
         {Kind.CALLS_SILENT: _PROVIDER | _QUEUE},
@@ -254,7 +254,7 @@ OF_POOL: Final = (
         ),
         hides_from=Severity.WARNING,
     ),
-    Row(
+    Rule(
         "slow_connecting",
         connecting.slow_connecting,
         {Kind.SLOW_CONNECTING: _SET_UP | {"connect_timeout"}, Kind.EXECUTOR_FULL: _THREADS},
@@ -264,13 +264,13 @@ OF_POOL: Final = (
             Hidden(("client_churn",), "Building clients keeps the CPU busy.", "waits_elsewhere"),
         ),
     ),
-    Row(
+    Rule(
         "slow_consumer",
         holding.slow_consumer,
         {Kind.SLOW_CONSUMER: _QUEUE | {"unread"}},
         (_LATE, Hidden(("leak",), "What leaks is unread for as long.")),
     ),
-    Row(
+    Rule(
         "one_caller",
         waiting.one_caller,
         {Kind.ONE_CALLER: _QUEUE},
@@ -282,7 +282,7 @@ OF_POOL: Final = (
             ),
         ),
     ),
-    Row(
+    Rule(
         "pool_too_small",
         waiting.pool_too_small,
         {Kind.POOL_TOO_SMALL: _QUEUE, Kind.ONE_CALLER: _QUEUE},
@@ -293,7 +293,7 @@ OF_POOL: Final = (
         ),
         asks={"slow_connecting": ("slow_connecting",)},
     ),
-    Row(
+    Rule(
         "held_before",
         adopted.held_before,
         {
@@ -303,7 +303,7 @@ OF_POOL: Final = (
             Kind.POOL_SATURATED: _QUEUE,
         },
     ),
-    Row(
+    Rule(
         "pool_saturated",
         waiting.pool_saturated,
         {Kind.POOL_SATURATED: _QUEUE},
@@ -315,7 +315,7 @@ OF_POOL: Final = (
             ),
         ),
     ),
-    Row(
+    Rule(
         "calls_cut_short",
         timeouts.cut_calls,
         {Kind.CALLS_CUT_SHORT: TIMES_OUT},
@@ -325,15 +325,15 @@ OF_POOL: Final = (
             *("slow_connecting", *_BUSY),
         ),
     ),
-    Row(
+    Rule(
         "not_reused",
         connecting.not_reused,
         {Kind.NOT_REUSED: _NEW},
         (Hidden(("slow_connecting",), "Kept connections would only hide the slow step."),),
     ),
-    Row("pool_timeout", settings.pool_timeout, {Kind.POOL_TIMEOUT: _QUEUE}),
-    Row("refusals", retrying.refusals, {Kind.RETRIES: _RETRIED}),
-    Row("unbounded_pool", settings.unbounded_pool, {Kind.UNBOUNDED_POOL: ()}),
+    Rule("pool_timeout", settings.pool_timeout, {Kind.POOL_TIMEOUT: _QUEUE}),
+    Rule("refusals", retrying.refusals, {Kind.RETRIES: _RETRIED}),
+    Rule("unbounded_pool", settings.unbounded_pool, {Kind.UNBOUNDED_POOL: ()}),
 )
 """Rules on one pool name."""
 EXPLAINS: Final = {
@@ -345,7 +345,7 @@ EXPLAINS: Final = {
 _SEVERITIES = list(Severity)
 
 
-def judged(rows: Sequence[Row], *case: Any) -> Iterator[Finding]:
+def judged(rows: Sequence[Rule], *case: Any) -> Iterator[Finding]:
     """Yield the findings on a case that no other one hides."""
     found: dict[str, Finding] = {}
     conditions: dict[str, bool] = {}

@@ -20,7 +20,7 @@ from opentelemetry.instrumentation.gluellm.text import (
 )
 
 from ..case import HELD, PoolCase
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind, Meaning, Severity
 from .process import lag_explains, waits_beyond_lag
 from .timeouts import evidence_of, majority
 
@@ -211,68 +211,83 @@ def slow_consumer(case: PoolCase) -> Finding | None:
     )
 
 
+class _Streams:
+    """HTTP/2 streams of a pool: taken, orphaned, and as many as the peers allow."""
+
+    def __init__(self, case: PoolCase) -> None:
+        self.orphaned = self.full = self.taken = self.limit = 0
+        limits: list[int] = []
+        for connection in case.connections:
+            if connection.protocol != "2" or connection.state == "connecting":
+                continue
+            lost, most = connection.streams_orphaned or 0, connection.streams_max or 0
+            taken = (connection.streams_active or 0) + lost
+            # If the limit is unknown, the share is of the open streams.
+            if lost > 0 and lost >= thresholds.ORPHANED_SHARE * (most or taken):
+                self.orphaned += lost
+            self.full += 0 < most <= taken
+            if connection.requests_served:  # before, the peer may not have named its limit
+                limits.append(most)
+            self.taken += taken
+            self.limit += most
+        before, lowest = case.totals.streams_most, min(limits, default=0)
+        # Another origin can have another limit.
+        one_origin = len({one.origin for one in case.totals.origins}) == 1
+        self.lowered = ""
+        """Text if the peer lowered its limit, else empty."""
+        if 0 < lowest < before and one_origin:
+            self.lowered = f"; the peer lowered its limit from {before} to {lowest} streams"
+
+
 def stuck_streams(case: PoolCase) -> Finding | None:
     """Detect HTTP/2 streams that are taken but make no progress."""
-    orphaned = full = streams = limit = 0
-    now: list[int] = []
-    for connection in case.connections:
-        if connection.protocol != "2" or connection.state == "connecting":
-            continue
-        lost = connection.streams_orphaned or 0
-        most = connection.streams_max or 0
-        taken = (connection.streams_active or 0) + lost
-        # If the limit is unknown, the share is of the open streams.
-        if lost > 0 and lost >= thresholds.ORPHANED_SHARE * (most or taken):
-            orphaned += lost
-        if most and taken >= most:
-            full += 1
-        if connection.requests_served:  # before, the peer may not have named its limit
-            now.append(most)
-        streams += taken
-        limit += most
+    streams = _Streams(case)
+    orphaned = streams.orphaned
     waits = [request for request in case.requests if request.phase == "stream_queued"]
     longest = max((request.phase_age for request in waits), default=0.0)
-    before, lowest = case.totals.streams_most, min(now, default=0)
-    # Another origin can have another limit.
-    lowered = 0 < lowest < before and len({one.origin for one in case.totals.origins}) == 1
     queued, activity = case.activity.time("stream_queued"), case.activity
+    requests = activity.left + activity.held_now
     costs = (
         queued >= thresholds.QUEUED_SHARE * activity.time()
-        and queued >= thresholds.STREAM_QUEUED_TIME * (activity.left + activity.held_now)
-        and activity.left + activity.held_now >= thresholds.QUEUED_REQUESTS
+        and queued >= thresholds.STREAM_QUEUED_TIME * requests
+        and requests >= thresholds.QUEUED_REQUESTS
     )
-    stuck = full and longest >= thresholds.STREAM_WAIT
+    stuck = streams.full and longest >= thresholds.STREAM_WAIT
     late = case.loop_is_blocked and not waits_beyond_lag(case)
-    if not orphaned and (late or not (stuck or (costs and (full or lowered)))):
+    if not orphaned and (late or not (stuck or (costs and (streams.full or streams.lowered)))):
         return None
-    http1 = case.advisor.without_http2(case.maximum)
-    observed = f"{orphaned or streams} of {limit or streams} HTTP/2 streams are "
-    observed += "orphaned" if orphaned else "taken"
-    observed += f", on {counted(len(case.connections), 'connection')}"
-    explanation = (
-        "The connection carries as many requests as the server allows, and the library opens no "
-        "second one. The wait for a stream has no timeout, and a larger pool does not help."
-    )
-    advice = f"Use several clients, or HTTP/1.1: {http1}."
-    if orphaned:
-        explanation = "Cancelled requests were not reset, so their streams still count."
-        advice = (
-            f"Use HTTP/1.1 with this provider: {http1}. Until then, let requests end instead of "
-            "cancelling them, and replace the client when its streams are used up."
-        )
-    elif lowered:
-        advice = f"Ask the operator of the server or proxy for the reason. Until then: {advice}"
-    if lowered:
-        observed += f"; the peer lowered its limit from {before} to {lowest} streams"
+    observed = f"{orphaned or streams.taken} of {streams.limit or streams.taken} HTTP/2 streams "
+    observed += f"are {'orphaned' if orphaned else 'taken'}, on "
+    observed += f"{counted(len(case.connections), 'connection')}{streams.lowered}"
     if waits:
         observed += f"; {counted(number_of(waits), 'request')} waiting for a stream"
         observed += f", the longest for {seconds(longest)}"
     if costs:
         observed += f"; waits for a stream took {percent(queued / activity.time())} of the time"
+    severe = stuck or (orphaned and (waits or streams.full))
+    explanation, advice = _why_stuck(case, streams)
     return Finding(
         kind=Kind.HTTP2_STUCK,
-        severity=Severity.ERROR if stuck or (orphaned and (waits or full)) else Severity.WARNING,
+        severity=Severity.ERROR if severe else Severity.WARNING,
         observed=f"{observed}.",
         explanation=explanation,
         advice=advice,
+    )
+
+
+def _why_stuck(case: PoolCase, streams: _Streams) -> Meaning:
+    http1 = case.advisor.without_http2(case.maximum)
+    if streams.orphaned:
+        return Meaning(
+            "Cancelled requests were not reset, so their streams still count.",
+            f"Use HTTP/1.1 with this provider: {http1}. Until then, let requests end instead of "
+            "cancelling them, and replace the client when its streams are used up.",
+        )
+    advice = f"Use several clients, or HTTP/1.1: {http1}."
+    if streams.lowered:
+        advice = f"Ask the operator of the server or proxy for the reason. Until then: {advice}"
+    return Meaning(
+        "The connection carries as many requests as the server allows, and the library opens no "
+        "second one. The wait for a stream has no timeout, and a larger pool does not help.",
+        advice,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from statistics import median
 
 from opentelemetry.instrumentation.gluellm import thresholds
@@ -106,62 +105,83 @@ def gives_up(case: PoolCase) -> bool:
 
 def slow_provider(case: PoolCase, *, slower: bool) -> Finding | None:
     """Detect a provider that takes longer than before, or longer than read timeouts."""
-    activity = case.activity
-    many, silent = gives_up(case), _gave_up(activity)
+    many = gives_up(case)
     if not (slower or many):
         return None
-    head, body = map(seconds, map(activity.provider_time, PROVIDERS_PART))
-    head = f"at least {head}" if activity.held_now else head
-    observed = f"Mean wait for the provider: {head} for the response headers, {body} for the rest"
     groups, _ = slower_groups(case)
-    slow = [f"calls{caller_text(*group)}, {text}" for group, text in groups.items() if text]
-    others = [f"calls{caller_text(*g)}" for g, text in groups.items() if any(g) and not text]
-    if slow:
-        observed += f". Slower now: {'; '.join(slow)}"
-        if others and not case.loop_is_blocked:
-            observed += f"; as fast as before: {', '.join(others[:3])}"
-    elif slower and case.baseline is not None:
-        was = case.baseline.provider_time(*PROVIDERS_PART, at_most=True)
-        observed += f" (before: {seconds(was)} for both)"
-    if many:
-        observed += f"; {silent} of {counted(activity.left, 'request')} ended in a read timeout"
-    if slower and case.queue_matters:
-        share = percent(activity.time("queued") / activity.time())
-        observed += f"; requests queue ({share} of the time) since connections are held for longer"
-    timeout = "Set a read timeout"
-    if silent:
-        timeout = "Raise the read timeout if the model takes that long"
-    if (times := case.growth) >= thresholds.BUSIER:
-        observed += f"; {times:.2g} times as many requests arrive as before"
-    changed = {_change(case, group) for group, text in groups.items() if text}
-    explanation, advice = _SLOW if many or len(changed) != 1 else changed.pop()
-    if times >= thresholds.BUSIER and explanation == _SLOW.explanation:
-        explanation += " Most likely more requests arrive at a time than the provider serves."
-        advice = f"First, reduce the load. {advice}"
+    observed = f"{_mean_waits(case, groups, slower)}{_pressure(case, slower)}"
     limit = read_timeouts(case)[0] if many else 0.0
+    usual = _usual(case) if limit and not slower else 0.0
     if limit:
         observed += f"; the client's own read timeout is {seconds(limit)}"
-    if limit and not slower and (usual := _usual(case)):
+    if usual:
         observed += f", and 95% of the other answers took at most {seconds(usual)}"
-        explanation, advice = _SOME_HANG.explanation, f"{_SOME_HANG.advice}{case.probe}"
-    if case.loop_is_blocked:
-        lag = seconds(case.process.event_loop_lag or 0.0)
-        explanation += f" Pauses of an event loop, of up to {lag}, do not explain it."
-    found = Finding(
-        kind=Kind.SLOW_PROVIDER,
-        severity=Severity.ERROR if many else Severity.WARNING,
-        observed=f"{observed}.",
-        explanation=explanation,
-        advice=f"{advice.format(timeout)} A larger pool does not help.",
-    )
     ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
+    kind, (explanation, advice) = Kind.SLOW_PROVIDER, _why_slow(case, groups, usual)
     if many and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
-        explanation, advice = _HANGS
+        kind, (explanation, advice) = Kind.CALLS_SILENT, _HANGS
         if limit:
             advice += f" If its answer takes over {seconds(limit)}, the read timeout is the cause: "
             advice += "raise it first."
-        return replace(found, kind=Kind.CALLS_SILENT, explanation=explanation, advice=advice)
-    return found
+    return Finding(
+        kind=kind,
+        severity=Severity.ERROR if many else Severity.WARNING,
+        observed=f"{observed}.",
+        explanation=explanation,
+        advice=advice,
+    )
+
+
+def _mean_waits(case: PoolCase, groups: dict[Group, str], slower: bool) -> str:
+    """Return text on the mean waits for the provider, and on groups that have become slower."""
+    activity = case.activity
+    head, body = map(seconds, map(activity.provider_time, PROVIDERS_PART))
+    head = f"at least {head}" if activity.held_now else head
+    text = f"Mean wait for the provider: {head} for the response headers, {body} for the rest"
+    slow = [f"calls{caller_text(*group)}, {how}" for group, how in groups.items() if how]
+    others = [
+        f"calls{caller_text(*group)}" for group, how in groups.items() if any(group) and not how
+    ]
+    if slow:
+        text += f". Slower now: {'; '.join(slow)}"
+        if others and not case.loop_is_blocked:
+            text += f"; as fast as before: {', '.join(others[:3])}"
+    elif slower and case.baseline is not None:
+        was = case.baseline.provider_time(*PROVIDERS_PART, at_most=True)
+        text += f" (before: {seconds(was)} for both)"
+    return text
+
+
+def _pressure(case: PoolCase, slower: bool) -> str:
+    """Return text on read timeouts, on the queue and on more requests than before."""
+    activity, text = case.activity, ""
+    if gives_up(case):
+        timed_out = f"{_gave_up(activity)} of {counted(activity.left, 'request')}"
+        text += f"; {timed_out} ended in a read timeout"
+    if slower and case.queue_matters:
+        share = percent(activity.time("queued") / activity.time())
+        text += f"; requests queue ({share} of the time) since connections are held for longer"
+    if case.growth >= thresholds.BUSIER:
+        text += f"; {case.growth:.2g} times as many requests arrive as before"
+    return text
+
+
+def _why_slow(case: PoolCase, groups: dict[Group, str], usual: float) -> Meaning:
+    """Return why it takes longer; ``usual`` is the time of the answers that a timeout spares."""
+    timeout = "Set a read timeout"
+    if _gave_up(case.activity):
+        timeout = "Raise the read timeout if the model takes that long"
+    changed = {_change(case, group) for group, text in groups.items() if text}
+    explanation, advice = _SLOW if gives_up(case) or len(changed) != 1 else changed.pop()
+    if usual:
+        explanation, advice = _SOME_HANG.explanation, f"{_SOME_HANG.advice}{case.probe}"
+    elif case.growth >= thresholds.BUSIER and explanation == _SLOW.explanation:
+        explanation += " Most likely more requests arrive at a time than the provider serves."
+        advice = f"First, reduce the load. {advice}"
+    if case.loop_is_blocked:
+        lag = seconds(case.process.event_loop_lag or 0.0)
+        explanation += f" Pauses of an event loop, of up to {lag}, do not explain it."
+    return Meaning(explanation, f"{advice.format(timeout)} A larger pool does not help.")
 
 
 def _usual(case: PoolCase) -> float:

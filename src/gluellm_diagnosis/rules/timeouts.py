@@ -99,15 +99,11 @@ def cut_calls(case: PoolCase, *, slower: bool) -> Finding | None:
     A provider that has become ``slower`` comes first if it had not begun to answer. What ends right
     after a failure is left out: a TaskGroup cancels its other calls when one fails.
     """
-    failed = [one.ago for one in case.failures if one.result != "cancelled"]
-    cut = [one for one in case.failures if one.result == "cancelled"]
-    cut = [c for c in cut if not any(0 <= ago - c.ago <= thresholds.CUT_SLACK for ago in failed)]
+    cut = _cancelled(case)
     if len(cut) < thresholds.CUT_CALLS:
         return None
-    number = case.recent_requests
-    share = len(cut) / number
-    age = median(failure.age for failure in cut)
-    spread = max(thresholds.CUT_SPREAD * age, thresholds.CUT_SLACK)
+    number, age = case.recent_requests, median(failure.age for failure in cut)
+    share, spread = len(cut) / number, max(thresholds.CUT_SPREAD * age, thresholds.CUT_SLACK)
     alike = [failure for failure in cut if abs(failure.age - age) <= spread]
     differ = len(alike) < thresholds.CUT_ALIKE * len(cut)
     # Below that age, the spread says nothing.
@@ -122,12 +118,7 @@ def cut_calls(case: PoolCase, *, slower: bool) -> Finding | None:
     severity = Severity.WARNING if slower and not on_its_way else Severity.ERROR
     if phase == "awaiting_response" and 2 * median(one.phase_age for one in alike) < age:
         still += ", shortly after the request was sent"
-    if case.process.gluellm:
-        advice = "Raise GLUELLM_DEFAULT_REQUEST_TIMEOUT, or the application's own timeout"
-    elif case.synchronous:
-        advice = "Raise the timeout after which the application gives up"
-    else:
-        advice = "Raise the timeout around the call (asyncio.wait_for, asyncio.timeout)"
+    advice = _longer_timeout(case)
     reason = "Another finding explains why they are slow, if that is known"
     if slower and on_its_way:
         reason = "The provider takes longer than before"
@@ -144,6 +135,25 @@ def cut_calls(case: PoolCase, *, slower: bool) -> Finding | None:
         f"{seconds(age)}: neither the pool nor the provider does. {reason}.",
         advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
     )
+
+
+def _cancelled(case: PoolCase) -> list[Failure]:
+    """Return the latest cancelled requests, without those that end right after a failure."""
+    failed = [one.ago for one in case.failures if one.result != "cancelled"]
+    return [
+        one
+        for one in case.failures
+        if one.result == "cancelled"
+        and not any(0 <= ago - one.ago <= thresholds.CUT_SLACK for ago in failed)
+    ]
+
+
+def _longer_timeout(case: PoolCase) -> str:
+    if case.process.gluellm:
+        return "Raise GLUELLM_DEFAULT_REQUEST_TIMEOUT, or the application's own timeout"
+    if case.synchronous:
+        return "Raise the timeout after which the application gives up"
+    return "Raise the timeout around the call (asyncio.wait_for, asyncio.timeout)"
 
 
 def read_timeouts(case: PoolCase) -> tuple[float, list[Failure], float]:

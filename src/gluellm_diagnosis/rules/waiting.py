@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots.parts import (
+    Answer,
     Group,
     PoolSnapshot,
     RequestSnapshot,
@@ -60,43 +61,47 @@ def pool_too_small(case: PoolCase, *, slow_connecting: bool) -> Finding | None:
     slow, wait = _slow_origin(sharing)
     severity = Severity.ERROR if timeouts else Severity.WARNING
     if wait:
-        semaphore = "threading" if case.synchronous else "asyncio"
         return Finding(
             kind=Kind.ONE_CALLER,
             severity=severity,
             observed=f"{slow} Other requests queued for {seconds(wait)} each; the pool allows "
             f"{counted(maximum, 'connection')}.",
             explanation="One slow origin takes nearly all of a pool that it shares with others.",
-            advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).",
+            advice=_own_client(case),
         )
-    spent = activity.time()
-    observed = (
-        f"Requests{_to(case)} spent {percent(activity.time('queued') / spent if spent else 0)} of "
-        f"their time in the queue of the pool, which allows {counted(maximum, 'connection')}"
-        f"{' to each origin' if case.origin else ''}"
+    replayed, advice = _advice(whole, case)
+    limit = "limit of connections to each origin" if case.origin else "pool"
+    return Finding(
+        kind=Kind.POOL_TOO_SMALL,
+        severity=severity,
+        observed=" ".join(filter(None, (f"{_queueing(case)}.{replayed}", slow))),
+        explanation=f"Connections are held only as long as the answers take, so the {limit} is too "
+        "small for so many requests at once.",
+        advice=f"{advice}.",
     )
-    if timeouts:
+
+
+def _queueing(case: PoolCase) -> str:
+    """Return text on the queue, the load, and how long connections are held."""
+    activity, spent = case.activity, case.activity.time()
+    share = percent(activity.time("queued") / spent if spent else 0)
+    observed = (
+        f"Requests{_to(case)} spent {share} of their time in the queue of the pool, which allows "
+        f"{counted(case.maximum or 0, 'connection')}{' to each origin' if case.origin else ''}"
+    )
+    if timeouts := activity.number("timeout", "pool"):
         observed += f"; {timeouts} gave up waiting"
     if activity.period > 0:
         entered, sent = activity.number("entered"), activity.sent
         # The load may be over, and only its queue be left.
         how = "arrived" if entered >= sent else "left the queue"
         often = rate(max(entered, sent) / activity.period)
-        each = seconds(held / max(sent, activity.held_now, 1))
+        each = seconds(activity.time(*HELD) / max(sent, activity.held_now, 1))
         observed += f". Requests {how} at {often} and held a connection for {each} on average"
     before = case.baseline
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
         observed += f" (before: {seconds(before.time(*HELD) / before.sent)})"
-    replayed, advice = _advice(whole, case)
-    limit = "limit of connections to each origin" if case.origin else "pool"
-    return Finding(
-        kind=Kind.POOL_TOO_SMALL,
-        severity=severity,
-        observed=" ".join(filter(None, (f"{observed}.{replayed}", slow))),
-        explanation=f"Connections are held only as long as the answers take, so the {limit} is too "
-        "small for so many requests at once.",
-        advice=f"{advice}.",
-    )
+    return observed
 
 
 def _to(case: PoolCase) -> str:
@@ -197,42 +202,21 @@ def one_caller(case: PoolCase) -> Finding | None:
     case = case.of_limited_origin
     full = [pool for pool in case.pools if _is_full(pool)]
     requests = [request for pool in full for request in pool.requests]
-    held = [request for request in requests if request.held is not None]
-    if not held or likely_leak(full):
-        return None
     holders: Counter[Group] = Counter()
-    for request in held:
-        holders[request.group] += request.number
-    ((whose, count),) = holders.most_common(1)
+    for request in requests:
+        holders[request.group] += request.number if request.held is not None else 0
+    ((whose, count),) = holders.most_common(1) or [((None, None), 0)]
     others = [r for r in requests if r.phase == "queued" and r.group != whose]
     queued = number_of(others)
     longest = max((request.phase_age for request in others), default=0.0)
-    if (
-        not any(whose)
-        or count < thresholds.HOLDER_SHARE * holders.total()
-        or longest < thresholds.WAIT_NOTICED
-    ):
+    many = any(whose) and count and count >= thresholds.HOLDER_SHARE * holders.total()
+    if not many or longest < thresholds.WAIT_NOTICED or likely_leak(full):
         return None
-    # With most of the traffic, a caller holds most connections and is not the cause.
-    groups = {request.group for request in requests}
     # Answers of other origins say nothing about a limit for each of them.
+    groups = {request.group for request in requests}
     known = [a for a in case.answers if not case.origin or a.group in groups]
-    other = _holds(r for r in held if r.group != whose)
-    other += [a.head + a.rest for a in known if a.group != whose]
-    its = median(_holds(r for r in held if r.group == whose))
-    # These may have begun just now, all at once.
-    ended = [answer.head + answer.rest for answer in known if answer.group == whose]
-    its = max(its, median(ended)) if ended else its
-    if other and its < thresholds.SLOWER * median(other):
+    if not _holds_longer(whose, requests, known):
         return None
-    answers = [answer for answer in known if answer.model != whose[0]]
-    need = ""
-    if whose[0] and len(answers) >= thresholds.CURRENT_REQUESTS:
-        each = sum(answer.head + answer.rest for answer in answers) / len(answers)
-        arrived = sum(answer.number for answer in answers) + queued
-        size = poisson_quantile(arrived * each / max(case.recent, 1.0))
-        need = f" The others need about {counted(max(size, 1), 'connection')}."
-    semaphore = "threading" if case.synchronous else "asyncio"
     return Finding(
         kind=Kind.ONE_CALLER,
         severity=Severity.ERROR if case.activity.number("timeout", "pool") else Severity.WARNING,
@@ -240,8 +224,41 @@ def one_caller(case: PoolCase) -> Finding | None:
         f"{caller_text(*whose)}; {counted(queued, 'request')} of other callers queued, the "
         f"longest for {seconds(longest)}.",
         explanation="One caller takes nearly all of the pool. A larger pool only gives it more.",
-        advice=f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore).{need}",
+        advice=_own_client(case) + _others_need(case, whose[0], known, queued),
     )
+
+
+def _others_need(case: PoolCase, model: str | None, known: Sequence[Answer], queued: int) -> str:
+    """Return text on how many connections the requests to other models need, if it is known."""
+    answers = [answer for answer in known if answer.model != model]
+    if not model or len(answers) < thresholds.CURRENT_REQUESTS:
+        return ""
+    each = sum(answer.head + answer.rest for answer in answers) / len(answers)
+    arrived = sum(answer.number for answer in answers) + queued
+    size = poisson_quantile(arrived * each / max(case.recent, 1.0))
+    return f" The others need about {counted(max(size, 1), 'connection')}."
+
+
+def _own_client(case: PoolCase) -> str:
+    semaphore = "threading" if case.synchronous else "asyncio"
+    return f"Give it a client of its own, or limit its calls ({semaphore}.Semaphore)."
+
+
+def _holds_longer(
+    whose: Group, requests: Iterable[RequestSnapshot], answers: Sequence[Answer]
+) -> bool:
+    """Return whether one group holds connections for longer than the others, if that is known.
+
+    With most of the traffic, it holds most connections and is not the cause.
+    """
+    held = [request for request in requests if request.held is not None]
+    other = _holds(r for r in held if r.group != whose)
+    other += [answer.head + answer.rest for answer in answers if answer.group != whose]
+    # These may have begun just now, all at once.
+    its = median(_holds(r for r in held if r.group == whose))
+    ended = [answer.head + answer.rest for answer in answers if answer.group == whose]
+    its = max(its, median(ended)) if ended else its
+    return not other or its >= thresholds.SLOWER * median(other)
 
 
 def pool_saturated(case: PoolCase) -> Finding | None:
@@ -252,38 +269,41 @@ def pool_saturated(case: PoolCase) -> Finding | None:
         full = [pool for pool in case.pools if _is_at_limit(pool) and likely_leak([pool])]
     if not full:
         return None
-    requests = [request for pool in full for request in pool.requests]
     queued = sum(pool.queued for pool in full)
     longest = max(pool.longest_wait for pool in full)
     busy = sum(pool.active + pool.connecting for pool in full)
     maximum = sum(pool.max_connections or 0 for pool in full)
-    holders: Counter[str] = Counter()
-    for request in requests:
-        holders[request.phase] += request.number if request.held is not None else 0
-    held = ", ".join(f"{count} {phase}" for phase, count in (+holders).most_common())
-    timeouts = case.activity.number("timeout", "pool")
-    lasts = longest >= thresholds.WAIT_NOTICED
-    leak = likely_leak(full)
+    observed = f"{busy} of {counted(maximum, 'connection')}{_to(case)} in use and "
+    observed += f"{counted(queued, 'request')} queued"
+    if queued:
+        observed += f", the longest for {seconds(longest)}"
+    if held := _phases_of_holders(full):
+        observed += f"; requests that hold connections: {held}"
+    full_or_stuck = "The pool is at its limit" if busy >= maximum else "Requests are stuck"
     command = watch_command(case.process.pid)
+    explanation = f"{full_or_stuck} at this moment. It is not known yet why: a burst, a slow "
+    explanation += "provider, a leak, a small pool."
+    advice = f"Watch the program for a minute to find the cause: {command}"
+    if leak := likely_leak(full):
+        after = thresholds.LIKELY_LEAK_AFTER
+        explanation = f"Likely a leak. Answers unread over {after:g} s: {leak}."
+        advice = f"{case.advisor.end_answers()}. To confirm, watch it for a minute: {command}"
+    severity = Severity.WARNING if longest >= thresholds.WAIT_NOTICED else Severity.INFO
     return Finding(
         kind=Kind.POOL_SATURATED,
-        severity=Severity.ERROR if timeouts else Severity.WARNING if lasts else Severity.INFO,
-        observed=f"{busy} of {counted(maximum, 'connection')}{_to(case)} in use and "
-        f"{counted(queued, 'request')} queued"
-        + (f", the longest for {seconds(longest)}" if queued else "")
-        + (f"; requests that hold connections: {held}." if held else "."),
-        explanation=(
-            f"Likely a leak. Answers unread over {thresholds.LIKELY_LEAK_AFTER:g} s: {leak}."
-            if leak
-            else f"{'The pool is at its limit' if busy >= maximum else 'Requests are stuck'} at "
-            "this moment. It is not known yet why: a burst, a slow provider, a leak, a small pool."
-        ),
-        advice=(
-            f"{case.advisor.end_answers()}. To confirm, watch it for a minute: {command}"
-            if leak
-            else f"Watch the program for a minute to find the cause: {command}"
-        ),
+        severity=Severity.ERROR if case.activity.number("timeout", "pool") else severity,
+        observed=f"{observed}.",
+        explanation=explanation,
+        advice=advice,
     )
+
+
+def _phases_of_holders(pools: Iterable[PoolSnapshot]) -> str:
+    holders: Counter[str] = Counter()
+    for pool in pools:
+        for request in pool.requests:
+            holders[request.phase] += request.number if request.held is not None else 0
+    return ", ".join(f"{count} {phase}" for phase, count in (+holders).most_common())
 
 
 def _holds(held: Iterable[RequestSnapshot]) -> list[float]:

@@ -207,7 +207,7 @@ def test_finding_is_hidden_or_milder_if_another_explains_it(name, row, by, monke
     assert {one.kind for one in more} & {*row.explains}
 
 
-def without(rows: Sequence[table.Row], row: table.Row, by: str) -> list[table.Row]:
+def without(rows: Sequence[table.Rule], row: table.Rule, by: str) -> list[table.Rule]:
     """The rows of a table without one edge."""
     hidden = tuple(one._replace(by=tuple({*one.by} - {by})) for one in row.hidden)
     milder = tuple({*row.milder} - {by})
