@@ -46,7 +46,8 @@ def ask(promql: str, labels: Sequence[str], top: int = 1) -> str:
         f"max by (job, instance, {_ADDRESS}) (target_info) or on (job, instance) {worst}"
     )
     return (
-        f"{{{{ range $n, $one := {_query(joined, (*labels, *labels))} }}}}{{{{ if $n }}}}; {{{{ end }}}}"
+        f"{{{{ range $n, $one := {_query(joined, (*labels, *labels))} }}}}"
+        "{{ if $n }}; {{ end }}"
         f"{COMMAND} {{{{ $one.Labels.instance }}}}{{{{ if $one.Labels.host_name }}}} "
         "on {{ or $one.Labels.k8s_pod_name $one.Labels.host_name }} "
         "(PID {{ $one.Labels.process_pid }}){{ end }}"

@@ -11,13 +11,13 @@ from dataclasses import replace
 from gluellm_diagnosis.findings import Finding, Kind, Severity
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, diagnose, snapshot
 from opentelemetry.instrumentation.gluellm.concurrency import snapshot_of
-from opentelemetry.instrumentation.gluellm.pool.describe import builder
+from opentelemetry.instrumentation.gluellm.pool.describe import LONGEST
 from opentelemetry.instrumentation.gluellm.pool.durations import SECOND
 from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.pool.ledger import BuiltAt, OriginLedger, PoolLedger
 from opentelemetry.instrumentation.gluellm.pool.registry import PoolRegistry
 from opentelemetry.instrumentation.gluellm.pool.tracker import PoolTracker
-from opentelemetry.instrumentation.gluellm.text import counted
+from opentelemetry.instrumentation.gluellm.text import call_site_text, counted
 from opentelemetry.instrumentation.gluellm.vocabulary import UNREAD
 
 _CHURN = 3
@@ -112,7 +112,7 @@ class Test:
                 continue
             requests = entered - before[1]
             most = (sites - before[2]).most_common(1)
-            where = f". Most are {builder(most[0][0])}" if most else ""
+            where = f". Most are {_builder(most[0][0])}" if most else ""
             yield Finding(
                 kind=Kind.CLIENT_CHURN,
                 severity=Severity.WARNING,
@@ -191,3 +191,12 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def _builder(most: BuiltAt) -> str:
+    """Describe the call site that builds pools, and the one that uses them if it is another."""
+    built, used = most.call_site, most.used_at
+    text = f"built at {call_site_text(str(built), LONGEST)}"
+    if used is None or used.key == built.key:
+        return text
+    return f"{text}, and used at {call_site_text(str(used), LONGEST)}"

@@ -28,7 +28,7 @@ from opentelemetry.instrumentation.gluellm.telemetry import (
     semconv,
     spans,
 )
-from opentelemetry.instrumentation.gluellm.watch import anomalies, churn, loop_lag, watch
+from opentelemetry.instrumentation.gluellm.watch import anomalies, loop_lag, watch
 from support.http1 import HTTP1Server
 from support.installation import installed
 from support.libraries import Library
@@ -49,7 +49,6 @@ PARTS: list[tuple[type, str]] = [
         (loop_lag.LoopLag, ("watch", "fired", "peak")),
         (watch.Watch, ("_check_pool", "_check_suspects")),
         (anomalies.Anomalies, ("check", "passed")),
-        (churn.Churn, ("check",)),
         (call_site.CallSite, ("__init__",)),
         (registry.PoolRegistry, ("state", "_add", "track", "attend")),
         (ledger.Ledgers, ("pool", "origin")),
@@ -62,12 +61,9 @@ PARTS: list[tuple[type, str]] = [
 RARE = {
     "leak_suspected": "a response that is left unread for the leak threshold",
     "leak_over": "the end of such a response",
-    "requests_stuck": "requests of a call that wait for each other",
-    "clients_churned": "a client for each of many requests",
     "call_began": "an any-llm call",
     "call_ended": "the end of an any-llm call",
     "fired": "timers of an event loop",
-    "second_loop_used": "a client on a second event loop",
 }
 """Parts that the requests of `_Traffic` do not reach, and what does. The same guard calls them."""
 

@@ -114,12 +114,10 @@ def test_request_leaves_no_trace_in_telemetry(
     # Check that there was output.
     log = places.texts["log"]
     assert "leak suspected" in log
-    assert "Client churn" in log
     assert "server.address" in places.texts["metrics"]
     if name != "grpc":  # whose channels have no spans and no queue
         assert "gluellm.pool.name" in places.texts["spans"]
         assert "observer.connection_closed with RuntimeError" in log
-        assert "has waited in pool" in log
         assert "longest holders" in places.texts["notes on exceptions"]
 
 

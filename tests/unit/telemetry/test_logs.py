@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanContext
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite, find
-from opentelemetry.instrumentation.gluellm.pool.lease import ConnectionView, Lease
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.telemetry import logs
 from opentelemetry.instrumentation.gluellm.telemetry.logs import WatchObserver
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import SCOPE_NAME
@@ -20,12 +20,16 @@ from unit.pool.fakes import FakePool, Scene
 Log = pytest.LogCaptureFixture
 
 
+def has(line: str, *parts: str) -> bool:
+    return all(part in line for part in parts)
+
+
 class Logged:
     """A pool, a watch whose passes a test runs, and its log lines."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self.scene = Scene(WatchObserver(lambda ledger, _: f"Keep one of {ledger.provider}"))
+        self.scene = Scene(WatchObserver())
         self.watch = Watch(self.scene.registry, leak_threshold=60, loop_lag=None)
 
     def leak(self, call_site: CallSite | None, provider: str = "groq", **further: Any) -> Lease:
@@ -186,82 +190,6 @@ def test_leak_that_is_released_is_logged_as_information(logged, how):
         assert part in line
 
 
-# Requests that are stuck
-
-
-def test_stuck_requests_are_logged_with_state_and_holders(logged):
-    """A restart would destroy this evidence."""
-    scene = logged.scene
-    holder = logged.leak(here())
-    scene.pool.maximum = 1
-    scene.pool.views = [ConnectionView(holder.connection, "active", True, None)]
-    for _ in range(2):
-        scene.queue(600.0)
-        scene.clock.advance(2)
-    logged.look(10)
-    (line,) = logged.lines()
-    for part in (
-        "2 requests have waited in pool openai/httpx2 for at least 12 s (phase queued)",
-        "max 1, active 1, idle 0, connecting 0, queued 2",
-        "longest holders: (1) 14 s, unread for 14 s, provider groq",
-        f"at {__file__}:",
-    ):
-        assert part in line
-
-
-# Churn
-
-
-def churn(
-    logged: Logged, provider: str | None, name: str = "groq", built_at: CallSite | None = None
-) -> None:
-    """Build ten clients for ten calls, and run a pass."""
-    for _ in range(10):
-        pool = FakePool()
-        tracker = logged.scene.track(pool, name, provider, built_at)
-        tracker.failed(tracker.begin(b"api.test", None, b"https", None), "cancelled")
-    logged.look()
-
-
-def has(line: str, *parts: str) -> bool:
-    return all(part in line for part in parts)
-
-
-def test_churn_is_logged_with_numbers_call_site_and_advice(logged):
-    """It is logged once per provider for the life of the process."""
-    churn(logged, "groq", built_at=here())
-    (line,) = logged.lines()
-    for part in (
-        "Client churn on groq/httpx2",
-        "10 connection pools",
-        "1.0 per call",
-        "1.0 requests per pool",
-        f"built at {__file__}:",
-        "Keep one of groq.",
-    ):
-        assert part in line
-    logged.scene.clock.advance(3600)
-    churn(logged, "groq")
-    assert len(logged.lines()) == 1
-    churn(logged, "mistral", "mistral")
-    assert len(logged.lines()) == 2
-
-
-def test_churn_of_websockets_is_logged_as_such(logged):
-    """The line has the number of pools per call, if it is more than one."""
-    call = Call("lmstudio")
-    for _ in range(10):
-        pool = FakePool()
-        tracker = logged.scene.track(pool, "lmstudio", "lmstudio")
-        lease = tracker.begin(b"127.0.0.1", 1234, b"ws", call)
-        lease.origin.protocols.add("websocket")
-        tracker.failed(lease, "cancelled")
-    logged.look()
-    (line,) = logged.lines()
-    assert "10 connection pools over WebSocket for one origin" in line
-    assert "10.0 per call, 1.0 requests per pool" in line
-
-
 # Text from outside
 
 
@@ -272,13 +200,10 @@ def test_text_from_outside_stays_on_one_line(logged):
     logged.scene.pool, logged.scene.tracker = pool, logged.scene.track(pool, evil, evil)
     lease = logged.leak(here(), evil, model=evil, correlation_id=evil)
     logged.look(60)
-    logged.scene.queue()
-    logged.look(11)
     logged.scene.tracker.released(lease)
     logged.look()
-    churn(logged, evil, evil)
     lines = [*logged.lines(), *logged.lines(logging.INFO)]
-    assert len(lines) == 4
+    assert len(lines) == 2
     assert all(line.isprintable() for line in lines), lines
 
 

@@ -14,7 +14,6 @@ from opentelemetry.instrumentation.gluellm.pool.call import Call
 from opentelemetry.instrumentation.gluellm.pool.lease import TrackedConnection
 from opentelemetry.instrumentation.gluellm.pool.observer import PoolObserver
 from opentelemetry.instrumentation.gluellm.vocabulary import AWAITING_RESPONSE, READING, UNREAD
-from opentelemetry.instrumentation.gluellm.vocabulary import STREAM_QUEUED as STREAM
 from opentelemetry.instrumentation.gluellm.watch import watch as watch_module
 from opentelemetry.instrumentation.gluellm.watch.watch import Watch
 from support.waiting import wait_until
@@ -184,63 +183,6 @@ def test_reader_of_data_that_the_sdk_read_ahead_is_no_leak(scene, watch):
     scene.clock.advance(1)
     watch.run_pass()
     assert scene.recorder.args("leak_suspected") == [(lease, last_step)]
-
-
-# Stuck requests
-
-
-def test_stuck_requests_are_reported_once_a_pool(scene, watch):
-    """The report comes after ten seconds, oldest first, and again after ten minutes."""
-    first = scene.queue(600.0)
-    scene.clock.advance(5)
-    second = scene.queue(600.0)
-    scene.clock.advance(4.9)
-    watch.run_pass()
-    assert scene.recorder.args("requests_stuck") == []
-    scene.clock.advance(6)
-    watch.run_pass()
-    watch.run_pass()
-    scene.clock.advance(599)
-    watch.run_pass()
-    assert scene.recorder.args("requests_stuck") == [(scene.tracker, (first, second))]
-    scene.clock.advance(1)
-    watch.run_pass()
-    assert len(scene.recorder.args("requests_stuck")) == 2
-
-
-def test_each_pool_reports_its_own_stuck_requests(scene, watch):
-    """This includes pools of one name."""
-    other_pool = FakePool()
-    other = scene.track(other_pool)
-    for tracker in (scene.tracker, other):
-        tracker.waiting(tracker.begin(b"api.test", None, b"https", None), 600.0)
-    scene.clock.advance(11)
-    watch.run_pass()
-    assert {event[0] for event in scene.recorder.args("requests_stuck")} == {scene.tracker, other}
-
-
-def test_request_that_is_requeued_repeatedly_is_stuck(scene, watch):
-    """Each requeue restarts its timeout, but not its wait."""
-    lease = scene.enter()
-    connection = scene.connection(established=True)
-    for _ in range(4):
-        scene.tracker.waiting(lease, 60.0)
-        scene.clock.advance(3)
-        scene.tracker.assigned(lease, connection)
-        scene.tracker.requeued(lease)
-    scene.tracker.waiting(lease, 60.0)
-    watch.run_pass()
-    assert scene.recorder.args("requests_stuck") == [(scene.tracker, (lease,))]
-
-
-def test_request_that_waits_for_a_stream_is_stuck(scene, watch):
-    """A request that is about to queue is not."""
-    scene.enter()
-    lease = scene.acquire(scene.connection(established=True, protocol="2"))
-    assert lease.phase == STREAM
-    scene.clock.advance(11)
-    watch.run_pass()
-    assert scene.recorder.args("requests_stuck") == [(scene.tracker, (lease,))]
 
 
 # One pass

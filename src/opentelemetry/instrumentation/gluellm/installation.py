@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +30,6 @@ from .environment import ENVIRONMENT_PREFIX
 from .failures import warn
 from .patching import Hooks
 from .pool import call_site
-from .pool.ledger import PoolLedger
 from .pool.registry import PoolRegistry
 from .snapshots.collect import collect
 from .snapshots.pool_timeout_note import NoteObserver
@@ -82,7 +80,7 @@ class Installation:
             time_in_queue=config.time_in_queue,
         )
         self.drain = durations.drain
-        self._watch_observer = logs.WatchObserver(_churn_advice)
+        self._watch_observer = logs.WatchObserver()
         self._finding_observer = logs.FindingObserver(lambda: self.registry.clock())
         self.registry = PoolRegistry(
             (
@@ -357,17 +355,3 @@ def _metrics_are_lost(
         and not meter.active
         and records_spans(tracer_provider)
     )
-
-
-def _churn_advice(ledger: PoolLedger, call_site_known: bool) -> str:
-    from gluellm_diagnosis.advice.advisor import advisor_for
-
-    # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
-    gluellm = "gluellm" in sys.modules and not call_site_known
-    return advisor_for(
-        ledger.provider,
-        ledger.library,
-        gluellm=gluellm,
-        synchronous=ledger.synchronous,
-        any_llm="any_llm" in sys.modules,
-    ).keep_instance()

@@ -1,6 +1,6 @@
 """Every threshold once, with its reason.
 
-The rules of ``diagnose()``, the log, ``watch``, the boards and the alerts read them here, so that
+The rules of ``diagnose()``, the log, the boards and the alerts read them here, so that
 all of them use the same definitions. Where an alert differs on purpose, its value has ``_ALERT_``
 in its name and states the reason. This module imports nothing.
 
@@ -14,11 +14,11 @@ SHORTEST_LIMITED = 0.01
 WAIT_NOTICED = 1.0
 """Wait that delays a caller noticeably. Waits that are shorter, even in sum, are a burst."""
 STUCK_AFTER = 10.0
-"""Time in the queue after which a request is stuck, for the log, `diagnose()` and the views of the
-command. A burst would be over by then. A connection whose HTTP/2 streams are all taken is another
-state, with ORPHANED_SHARE and STREAM_WAIT: it can be stuck while no request waits."""
+"""Time in the queue after which a request is stuck, for `diagnose()`: a burst would be over. A
+connection whose HTTP/2 streams are all taken is another state, with ORPHANED_SHARE and
+STREAM_WAIT: it can be stuck while no request waits."""
 STUCK_ALERT_AFTER = 30.0
-"""GlueLLMRequestsStuck pages, so it waits longer than the log does: some pools recover by
+"""GlueLLMRequestsStuck pages, so it waits longer: some pools recover by
 themselves within 30 s."""
 QUEUED_SHARE = 0.1
 """Share of all request time. httpcore 1.0.9 can assign one idle connection to several requests, and
@@ -93,14 +93,6 @@ CHURN_POOLS = 10
 CHURN_REQUESTS_PER_POOL = 3
 """Average below which pools hardly ever reuse a connection. A live pool with at least this many
 requests counts as one that is kept."""
-CHURN_WINDOW = 60.0
-"""Period over which the log counts."""
-CHURN_GONE_SHARE = 0.5
-"""Share of the pools that must be gone before churn is logged. One client per tenant, for example,
-stays."""
-CHURN_MANY_POOLS = 50
-"""Number of pools from which churn is logged although all are alive: the garbage collector may not
-have run yet."""
 CHURN_BOARD_WARNING = 0.1
 CHURN_BOARD_MUCH = 1 / CHURN_REQUESTS_PER_POOL
 """Pools per request, on boards only."""
@@ -126,8 +118,7 @@ UNREAD_REQUESTS = 5
 def consumes_slowly(unread: float, held: float, requests: int) -> bool:
     """Return whether an application reads slowly, from the seconds of all these requests.
 
-    The one definition of a slow consumer: `diagnose()` and the views of the command use it. The
-    boards show the unread share itself.
+    The boards show the unread share itself.
     """
     return (
         requests >= UNREAD_REQUESTS
@@ -180,7 +171,7 @@ CURRENT_REQUESTS = 5
 """Fewer requests have no meaningful mean. Running ones count as well, so that a provider that stops
 answering shows before the first request has ended."""
 LONG_ANSWER = 30.0
-"""Time in one phase that the views of the command and the text of a snapshot mention."""
+"""Time in one phase that the text of a snapshot mentions."""
 HELD_BACK = 0.25
 """Share of the read timeout within which others are complete, if silence in a body means loss."""
 READ_TIMEOUTS = 3

@@ -7,7 +7,6 @@ from ..text import call_site_text, one_line, seconds
 from ..vocabulary import PHASES, QUEUED, STREAM_QUEUED
 from .durations import in_seconds
 from .lease import Lease, Tracker, read_states
-from .ledger import BuiltAt
 
 HOLDERS = 3
 LONGEST = 200
@@ -56,15 +55,6 @@ def whose(lease: Lease) -> str:
     if lease.call_site is not None:
         parts.append(f"at {call_site_text(str(lease.call_site), LONGEST)}")
     return ", ".join(parts) or "caller unknown"
-
-
-def builder(most: BuiltAt) -> str:
-    """Describe the call site that builds pools, and the one that uses them if it is another."""
-    built, used = most.call_site, most.used_at
-    text = f"built at {call_site_text(str(built), LONGEST)}"
-    if used is None or used.key == built.key:
-        return text
-    return f"{text}, and used at {call_site_text(str(used), LONGEST)}"
 
 
 def holders(tracker: Tracker, now: int) -> str:

@@ -7,9 +7,7 @@ from typing import Any
 
 from ..failures import Failures
 from .call import CountedCall
-from .call_site import CallSites
-from .lease import Lease, TrackedConnection, Tracker
-from .ledger import BuiltAt, OriginLedger
+from .lease import Lease, TrackedConnection
 
 
 class PoolObserver:
@@ -40,12 +38,6 @@ class PoolObserver:
         """Pool timeout of a request, with the library's exception.
 
         An observer may add a note to the exception, and must not change it otherwise.
-        """
-
-    def second_loop_used(self, pool: Tracker, call_sites: CallSites) -> None:
-        """First failure of a request because its pool is used in a second event loop.
-
-        ``call_sites`` are where the connection was established and where the request was sent.
         """
 
     def lease_answered(self, lease: Lease) -> None:
@@ -88,28 +80,11 @@ class PoolObserver:
     def leak_over(self, lease: Lease, how: str) -> None:
         """End of a suspicion: the lease was ``released`` or ``read`` on, or its pool ``closed``."""
 
-    def requests_stuck(self, pool: Tracker, leases: tuple[Lease, ...]) -> None:
-        """Requests that have waited too long for a connection or a stream, oldest first."""
-
     def finding_began(self, active: Any) -> None:
         """Begin of a finding of the process's own diagnosis, or the rise of its severity."""
 
     def finding_ended(self, active: Any, now: int) -> None:
         """End of a finding."""
-
-    def clients_churned(
-        self,
-        origin: OriginLedger,
-        pools: int,
-        requests: int,
-        calls: int,
-        built: tuple[tuple[BuiltAt, int], ...],
-    ) -> None:
-        """Client churn: many ``pools`` for one origin, with few ``requests`` of ``calls``.
-
-        ``built`` are the known call sites that built these pools, each with the number of its
-        pools, largest number first.
-        """
 
 
 _EVENTS = {name: method for name, method in vars(PoolObserver).items() if name[0] != "_"}

@@ -536,9 +536,7 @@ class PoolTracker(Tracker):
         ledger = self.ledger
         ledger.anomalies["wrong_event_loop"] += 1
         ledger.two_loops = call_sites
-        if not self.two_loops:
-            self.two_loops = True
-            self.observer.second_loop_used(self, call_sites)
+        self.two_loops = True
 
     def discard_lease(self, lease: Lease) -> None:
         """End the lease without recording it in any metric.

@@ -10,7 +10,6 @@ from base64 import b64encode
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator, Sequence
-from operator import add
 from pathlib import Path
 from types import CodeType
 from typing import Any

@@ -165,9 +165,9 @@ class PoolSnapshot:
     queued_before: int = 0
     """Requests that queue since before the observation, which ``requests`` do not include."""
     requests: tuple[RequestSnapshot, ...] = ()
-    """At most 200 are listed, and fewer if more than ten pools have requests: the queued ones that wait longest, and of the others suspected leaks
-    and those that are longest in their phase, half of the list each. The rest follows in entries
-    that each stand for a ``number`` of requests."""
+    """At most 200 are listed, and fewer if more than ten pools have requests: the queued ones that
+    wait longest, and of the others suspected leaks and those that are longest in their phase, half
+    of the list each. The rest follows in entries that each stand for a ``number`` of requests."""
     leases: str = field(default="", repr=False)
     """Times of its ended requests among the last 2 000 of its name, which `what_if` replays: in
     base64, three 32-bit numbers for each, as `Ring.times` describes. Empty if the name has several

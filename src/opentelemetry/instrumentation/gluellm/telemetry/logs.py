@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from ..environment import ENVIRONMENT_PREFIX
 from ..failures import Failures, warn, warn_once
 from ..patching import Hooks
-from ..pool.call_site import CallSites
-from ..pool.describe import LONGEST, builder, duration_text, holders, label, state, whose
+from ..pool.describe import LONGEST, duration_text, label, whose
 from ..pool.durations import SECOND
-from ..pool.lease import Lease, Tracker
-from ..pool.ledger import BuiltAt, OriginLedger, PoolLedger
+from ..pool.lease import Lease
 from ..pool.observer import PoolObserver
 from ..text import call_site_text, counted, one_line
-from ..vocabulary import PHASES, WEBSOCKET
 from ..watch.judgement import ERROR, Active, Found, subject_of
 from ..watch.watch import LOGGED_EVERY
 from . import semconv
@@ -92,19 +89,14 @@ class _Leaks:
 class WatchObserver(PoolObserver):
     """Observer that logs what the watch finds, at a limited rate, in the watch's thread."""
 
-    def __init__(self, churn_advice: Callable[[PoolLedger, bool], str]) -> None:
+    def __init__(self) -> None:
         self.metrics_lost: Callable[[], bool] = lambda: False
         """Function that returns whether spans are recorded and metrics are not."""
-        self._churn_advice = churn_advice
-        """Function that returns advice against client churn for a pool name, without a full stop.
-        Its second argument is whether call sites that build the pools are known."""
         self._leaks: dict[object, _Leaks] = {}
-        self._churned: set[str] = set()
 
     def forget(self) -> None:
         """Allow all warnings again. In a forked child, earlier ones are in the parent's log."""
         self._leaks.clear()
-        self._churned.clear()
 
     def leak_suspected(self, lease: Lease, since: int) -> None:
         call_site = lease.call_site
@@ -157,54 +149,6 @@ class WatchObserver(PoolObserver):
             what,
             duration_text(now - lease.acquired_at),
             whose(lease),
-        )
-
-    def second_loop_used(self, pool: Tracker, call_sites: CallSites) -> None:
-        # In the task of the request: the process may end before the watch's next pass.
-        sites = (call_site_text(str(site or "unknown"), LONGEST) for site in call_sites)
-        _logger.warning(
-            "A client of pool %s is used on a second event loop, so a request failed with "
-            "RuntimeError. Its connections were established at %s, in another event loop; the "
-            "request was sent at %s. Use each client in one event loop only.",
-            label(pool),
-            *sites,
-        )
-
-    def requests_stuck(self, pool: Tracker, leases: tuple[Lease, ...]) -> None:
-        now = pool.clock()
-        _logger.warning(
-            "%s waited in pool %s for at least %s (phase %s). Pool state: %s; %s.",
-            "1 request has" if len(leases) == 1 else f"{len(leases)} requests have",
-            label(pool),
-            duration_text(min(now - lease.entered_at for lease in leases)),
-            ", ".join(sorted({PHASES[lease.phase] for lease in leases})),
-            state(pool),
-            holders(pool, now),
-        )
-
-    def clients_churned(
-        self,
-        origin: OriginLedger,
-        pools: int,
-        requests: int,
-        calls: int,
-        built: tuple[tuple[BuiltAt, int], ...],
-    ) -> None:
-        ledger = origin.pool
-        provider = ledger.provider or ledger.name
-        if provider in self._churned:
-            return
-        self._churned.add(provider)
-        _logger.warning(
-            "Client churn on %s: %d connection pools%s for one origin in the last minute: %.1f "
-            "per call, %.1f requests per pool, so connections are rarely reused. %s. %s.",
-            one_line(f"{provider}/{ledger.library}", LONGEST),
-            pools,
-            " over WebSocket" if WEBSOCKET in origin.protocols else "",
-            pools / max(calls, 1),
-            requests / pools,
-            _built_at(built, pools),
-            one_line(self._churn_advice(ledger, bool(built)), _LONGEST_ADVICE),
         )
 
 
@@ -289,14 +233,6 @@ def _attributes_of(active: Active) -> dict[str, str]:
         semconv.CALL_SOURCE: finding.source,
     }
     return {key: value for key, value in found.items() if value}
-
-
-def _built_at(built: tuple[tuple[BuiltAt, int], ...], pools: int) -> str:
-    if not built:
-        return "The call site that builds them is unknown"
-    most, number = built[0]
-    which = "They" if number >= pools else f"{number} of them"
-    return f"{which} are {builder(most)}"
 
 
 _BETWEEN_FINDINGS = 60 * SECOND

@@ -1,1 +1,1 @@
-"""What no event reports: leaks, stuck queues, churn, anomalies, late event loops."""
+"""What no event reports: leaks, anomalies, late event loops, findings."""

@@ -1,4 +1,4 @@
-"""A thread that detects once a second what no event reports, such as leaks and stuck queues.
+"""A thread that detects once a second what no event reports, such as leaks, and judges.
 
 The thread runs while requests are in flight, and ends when there have been none for a while. The
 next request starts it again. It only reads plain numbers, and notifies observers in its own thread.
@@ -19,10 +19,9 @@ from ..pool.durations import nanoseconds
 from ..pool.lease import Lease
 from ..pool.registry import PoolRegistry
 from ..pool.tracker import PoolTracker
-from ..vocabulary import QUEUED, STREAM_QUEUED, UNREAD
+from ..vocabulary import QUEUED, UNREAD
 from .account import Account
 from .anomalies import Anomalies
-from .churn import Churn
 from .judgement import Judgement
 from .loop_lag import LoopLag
 from .silent_peers import SilentPeers
@@ -30,7 +29,6 @@ from .silent_peers import SilentPeers
 INTERVAL = 1.0
 """Mean seconds between two passes. A leak is detected at most a quarter more after its threshold.
 """
-STUCK_AFTER = nanoseconds(thresholds.STUCK_AFTER)
 LOGGED_EVERY = nanoseconds(thresholds.LOG_AGAIN_AFTER)
 _REST_AFTER = 10
 """Passes without any request after which the thread ends."""
@@ -47,8 +45,6 @@ class _PoolNotes:
     """Value of `PoolTracker.entered` at the previous pass."""
     passes_left: int = PASSES_AFTERWARDS
     """Passes in which it is still checked although it has no request."""
-    stuck_logged_at: int = 0
-    """When its stuck requests were last logged; 0 before that."""
 
 
 @dataclass(slots=True, eq=False)
@@ -93,7 +89,6 @@ class Watch:
         """Notes on the pools of the previous pass. Weak while there is no thread; a weak dict would
         make passes over ten thousand idle pools several times as long."""
         self._anomalies = Anomalies(registry, loop_lag)
-        self._churn = Churn(registry)
         self.account = Account(registry)
         self.silent_peers = SilentPeers(registry, peer_check_after)
         self.judgement = judgement
@@ -132,7 +127,6 @@ class Watch:
         """Reset everything in a forked child. The next request starts a thread there."""
         self._thread.after_fork_in_child()
         self._forget()
-        self._churn.clear()
         self.account.restart()
         if self.judgement is not None:
             self.judgement.clear()
@@ -202,7 +196,7 @@ class Watch:
                     notes.passes_left = PASSES_AFTERWARDS
                 if tracker.leases:
                     busy = True
-                    self._check_pool(tracker, notes)
+                    self._check_pool(tracker)
                 elif notes.passes_left and self._anomalies.check(tracker, [], registry.clock()):
                     # The last request of a pool may leave an orphaned connection behind.
                     notes.passes_left -= 1
@@ -211,7 +205,6 @@ class Watch:
                 self._loop_lag.count(registry.clock())
             self._anomalies.passed()
             self.silent_peers.passed()
-            self._churn.check()
             registry.calls.look()
             self.account.look()
             if self.judgement is not None:
@@ -224,30 +217,20 @@ class Watch:
             registry.failures.caught("watch", error)
         return busy
 
-    def _check_pool(self, tracker: PoolTracker, notes: _PoolNotes) -> None:
+    def _check_pool(self, tracker: PoolTracker) -> None:
         now = self._registry.clock()
         if self._loop_lag is not None:
             self._loop_lag.watch(tracker, now)
         waiting = []
-        stuck = []
         for lease in snapshot_of(tracker.leases.keys):
             phase = lease.phase
             if phase == UNREAD:
                 self._check_for_leak(lease, now)
-            elif phase == QUEUED:
-                if lease.wait is not None and lease.wait.in_queue:
-                    if lease.connection is None:  # else one is assigned that may refuse it
-                        waiting.append(lease)
-                    if now - lease.entered_at >= STUCK_AFTER:
-                        stuck.append(lease)
-            elif phase == STREAM_QUEUED and now - lease.phase_since >= STUCK_AFTER:
-                stuck.append(lease)
+            # A connection that is assigned may still refuse the request.
+            elif phase == QUEUED and lease.connection is None and lease.wait is not None:
+                waiting += [lease] if lease.wait.in_queue else []
         self._anomalies.check(tracker, waiting, now)
         self.silent_peers.check(tracker, now)
-        recorded = notes.stuck_logged_at
-        if stuck and (not recorded or now - recorded >= LOGGED_EVERY):
-            notes.stuck_logged_at = now
-            self._registry.observer.requests_stuck(tracker, tuple(stuck))
 
     # Leaks
 
