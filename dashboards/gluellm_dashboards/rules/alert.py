@@ -31,8 +31,8 @@ _PROVIDER: Final = label_name(semconv.PROVIDER_NAME)
 def _query(promql: str, labels: Sequence[str]) -> str:
     """Return the template of a query, in which ``%s`` is for matchers of the alert's labels."""
     matchers = ",".join(f"{label}=%q" for label in labels)
-    arguments = " ".join(f"$labels.{label}" for label in labels)
-    return f"query (printf `{promql.replace('%s', matchers)}` {arguments})"
+    arguments = [f"$labels.{label}" for label in labels] * promql.count("%s")
+    return f"query (printf `{promql.replace('%s', matchers)}` {' '.join(arguments)})"
 
 
 def ask(promql: str, labels: Sequence[str], top: int = 1) -> str:
@@ -46,8 +46,7 @@ def ask(promql: str, labels: Sequence[str], top: int = 1) -> str:
         f"max by (job, instance, {_ADDRESS}) (target_info) or on (job, instance) {worst}"
     )
     return (
-        f"{{{{ range $n, $one := {_query(joined, (*labels, *labels))} }}}}"
-        "{{ if $n }}; {{ end }}"
+        f"{{{{ range $n, $one := {_query(joined, labels)} }}}}{{{{ if $n }}}}; {{{{ end }}}}"
         f"{COMMAND} {{{{ $one.Labels.instance }}}}{{{{ if $one.Labels.host_name }}}} "
         "on {{ or $one.Labels.k8s_pod_name $one.Labels.host_name }} "
         "(PID {{ $one.Labels.process_pid }}){{ end }}"
