@@ -12,7 +12,7 @@ from typing import Any
 
 from gluellm_diagnosis.report import report_on
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
-from opentelemetry.instrumentation.gluellm.text import call_site_text, counted
+from opentelemetry.instrumentation.gluellm.text import call_site_text, counted, wrapped
 
 from ..arguments import CommandError, write_output
 from ..doctor.files import print_report, save
@@ -33,6 +33,10 @@ _PROGRAM = (
     "process {pid}: a thread of it will run a small program of this command for at most 2 s, which "
     "reads its connection pools and changes nothing. To start it, the main thread may be stopped "
     "for a millisecond (SIGSTOP, SIGCONT), which a supervisor or a shell can notice."
+)
+_NO_HISTORY = (
+    "Not known without a history: ages, and where the requests began that hold connections. "
+    "--for 60 observes what begins from now on."
 )
 _OBSERVES = (
     "Then the process is instrumented for {period}, and everything is restored. The modules of "
@@ -85,7 +89,7 @@ def _agrees(options: argparse.Namespace) -> bool:
         what += f" {_OBSERVES.format(period=seconds(options.period))}"
     if not options.yes and not sys.stdin.isatty():
         return False
-    print(what, file=sys.stderr)
+    print(*wrapped(what), sep="\n", file=sys.stderr)
     if options.yes:
         return True
     print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
@@ -99,12 +103,12 @@ def _inside(pid: int, period: float) -> tuple[Snapshot | None, list[str]]:
             found = program.look()
             if "error" in found:
                 raise CommandError(f"the program failed in process {pid}: {found['error']}")
-            snapshot, notes = snapshot_of(found, pid), _notes(found)
+            snapshot, notes = snapshot_of(found, pid), [*_notes(found), _NO_HISTORY]
             if period:
                 print(f"process {pid}: observing it for {seconds(period)}", file=sys.stderr)
                 end = program.end()
                 if "error" not in end:
-                    return Snapshot.from_dict(end["snapshot"]), notes
+                    return Snapshot.from_dict(end["snapshot"]), _notes(found)
                 notes.append(
                     f"It was not instrumented: {end['error']}. This is what its pools list."
                 )

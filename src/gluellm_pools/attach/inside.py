@@ -14,6 +14,7 @@ import json
 import socket
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def look() -> tuple[dict[str, Any], list[tuple[str, Any, dict[str, Any]]]]:
                 sock = connection.pop("socket")
                 connection["tcp"] = tcp(sock) if held else None
             listed.append(content)
-            pools.append((library, one, content))
+            pools.append((library, weakref.ref(one), content))
     return {
         "pools": listed,
         "failed": failed,
@@ -150,20 +151,21 @@ def observe(pools: list[tuple[str, Any, dict[str, Any]]]) -> dict[str, Any]:
     except ImportError as error:
         return {"error": f"{error.name or error} can't be imported there"}
     attached = importlib.import_module(f"{PACKAGE}.attached")
+    if installation() is not None:
+        return {"error": "it is instrumented already"}
     # The process's own providers get nothing.
     providers = {
         "meter_provider": metrics.NoOpMeterProvider(),
         "tracer_provider": trace.NoOpTracerProvider(),
     }
     threshold = SETTINGS["leak_threshold"]
-    with attached.attached(pools, leak_threshold=threshold, **providers) as installed:
-        if installed is None:
-            return {"error": "it is instrumented already"}
-        del pools[:]  # kept alive by nothing from here on
+    with attached.attached(leak_threshold=threshold, **providers) as installed:
         until = time.monotonic() + SETTINGS["period"]
         # The command removes the file to end it earlier.
         while time.monotonic() < until and Path(SETTINGS["script"]).exists():
             time.sleep(POLL)
+        # Those that got no request in the period are not tracked yet.
+        installed.track((name, pool, listed) for name, ref, listed in pools if (pool := ref()))
         installed.read_sockets()
         content = installed.snapshot().to_dict()
     return {"snapshot": content}

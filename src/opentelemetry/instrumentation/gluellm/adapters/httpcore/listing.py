@@ -60,7 +60,7 @@ def _listed(connection: Any, held: bool) -> dict[str, Any]:
         "state": state,
         "protocol": "1.1" if inner is None or hasattr(inner, "_h11_state") else "2",
         "requests_served": max(0, getattr(inner, "_request_count", 0) - held),
-        "held_before": exchange(inner) if held else None,
+        "held_before": exchange(inner) if held and state != "idle" else None,
         "socket": inner and inner._network_stream.get_extra_info("socket"),
     }
 

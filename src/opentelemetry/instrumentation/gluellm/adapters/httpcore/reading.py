@@ -82,7 +82,11 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
                     limit = _stream_limit(inner, record)
                     _orphans(inner, record)
             at = id(connection)
-            held_before = exchange(protocol_connection(connection)) if at in before else None
+            held_before = (
+                exchange(protocol_connection(connection))
+                if at in before and state != "idle"
+                else None
+            )
             found.append(ConnectionView(record, state, at in wanted, limit, held_before))
         return PoolView(
             max_connections=bound(pool._max_connections),
