@@ -17,14 +17,16 @@ counts = {"ok": 0, "failed": 0, "wrong": 0, "late": 0.0}
 
 def patchable():
     """Return the attributes of all classes that an observation can patch."""
-    modules = [m for name, m in sys.modules.items() if name.startswith(("httpcore", "aiohttp"))]
-    owners = [o for m in modules for o in vars(m).values() if isinstance(o, type)]
+    modules = [
+        m for name, m in list(sys.modules.items()) if name.startswith(("httpcore", "aiohttp"))
+    ]
+    owners = [o for m in modules for o in list(vars(m).values()) if isinstance(o, type)]
     owners += [socket, asyncio.base_events.BaseEventLoop, asyncio.Task]
     own = ("_gluellm", "__")  # defaults for attributes of instances stay
     return {
         (id(owner), name): value
         for owner in owners
-        for name, value in vars(owner).items()
+        for name, value in list(vars(owner).items())
         if not name.startswith(own) and not name.startswith("_abc")
     }
 
