@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from opentelemetry.instrumentation.gluellm import thresholds
-from opentelemetry.instrumentation.gluellm.snapshots.parts import LOST_PEERS
+from opentelemetry.instrumentation.gluellm.snapshots.parts import LOST_PEERS, ConnectionSnapshot
 from opentelemetry.instrumentation.gluellm.text import counted, seconds
 
 from ..case import PoolCase
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind, Meaning, Severity
 
 
 def held_before(case: PoolCase) -> Finding | None:
@@ -23,35 +24,15 @@ def held_before(case: PoolCase) -> Finding | None:
     full = queued > 0 and busy >= (case.maximum or busy + 1)
     if not held or len(held) < thresholds.LIKELY_LEAK_SHARE * busy:
         return None
-    phases = Counter(one.held_before for one in held)
-    lost = Counter(LOST_PEERS[one.peer] for one in held if one.peer in LOST_PEERS)
-    silences = [one.silence for one in held if one.silence is not None]
-    if lost:
-        kind = Kind.SILENT_CONNECTIONS
-        explanation = f"No answer can come any more: {_listed(lost)}."
-        advice = "Cancel these requests and send them again. A read timeout ends them earlier."
-    elif 2 * phases["unread"] >= len(held):
-        kind = Kind.LEAK
-        explanation = (
-            "No task or thread reads these answers. A streamed answer is neither read to its end "
-            "nor closed, and keeps its connection, possibly forever."
-        )
-        advice = f"{case.advisor.end_answers()}."
-    elif 2 * phases["awaiting_response"] >= len(held) and (
-        max(silences, default=0.0) >= thresholds.SILENT_FOR
-    ):
-        kind = Kind.SLOW_PROVIDER
-        explanation = "The provider has not begun to answer these requests."
-        advice = "Check the provider's status page. A read timeout ends such requests earlier."
-    elif full:
-        kind = Kind.POOL_SATURATED
-        explanation = "The pool is at its limit. It is not known for how long, and why."
-        advice = "Look again in a minute: requests that are still listed hang."
-    else:
+    cause = _cause(case, held, full=full)
+    if cause is None:
         return None
+    kind, (explanation, advice) = cause
     if not case.age:  # nothing was observed
         pid = case.process.pid
         advice += f" To see where new ones begin: gluellm-pools doctor --attach {pid} --for 60"
+    phases = Counter(one.held_before for one in held)
+    silences = [one.silence for one in held if one.silence is not None]
     known = [f"{count} {phase}" for phase, count in phases.most_common() if phase]
     if silences:
         times = dict.fromkeys(map(seconds, (min(silences), max(silences))))
@@ -60,12 +41,43 @@ def held_before(case: PoolCase) -> Finding | None:
     are = "connection is" if len(held) == 1 and not of else "connections are"
     return Finding(
         kind=kind,
-        severity=Severity.ERROR if full or lost else Severity.WARNING,
+        severity=Severity.ERROR if full or kind is Kind.SILENT_CONNECTIONS else Severity.WARNING,
         observed=f"{len(held)}{of} {are} held by requests that began before the observation"
         f"{': ' if known else ''}{', '.join(known)}; {counted(queued, 'request')} queued.",
         explanation=explanation,
         advice=advice,
     )
+
+
+def _cause(
+    case: PoolCase, held: Sequence[ConnectionSnapshot], *, full: bool
+) -> tuple[Kind, Meaning] | None:
+    """Return why most of these connections are held, and what to do; None if nothing is wrong."""
+    phases = Counter(one.held_before for one in held)
+    lost = Counter(LOST_PEERS[one.peer] for one in held if one.peer in LOST_PEERS)
+    if lost:
+        return Kind.SILENT_CONNECTIONS, Meaning(
+            f"No answer can come any more: {_listed(lost)}.",
+            "Cancel these requests and send them again. A read timeout ends them earlier.",
+        )
+    if 2 * phases["unread"] >= len(held):
+        return Kind.LEAK, Meaning(
+            "No task or thread reads these answers. A streamed answer is neither read to its end "
+            "nor closed, and keeps its connection, possibly forever.",
+            f"{case.advisor.end_answers()}.",
+        )
+    silent = any((one.silence or 0.0) >= thresholds.SILENT_FOR for one in held)
+    if silent and 2 * phases["awaiting_response"] >= len(held):
+        return Kind.SLOW_PROVIDER, Meaning(
+            "The provider has not begun to answer these requests.",
+            "Check the provider's status page. A read timeout ends such requests earlier.",
+        )
+    if full:
+        return Kind.POOL_SATURATED, Meaning(
+            "The pool is at its limit. It is not known for how long, and why.",
+            "Look again in a minute: requests that are still listed hang.",
+        )
+    return None
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -140,6 +140,7 @@ SIGNS = {
     "descriptors_near_limit": NO_DESCRIPTORS,
     "gives_up": GIVES_UP,
     "held_back_answers": STOPPED,
+    "held_before": {"connections": [a_connection("active", held_before="unread")] * 10},
     "http2_stuck": STUCK,
     "leak": LEAK,
     "limited": LIMITED,
