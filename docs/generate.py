@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that follow from code: metrics.md, settings.md, maintainers/hooks.md.
+"""Writes the pages of docs/ that follow from code: those in `PAGES`.
 
 ``--check`` writes nothing and fails when a page is out of date.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gluellm_diagnosis import table
 from gluellm_pools import prometheus
 from gluellm_pools.verify.outcomes import QUERIES
 from opentelemetry.instrumentation.gluellm.adapters import ADAPTERS
@@ -195,6 +196,16 @@ their import on. The log has one WARNING for each missing hook; `snapshot().proc
 tables show what is not observed without a hook.
 
 {hooks}
+"""
+
+FINDINGS = """
+# Which finding hides which
+
+A [finding](when-calls-hang.md#findings) that another one explains is not reported for the same pool.
+
+| if this is found | these are not reported | because |
+|---|---|---|
+{rows}
 """
 
 CONFIGURATION = """
@@ -492,6 +503,24 @@ def hooks_page() -> str:
     return NOTICE + HOOKS.format(hooks=hook_tables())
 
 
+def findings_page() -> str:
+    """docs/findings.md."""
+    rules = (*table.OF_PROCESS, *table.OF_POOL)
+    words = {name: condition.words for name, condition in table.CONDITIONS.items()}
+    words |= {rule.name: code(next(iter(rule.explains))) for rule in rules}
+    hidden: dict[table.Hidden, list[str]] = {}
+    for rule in rules:
+        for one in rule.hidden:
+            if one.why:
+                hidden.setdefault(one, []).append(words[rule.name])
+    rows = []
+    for one, its in hidden.items():
+        by = dict.fromkeys(words[name] for name in one.by if words[name] not in its)
+        but = f" Not if {words[one.but]}." if one.but else ""
+        rows.append(f"| {', '.join(by)} | {', '.join(dict.fromkeys(its))} | {one.why}{but} |")
+    return NOTICE + FINDINGS.format(rows="\n".join(rows))
+
+
 def settings_page() -> str:
     """docs/settings.md."""
     rows = []
@@ -555,6 +584,7 @@ PAGES = {
     "metrics.md": metrics_page,
     "maintainers/hooks.md": hooks_page,
     "settings.md": settings_page,
+    "findings.md": findings_page,
 }
 
 

@@ -44,6 +44,7 @@ PAGES = {
     "Reference": [
         "docs/metrics",
         "docs/settings",
+        "docs/findings",
         "docs/security-and-cost",
         "dashboards/README",
         "dashboards/runbooks/README",

@@ -58,9 +58,7 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
         "they have waited longer than its delays explain",
         lambda case: process.waits_beyond_lag(case) or process.unread_beyond_lag(case),
     ),
-    "limited": Condition(
-        "calls wait in GlueLLM's rate limiter, before the pool", lambda case: case.limited
-    ),
+    "limited": Condition("calls wait in GlueLLM's rate limiter", lambda case: case.limited),
     "slower": Condition("the provider has become slower", is_slower),
     "gives_up": Condition("many requests end in a read timeout", provider.gives_up),
     "server_is_gone": Condition("most requests cannot connect", connecting.server_is_gone),
@@ -81,10 +79,11 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
 
 
 class Hidden(NamedTuple):
-    """Rules and conditions that hide the finding of a row, and why."""
+    """Rules and conditions that hide a finding."""
 
     by: tuple[str, ...]
     why: str
+    """Reason, for the generated page; empty between two rules on the same cause."""
     but: str = ""
     """Condition under which they do not."""
 
@@ -116,12 +115,14 @@ _HOLD = (*_BUSY, "held_back_answers", *_SLOW)
 _UNSENT = Hidden(("slow_upload",), "The requests are not completely sent.")
 _NO_STREAM = Hidden(
     ("http2_stuck", "server_is_gone"),
-    "httpcore fails on a connection that has no stream left, and a server that is down has dropped "
-    "its connections.",
+    "Connections that were kept fail then.",
 )
-_DEAD = Hidden(("silent_connections",), "The TCP state names the cause: the connection is lost.")
+_DEAD = Hidden(("silent_connections",), "The connections are lost.")
 _TIMES = (
-    Hidden(("read_timeout", "held_back_answers"), "Answers that are cut short have no true times."),
+    Hidden(
+        ("read_timeout", "held_back_answers"),
+        "The times of answers that are cut short say nothing.",
+    ),
     # If clients were built before as well, the effect is in both of the times that are compared.
     Hidden(
         ("client_churn",), "Building clients keeps the loop from reading answers.", "churned_before"
@@ -225,7 +226,7 @@ OF_POOL: Final = (
             _LATE_UNLESS_SLOWER,
             *_TIMES,
             _UNSENT,
-            Hidden(("gives_up",), "The client's read timeout ends them."),
+            Hidden(("gives_up",), ""),
         ),
         hides_from=Severity.WARNING,
     ),
@@ -237,7 +238,7 @@ OF_POOL: Final = (
             _LATE_UNLESS_SLOWER,
             *_TIMES,
             _UNSENT,
-            Hidden(("overdue_requests",), "What hangs makes the mean longer."),
+            Hidden(("overdue_requests",), ""),
         ),
         asks={"slower": ("slower",)},
         hides_from=Severity.WARNING,
@@ -250,7 +251,7 @@ OF_POOL: Final = (
             _LATE,
             *_TIMES,
             _UNSENT,
-            Hidden(("overdue_requests", "slow_provider"), "They compare with earlier answers."),
+            Hidden(("overdue_requests", "slow_provider"), "It compares with earlier answers."),
         ),
         hides_from=Severity.WARNING,
     ),
@@ -268,7 +269,7 @@ OF_POOL: Final = (
         "slow_consumer",
         holding.slow_consumer,
         {Kind.SLOW_CONSUMER: _QUEUE | {"unread"}},
-        (_LATE, Hidden(("leak",), "What leaks is unread for as long.")),
+        (_LATE, Hidden(("leak",), "Leaked answers are unread as well.")),
     ),
     Rule(
         "one_caller",
@@ -278,7 +279,7 @@ OF_POOL: Final = (
             _LATE,
             Hidden(
                 ("leak", "http2_stuck", "silent_connections", "anomaly", *_SLOW),
-                "It is the reason why connections are held for long.",
+                "It explains why connections are held.",
             ),
         ),
     ),
@@ -288,8 +289,8 @@ OF_POOL: Final = (
         {Kind.POOL_TOO_SMALL: _QUEUE, Kind.ONE_CALLER: _QUEUE},
         (
             _LATE,
-            Hidden((*_HOLD, "slower"), "Connections are held for long. More of them do not help."),
-            Hidden(("limited",), "The first calls that the limiter lets pass queue for a moment."),
+            Hidden((*_HOLD, "slower"), "More connections would be held as well."),
+            Hidden(("limited",), "Calls that it lets pass together queue for a moment."),
         ),
         asks={"slow_connecting": ("slow_connecting",)},
     ),
@@ -311,7 +312,7 @@ OF_POOL: Final = (
             _LATE._replace(but="beyond_lag"),
             Hidden(
                 (*_HOLD, "held_before", "pool_too_small", "connect_failures", "read_timeout"),
-                "It states why the pool is full.",
+                "It explains why the pool is full.",
             ),
         ),
     ),
