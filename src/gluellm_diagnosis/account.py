@@ -39,7 +39,7 @@ from opentelemetry.instrumentation.gluellm.vocabulary import CALLS, OUTCOMES, It
 
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .case import Activity, activity_of
-from .findings import Finding, Kind, Severity
+from .findings import Fact, Finding, Kind, Severity
 from .rules.timeouts import TIME_LIMIT, evidence_of, time_limit
 from .table import EXPLAINS, TIMES_OUT
 
@@ -608,13 +608,13 @@ class _Group:
         )
         return Trouble(finding, self._pools, frozenset(parts))
 
-    def _evidence(self, kind: Kind, part: str) -> str:
-        """Return text on the call site and model of more than half of the requests concerned."""
+    def _evidence(self, kind: Kind, part: str) -> tuple[Fact, ...]:
+        """Return the call site and model of more than half of the requests concerned."""
         concerned: Sequence[Failure | RequestSnapshot]
         concerned = [request for request in self._requests if request.phase == part]
         what = f"Requests in {part}"
         if part == _UNSENT:
-            return ""
+            return ()
         if kind in (Kind.CALLS_FAILING, Kind.CALLS_CANCELLED):
             cancelled = kind is Kind.CALLS_CANCELLED
             what = f"The last {'cancelled' if cancelled else 'failed'} requests"

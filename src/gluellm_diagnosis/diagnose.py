@@ -67,7 +67,11 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
         if before is None and case.baseline and not (case.answers or case.label in concerned):
             its = map(_unless_by_chance, its)
         found += (replace(finding, pool=case.label) for finding in its)
-    return accounting.explained(suffered, _ordered(found))
+    libraries = {case.label: case.totals.library for case in cases}
+    return [
+        replace(finding, library=libraries.get(finding.pool or ""))
+        for finding in accounting.explained(suffered, _ordered(found))
+    ]
 
 
 def _unless_by_chance(finding: Finding) -> Finding:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from opentelemetry.instrumentation.gluellm.text import one_line, wrapped
+from opentelemetry.instrumentation.gluellm.text import call_site_text, one_line, wrapped
 
 
 class Severity(StrEnum):
@@ -104,6 +104,31 @@ class Meaning(NamedTuple):
     advice: str
 
 
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A number of some requests that have a call site or model in common."""
+
+    name: str
+    """Which requests, for example ``The overdue requests``."""
+    value: int
+    of: int
+    model: str | None = None
+    call_site: str | None = None
+
+    @property
+    def shared(self) -> str:
+        return f"{self.value} of {self.of}{caller_text(self.model, self.call_site)}"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.shared}."
+
+
+def caller_text(model: str | None, call_site: str | None) -> str:
+    """Return text on who makes calls, as far as it is known."""
+    where = f" from {call_site_text(call_site)}" if call_site else ""
+    return f"{where} ({one_line(model)})" if model else where
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One cause or risk, with evidence and advice."""
@@ -112,6 +137,8 @@ class Finding:
     severity: Severity
     pool: str | None = None
     """Name and library of the pool, for example ``openai/httpx2``; None for the whole process."""
+    library: str | None = None
+    """HTTP library of the pool, for example ``httpx2``."""
     provider: str | None = None
     """any-llm's key of the provider, of a finding on calls; else None."""
     source: str | None = None
@@ -122,7 +149,7 @@ class Finding:
     """What the evidence means."""
     advice: str
     """What to do, in the terms of the pool's client or SDK."""
-    evidence: str = ""
+    evidence: tuple[Fact, ...] = ()
     """Call site and model of more than half of the requests concerned; empty if there is none."""
 
     @property
@@ -131,14 +158,15 @@ class Finding:
         return self.kind in _HELD
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a dict of strings and None, for ``json.dumps``."""
-        return {key: None if value is None else str(value) for key, value in asdict(self).items()}
+        """Return the fields for ``json.dumps``."""
+        return {**asdict(self), "evidence": [asdict(fact) for fact in self.evidence]}
 
     def __str__(self) -> str:
         where = f" in {one_line(self.pool)}" if self.pool else ""
         lines = [f"{self.severity.upper()}: {self.kind.replace('_', ' ')}{where}"]
         for name in ("observed", "evidence", "explanation", "advice"):
-            text: str = getattr(self, name)
+            its = getattr(self, name)
+            text = its if isinstance(its, str) else " ".join(map(str, its))
             if not text:
                 continue
             lines += wrapped(one_line(text, len(text)), f"  {name + ':':<13}", " " * 15)

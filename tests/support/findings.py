@@ -10,6 +10,7 @@ class Finding:
     kind: str = "retries"
     severity: str = "warning"
     pool: str | None = "openai/httpx2"
+    library: str | None = "httpx2"
     provider: str | None = None
     source: str | None = None
     observed: str = "28 with status 429"

@@ -69,7 +69,7 @@ assert_type(diagnose(taken, previous=taken), list[Finding])
 assert_type(diagnose(taken)[0].advice, str)
 assert_type(what_if(taken, max_connections=40, traffic=2), list[WhatIf])
 what_if(taken, 40)  # type: ignore[call-arg]
-assert_type(diagnose(taken)[0].evidence, str)
+assert_type([str(fact) for fact in diagnose(taken)[0].evidence], list[str])
 taken.uptime = 1.0  # type: ignore[misc]
 
 config = Config.read(scope="all")

@@ -117,7 +117,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         explanation=f"A client is built for each {what}, so hardly any connection is reused, and "
         f"connections stay open until {until}.",
         advice=f"{_one_client(case) or advisor.keep_instance()}.",
-        evidence=""
+        evidence=()
         if any(request.call_site in built_at for request in latest)
         else evidence_of("Latest requests of all clients", latest),
     )

@@ -22,7 +22,7 @@ from opentelemetry.instrumentation.gluellm.text import (
 from ..case import HELD, PoolCase
 from ..findings import Finding, Kind, Meaning, Severity
 from .process import lag_explains, waits_beyond_lag
-from .timeouts import evidence_of, majority
+from .timeouts import evidence_of
 
 _MOST_CALL_SITES = 3
 _SLOW_READER = (
@@ -59,7 +59,7 @@ def leaked_connections(case: PoolCase) -> Finding | None:
             f"{_held(case)}, possibly forever{queue}."
         )
         if inner := _made_meanwhile(held, case):
-            who = f" ({who})" if (who := majority(inner)) else ""
+            who = "".join(f" ({fact.shared})" for fact in evidence_of("", inner))
             explanation += (
                 f" {counted(number_of(inner), 'request')}{who} queued just when answers became "
                 "unread: if the code that reads a stream also makes these calls, each waits for "

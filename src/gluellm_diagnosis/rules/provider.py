@@ -19,8 +19,8 @@ from opentelemetry.instrumentation.gluellm.vocabulary import MOST_ANSWERED, SEND
 
 from ..case import Activity, PoolCase
 from ..changes import by_group, first_half, slow_share, slower_groups
-from ..findings import Finding, Kind, Meaning, Severity
-from .timeouts import caller_text, evidence_of, read_timeouts
+from ..findings import Finding, Kind, Meaning, Severity, caller_text
+from .timeouts import evidence_of, read_timeouts
 
 _SOMETHING_HANGS = (
     "the provider hangs, or something on the path (a gateway, a proxy, a firewall) takes the "

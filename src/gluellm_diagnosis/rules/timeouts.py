@@ -14,15 +14,13 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import (
     RequestSnapshot,
 )
 from opentelemetry.instrumentation.gluellm.text import (
-    call_site_text,
     counted,
-    one_line,
     percent,
     seconds,
 )
 
 from ..case import PoolCase
-from ..findings import Finding, Kind, Meaning, Severity
+from ..findings import Fact, Finding, Kind, Meaning, Severity
 
 Requests = Iterable[Answer | Failure | RequestSnapshot]
 _STILL = {
@@ -35,10 +33,10 @@ _STILL = {
 """By phase: what a request was doing."""
 
 
-def majority(requests: Requests) -> str:
-    """Return text on the call site and model that more than half of the requests have in common.
+def evidence_of(whose: str, requests: Requests) -> tuple[Fact, ...]:
+    """Return the call site and model that more than half of the requests have in common.
 
-    Only on one of them if they differ in the other. Empty if there is none, or if it is unknown.
+    Only one of them if they differ in the other. Empty if there is none, or if it is unknown.
     """
     groups: tuple[Counter[Group], ...] = Counter(), Counter(), Counter()
     for one in requests:
@@ -50,20 +48,8 @@ def majority(requests: Requests) -> str:
     for its in groups:
         (group, count), *_ = its.most_common(1) or [((None, None), 0)]
         if 2 * count > its.total() and any(group):
-            return f"{count} of {its.total()}{caller_text(*group)}"
-    return ""
-
-
-def caller_text(model: str | None, call_site: str | None) -> str:
-    """Return text on who makes calls, as far as it is known."""
-    where = f" from {call_site_text(call_site)}" if call_site else ""
-    return f"{where} ({one_line(model)})" if model else where
-
-
-def evidence_of(whose: str, requests: Requests) -> str:
-    """Return the evidence of a finding: whom more than half of these requests are of."""
-    who = majority(requests)
-    return f"{whose}: {who}." if who else ""
+            return (Fact(whose, count, its.total(), *group),)
+    return ()
 
 
 TIME_LIMIT = Meaning(

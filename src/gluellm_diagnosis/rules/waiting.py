@@ -19,11 +19,10 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import (
 from opentelemetry.instrumentation.gluellm.text import counted, one_line, percent, rate, seconds
 
 from ..case import HELD, PoolCase
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind, Severity, caller_text
 from ..littles_law import poisson_quantile
 from ..replay import Recording, recording_of
 from .holding import likely_leak, unread_now
-from .timeouts import caller_text
 
 _ANOMALIES = {
     "waiter_with_idle_connection": "a request waits although an idle connection could serve it",

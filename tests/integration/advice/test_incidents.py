@@ -47,8 +47,9 @@ def test_calls_that_the_application_cancels_after_a_second(provider: FakeProvide
         about = re.search(cut, finding.observed)
         assert about is not None
         assert 0.9 <= float(about[1]) <= max(took) + 0.1
-        assert "test_incidents.py" in finding.evidence
-        assert "(gpt-4o)" in finding.evidence
+        (fact,) = finding.evidence
+        assert "test_incidents.py" in (fact.call_site or "")
+        assert fact.model == "gpt-4o"
 
     asyncio.run(run())
 

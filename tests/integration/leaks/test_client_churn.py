@@ -50,4 +50,4 @@ async def test_churn_of_the_applications_clients_names_builder_and_caller(server
     built, used = call_site(__file__, "build", build), call_site(__file__, kind, ask)
     (finding,) = [one for one in diagnose(snapshot()) if one.kind == "client_churn"]
     assert f"built at {built}." in finding.observed
-    assert f"12 of 12 from {used}" in finding.evidence
+    assert f"12 of 12 from {used}" in str(finding.evidence[0])

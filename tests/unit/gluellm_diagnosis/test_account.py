@@ -2,13 +2,13 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from gluellm_diagnosis.diagnose import diagnose
-from gluellm_diagnosis.findings import UNEXPLAINED, Finding, Kind, Severity
+from gluellm_diagnosis.findings import UNEXPLAINED, Fact, Finding, Kind, Severity
 from gluellm_diagnosis.report import report_on
 from gluellm_diagnosis.table import EXPLAINS
 from opentelemetry.instrumentation.gluellm.pool.durations import class_of, longest_of
@@ -130,7 +130,7 @@ def test_calls_that_fail_before_any_request(left, running, unsent):
     text = f"150 with InvalidRequestError. {some} request."
     assert finding.observed.endswith(text) is (unsent > 0)
     assert ("before a request is sent" in finding.explanation) is (unsent > 0)
-    assert (finding.pool is None) is (finding.evidence == "") is (unsent > 0)
+    assert (finding.pool is None) is (not finding.evidence) is (unsent > 0)
 
 
 @pytest.mark.parametrize("unsent", [0, 12])
@@ -412,7 +412,8 @@ def test_calls_that_end_do_not_hide_calls_that_hang():
     finding, *_ = diagnose(snapshot)
     assert finding.observed.startswith("Calls to openai took 300 s on average in the last 5 min")
     assert "; 40 are in flight)" in finding.observed
-    assert finding.evidence == (
+    (fact,) = finding.evidence
+    assert str(fact) == (
         "Requests in awaiting_response: 40 of 40 from /app/report.py:7 in batch (gpt-4o)."
     )
 
@@ -623,10 +624,11 @@ def test_account_is_in_the_snapshot_as_text_and_for_json():
 
 def test_evidence_is_in_text_and_dict():
     """A finding without evidence has no such line."""
+    fact = Fact("Held", 2, 3, None, "a.py:1 in b")
     texts = {"observed": "o", "explanation": "e", "advice": "a"}
-    finding = Finding(kind=Kind.LEAK, severity=Severity.ERROR, **texts, evidence="Of 3, 2 here.")
-    assert finding.to_dict()["evidence"] == "Of 3, 2 here."
-    assert "  evidence:    Of 3, 2 here." in str(finding)
+    finding = Finding(kind=Kind.LEAK, severity=Severity.ERROR, **texts, evidence=(fact,))
+    assert json.loads(json.dumps(finding.to_dict()))["evidence"] == [asdict(fact)]
+    assert "  evidence:    Held: 2 of 3 from a.py:1 in b." in str(finding)
     assert "evidence" not in str(Finding(kind=Kind.LEAK, severity=Severity.ERROR, **texts))
 
 

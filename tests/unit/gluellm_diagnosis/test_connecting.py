@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gluellm_diagnosis.diagnose import diagnose
-from gluellm_diagnosis.findings import Kind, Severity
+from gluellm_diagnosis.findings import Fact, Kind, Severity
 from opentelemetry.instrumentation.gluellm.snapshots.parts import Answer, Failure, Outcome
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
@@ -322,7 +322,7 @@ def test_client_that_is_closed_while_requests_are_in_flight():
         "3 of the last 100 requests failed since their own client was closed by "
         "cache.py:19 in evict while they were in flight."
     )
-    assert "app.py:7 in check" in finding.evidence
+    assert finding.evidence[0].call_site == "app.py:7 in check"
     assert not kinds(closed(3, 97, ago=301.0))
 
 
@@ -720,12 +720,16 @@ def test_churn_of_an_sdk_names_it_and_the_line():
     totals = the_totals(20, origin={"pools": 20}, pools_opened=20, **sdk)
     finding = found(CHURN, a_snapshot(totals, pool, any_llm=False))
     assert finding.advice.startswith("Build one client of the openai SDK when the program starts")
-    assert finding.evidence == "Latest requests of all clients: 1 of 1 from chat.py:3 in ask."
+    assert finding.evidence == (
+        Fact("Latest requests of all clients", 1, 1, None, "chat.py:3 in ask"),
+    )
     # None of them is in flight.
     answers = (Answer(3.0, None, 0.3, 0.1, 0, call_site="chat.py:3 in ask"),) * 20
     totals = the_totals(20, origin={"pools": 20}, pools_opened=20, answers=answers, **sdk)
     finding = found(CHURN, a_snapshot(totals, a_pool(requests_entered=1, **sdk), any_llm=False))
-    assert finding.evidence == "Latest requests of all clients: 20 of 20 from chat.py:3 in ask."
+    assert finding.evidence == (
+        Fact("Latest requests of all clients", 20, 20, None, "chat.py:3 in ask"),
+    )
     own = {"provider": None, "name": "httpx2"}
     totals = the_totals(20, origin={"pools": 20}, pools_opened=20, **own)
     finding = found(CHURN, a_snapshot(totals, a_pool(requests_entered=1, **own), any_llm=False))

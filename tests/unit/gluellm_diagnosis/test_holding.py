@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gluellm_diagnosis.findings import Kind, Severity
+from gluellm_diagnosis.findings import Fact, Kind, Severity
 from opentelemetry.instrumentation.gluellm.snapshots.parts import RequestSnapshot
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
@@ -155,15 +155,16 @@ def test_time_unread_before_the_interval_does_not_hide_a_slow_consumer():
     lasting = a_pool([a_request("unread", 90.0)])
     snapshot = a_snapshot(the_totals(100, {"unread": 1.0}, now={"unread": 1}), lasting)
     assert kinds(snapshot, before) == [Kind.SLOW_CONSUMER]
-    assert not found(Kind.SLOW_CONSUMER, snapshot, before).evidence.count(" from ")
+    assert found(Kind.SLOW_CONSUMER, snapshot, before).evidence[0].call_site is None
 
 
 def test_slow_consumer_names_its_call_site():
     unread = [a_request("unread", 0.5, call_site="chat.py:3 in show")] * 3
     pool = a_pool([*unread, a_request("reading", call_site="b.py:1 in f")])
     totals = the_totals(100, {"unread": 2.0}, now={"unread": 3, "reading": 1})
+    name, site = "The answers that are unread now", "chat.py:3 in show"
     assert found(Kind.SLOW_CONSUMER, a_snapshot(totals, pool)).evidence == (
-        "The answers that are unread now: 3 of 3 from chat.py:3 in show (gpt-4o)."
+        Fact(name, 3, 3, "gpt-4o", site),
     )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gluellm_diagnosis.findings import Kind, Severity
+from gluellm_diagnosis.findings import Fact, Kind, Severity
 from opentelemetry.instrumentation.gluellm.snapshots.parts import Answer, Failure
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
@@ -142,7 +142,7 @@ def test_overdue_requests_are_described():
         "3 of 5 requests in flight are overdue (3 awaiting_response), after up to 43 s. "
         "Answers of the same model and call site took at most 0.40 s; the last one ended 5.0 s ago."
     )
-    assert finding.evidence == f"The overdue requests: 3 of 3 from {ASK} (gpt-4o)."
+    assert finding.evidence == (Fact("The overdue requests", 3, 3, "gpt-4o", ASK),)
     assert "Other requests are answered" in finding.explanation
 
 
@@ -158,7 +158,7 @@ def test_requests_that_are_still_being_sent(sending, others, fires):
         finding = found(Kind.SLOW_UPLOAD, snapshot)
         assert finding.observed.startswith("4 of 7 requests that wait for an answer are not")
         assert "the longest after 23 s" in finding.observed
-        assert ASK in finding.evidence
+        assert finding.evidence[0].call_site == ASK
         assert SLOW not in kinds(snapshot)
 
 

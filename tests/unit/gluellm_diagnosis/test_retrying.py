@@ -221,6 +221,6 @@ def test_pauses_are_named_where_no_calls_are_counted(library, paused, fires):
             f"5 of 65 requests (8%) were refused: 5 with 503; {who} 5 times, for 6.0 s summed "
             "over all requests."
         )
-        assert finding.evidence.endswith(": 5 of 5 from app.py:7 in ask.")
+        assert finding.evidence[0].shared == "5 of 5 from app.py:7 in ask"
         of_urllib3 = "retry_after_max (2.6.3 or newer) of urllib3's Retry" in finding.advice
         assert of_urllib3 is (library == "urllib3")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gluellm_diagnosis.diagnose import diagnose
-from gluellm_diagnosis.findings import Kind, Severity
+from gluellm_diagnosis.findings import Fact, Kind, Severity
 from opentelemetry.instrumentation.gluellm.snapshots.parts import Answer, Failure
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
@@ -81,7 +81,10 @@ def test_age_phase_and_call_site_of_cancelled_calls_are_named():
         "6 of the last 26 requests (23%) were cancelled; 6 of these ended after about 8.0 s, 6 of "
         "them while waiting for the response headers."
     )
-    assert finding.evidence == "Cancelled after about 8.0 s: 6 of 6 from app.py:7 in ask (gpt-4o)."
+    assert finding.evidence == (Fact("Cancelled after about 8.0 s", 6, 6, "gpt-4o", SITE),)
+    assert str(finding.evidence[0]) == (
+        "Cancelled after about 8.0 s: 6 of 6 from app.py:7 in ask (gpt-4o)."
+    )
     assert "asyncio.wait_for" in finding.advice
     queued = after(ended("cancelled", [8.0] * 9, "queued"), answers(20), gluellm=True)
     finding = found(Kind.CALLS_CUT_SHORT, queued)
@@ -221,7 +224,7 @@ def test_answers_that_begin_and_stop(failures, answered, process, expected):
         assert "brought no byte for 20 s, while 95% of the other answers took at most 0.90 s" in (
             finding.observed
         )
-        assert "gpt-4o" in finding.evidence
+        assert finding.evidence[0].model == "gpt-4o"
         assert "timeout" not in finding.advice
 
 

@@ -222,13 +222,12 @@ def _named(finding: Found) -> str:
 def _attributes_of(active: Active) -> dict[str, str]:
     """Attributes by which a record and the series of the finding join."""
     finding = active.finding
-    name, _, library = (finding.pool or "").rpartition("/")
     found = {
         semconv.EVENT_NAME: semconv.FINDING_EVENT,
         semconv.FINDING_KIND: str(finding.kind),
         semconv.FINDING_SEVERITY: active.severity,
-        semconv.POOL_NAME: name,
-        semconv.POOL_LIBRARY: library,
+        semconv.POOL_NAME: (finding.pool or "").removesuffix(f"/{finding.library}"),
+        semconv.POOL_LIBRARY: finding.library,
         semconv.PROVIDER_NAME: semconv.registered_provider_name(finding.provider or ""),
         semconv.CALL_SOURCE: finding.source,
     }
