@@ -1,7 +1,8 @@
 """Report what is wrong with the pools of a program, at which line, and what to do.
 
-Without arguments, list the processes that can be inspected. With --pid, inspect
-one and its child processes; --save keeps its snapshot. With files, judge saved
+Without arguments, list the processes that can be inspected, with what they
+found. With --pid, or with the --instance that an alert names, inspect one and
+its child processes; --save keeps its snapshot. With files, judge saved
 snapshots. With -- PROGRAM, run a program, observe all its pools (scope "all"),
 and report when it ends. The program or OTEL_PYTHON_GLUELLM_SCOPE can set
 another scope.
@@ -9,6 +10,7 @@ another scope.
 examples:
   gluellm-pools doctor
   gluellm-pools doctor --pid 4242
+  gluellm-pools doctor --instance 96be5d96-3a8e-4c37-9d51-0b5a0f2f9f10
   gluellm-pools doctor --attach 4242
   gluellm-pools doctor --attach 4242 --for 60
   gluellm-pools doctor --pid 4242 --for 60
@@ -64,7 +66,7 @@ _USAGE = """\
 gluellm-pools doctor [-h] [--json] [-o FILE]
        gluellm-pools doctor [-h] [--for SECONDS] [--timeout SECONDS]
                             [--what-if SETTING=VALUE] [--workers N] [--json]
-                            [-o FILE] [--save FILE] --pid N
+                            [-o FILE] [--save FILE] (--pid N | --instance ID)
        gluellm-pools doctor [-h] [--yes] [--for SECONDS] [--json] [-o FILE]
                             [--save FILE] --attach N
        gluellm-pools doctor [-h] [--what-if SETTING=VALUE] [--workers N]
@@ -85,6 +87,8 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
     )
     pid = number_between(1, 2**31 - 1, "a process id")
     parser.add_argument("--pid", type=pid, metavar="N", help="inspect this running process")
+    instance = "inspect the process on this host with this service.instance.id"
+    parser.add_argument("--instance", metavar="ID", help=instance)
     attach = "look into this running process, which was not prepared (Linux, Python 3.14 or newer)"
     parser.add_argument("--attach", type=pid, metavar="N", help=attach)
     yes = "with --attach: run a program in the process without asking"
@@ -103,7 +107,13 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _doctor(options: argparse.Namespace) -> int:
     if options.attach is not None:
-        others = (options.pid, options.timeout, options.what_if, options.workers)
+        others = (
+            options.pid,
+            options.instance,
+            options.timeout,
+            options.what_if,
+            options.workers,
+        )
         if any((*others, options.files, options.program)):
             raise CommandError("--attach N goes with --yes, --for, --json, -o and --save only")
         from ..attach.command import attach
@@ -112,11 +122,12 @@ def _doctor(options: argparse.Namespace) -> int:
     program, files = options.program, options.files
     if program[:1] == ["--"]:  # some versions of argparse leave it there
         program = program[1:]
-    given = [*(["--pid"] if options.pid else []), *files[:1], *program[:1]]
+    running = [name for name in ("--pid", "--instance") if getattr(options, name[2:]) is not None]
+    given = [*running, *files[:1], *program[:1]]
     if len(given) > 1:
         raise CommandError(
-            "give either --pid N, a file or a program, as in: gluellm-pools doctor -- python "
-            f"app.py; found {' and '.join(map(repr, given))}"
+            "give either --pid N, --instance ID, a file or a program, as in: gluellm-pools doctor "
+            f"-- python app.py; found {' and '.join(map(repr, given))}"
         )
     if len(files) > 2:
         raise CommandError("give one file, or two of one process: BEFORE AFTER")
@@ -124,7 +135,7 @@ def _doctor(options: argparse.Namespace) -> int:
         raise CommandError("--what-if has one setting twice: give each setting once")
     if options.yes:
         raise CommandError("--yes needs --attach")
-    if options.pid is None and (options.period or options.timeout or options.save):
+    if not running and (options.period or options.timeout or options.save):
         raise CommandError("--for, --timeout and --save need --pid")
     if not given and (options.what_if or options.workers):
         raise CommandError("--what-if and --workers need --pid, a file or a program")
@@ -138,10 +149,12 @@ def _doctor(options: argparse.Namespace) -> int:
         from .files import judge
 
         return judge(options)
-    if options.pid is None:
-        from .processes import list_processes
+    from .processes import list_processes, pid_of
 
+    if not running:
         return list_processes(options)
+    if options.instance is not None:
+        options.pid = pid_of(options.instance)
     from .ask import inspect
 
     return inspect(options, options.timeout or _TIMEOUT)

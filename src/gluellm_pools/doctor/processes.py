@@ -1,10 +1,11 @@
-"""``doctor`` alone: list the processes that can be inspected."""
+"""``doctor`` alone: list the processes that can be inspected. ``--instance``: find one of them."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import socket
 import time
 from typing import Any
 
@@ -17,7 +18,8 @@ from .process import HOW_TO_START
 
 _MOST = 5
 """Processes that are named if none is prepared."""
-_HEAD = ("service", "PID", "parent", "age", "")
+_LONGEST_ID = 60
+_HEAD = ("service", "instance", "PID", "parent", "age", "found")
 
 
 def list_processes(options: argparse.Namespace) -> int:
@@ -25,12 +27,7 @@ def list_processes(options: argparse.Namespace) -> int:
 
     Raises CommandError if there are none.
     """
-    if not hasattr(os, "geteuid"):
-        raise CommandError("this needs signals, which this system does not have")
-    try:
-        announced = rendezvous.presences(rendezvous.Directory.open(make=False))
-    except FileNotFoundError:
-        announced = {}
+    announced = _announced()
     if not announced:
         others = target.own_processes()[:_MOST]
         now = [f"\nProcess {pid}: {target.what_can_be_done(pid)}" for pid in others]
@@ -43,15 +40,47 @@ def list_processes(options: argparse.Namespace) -> int:
     return 0
 
 
+def pid_of(instance: str) -> int:
+    """Return the PID of the process with this ``service.instance.id``. Raises CommandError.
+
+    Forked children have their parent's: the result is the parent, whose children are inspected
+    with it.
+    """
+    announced = _announced()
+    found = {pid for pid, content in announced.items() if content.get("instance") == instance}
+    tops = sorted(pid for pid in found if not found.intersection(rendezvous.ancestors(pid)))
+    if len(tops) == 1:
+        return tops[0]
+    if tops:
+        pids = ", ".join(map(str, tops))
+        raise CommandError(f"processes {pids} share the service.instance.id: use --pid N")
+    raise CommandError(
+        f"no process of this user on {socket.gethostname()} can be inspected that has the "
+        f"service.instance.id {printable(instance, _LONGEST_ID)!r}: run this on the alert's "
+        "host.name, in the same container; `gluellm-pools doctor` lists the processes here"
+    )
+
+
+def _announced() -> dict[int, dict[str, Any]]:
+    if not hasattr(os, "geteuid"):
+        raise CommandError("this needs signals, which this system does not have")
+    try:
+        return rendezvous.presences(rendezvous.Directory.open(make=False))
+    except FileNotFoundError:
+        return {}
+
+
 def _described(pid: int, content: dict[str, Any]) -> dict[str, Any]:
     # The other process can be of another version.
     began = content.get("began")
     return {
         "service": content.get("service") or None,
+        "instance": content.get("instance"),
         "pid": pid,
         "name": signals.status_of(pid).get("Name"),
         "parent": rendezvous.parent_of(pid),
         "age": max(0.0, time.time() - began) if isinstance(began, (int, float)) else None,
+        "findings": content.get("findings"),
         "handler_replaced_by": content.get("handler_replaced_by"),
     }
 
@@ -61,12 +90,21 @@ def _table(listed: list[dict[str, Any]]) -> str:
     for one in listed:
         service = one["service"] or f"({one['name'] or 'no name'})"
         age = "-" if one["age"] is None else age_text(one["age"])
-        replaced_by = one["handler_replaced_by"]
-        note = replaced_by and f"gives no report: its handler is now {printable(replaced_by, 120)}"
-        rows.append((printable(service), str(one["pid"]), str(one["parent"]), age, note or ""))
+        instance = printable(one["instance"] or "-", _LONGEST_ID)
+        numbers = str(one["pid"]), str(one["parent"])
+        rows.append((printable(service), instance, *numbers, age, _found(one)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     first = listed[0]["pid"]
     return "\n".join(
         [*lines, "", f"To inspect one and its child processes: gluellm-pools doctor --pid {first}"]
     )
+
+
+def _found(one: dict[str, Any]) -> str:
+    """Return what the process found in its last judgement, or why there is no report."""
+    if one["handler_replaced_by"]:
+        return f"gives no report: its handler is now {printable(one['handler_replaced_by'], 120)}"
+    if not isinstance(one["findings"], list):
+        return "not judged"
+    return printable("; ".join(map(str, one["findings"])), 200) or "nothing"

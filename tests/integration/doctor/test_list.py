@@ -3,19 +3,22 @@
 import json
 import os
 import signal
+import socket
 
 from support.waiting import wait_until
 
 from .answering import FROM_HERE, PRELUDE, USUAL, files_in, finish, next_line
-from .conftest import has_signals
+from .conftest import PYTHON, SCRIPTS, has_signals, line_number, needs_any_llm
 
 pytestmark = has_signals
 OF_SERVICE = """
-reporter = SignalReporter("SIGUSR2", take, text_of, log, about=lambda: {"service": "check\\x1bout"})
+found = ["error: leak in openai/httpx2", "warning: retries"]
+about = {"service": "check\\x1bout", "instance": "pod-1", "findings": found}
+reporter = SignalReporter("SIGUSR2", take, text_of, log, about=lambda: about)
 """
 
 
-def test_processes_are_listed_with_service_parent_and_age(doctor, begin, private):
+def test_processes_are_listed_with_instance_parent_age_and_findings(doctor, begin, private):
     child = f"{FROM_HERE}{PRELUDE}{OF_SERVICE}{USUAL}"
     process = begin(
         f"{OF_SERVICE}{USUAL.removesuffix('; wait()')}\n"
@@ -28,14 +31,14 @@ def test_processes_are_listed_with_service_parent_and_age(doctor, begin, private
     done = doctor()
     assert done.returncode == 0, done.stderr
     head, *rows, empty, advice = done.stdout.splitlines()
-    assert head.split() == ["service", "PID", "parent", "age"]
+    assert head.split() == ["service", "instance", "PID", "parent", "age", "found"]
     (worker,) = {int(file.stem) for file in private.glob("*.json")} - {process.pid, other.pid}
-    listed = {int(row.split()[1]): row for row in rows}
+    listed = {int(row.split()[2]): row for row in rows if not row.startswith("(")}
+    listed[other.pid] = next(row for row in rows if row.startswith("("))
     assert listed.keys() == {process.pid, worker, other.pid}
     for pid, parent in ((process.pid, os.getpid()), (worker, process.pid)):
-        assert listed[pid].split()[:3] == ["check?out", str(pid), str(parent)]
-        assert listed[pid].endswith(" s")
-    assert listed[other.pid].startswith("(")
+        assert listed[pid].split()[:4] == ["check?out", "pod-1", str(pid), str(parent)]
+        assert listed[pid].endswith("  error: leak in openai/httpx2; warning: retries")
     assert listed[other.pid].endswith("gives no report: its handler is now builtins.print")
     assert (empty, advice.rpartition(" ")[0]) == (
         "",
@@ -47,6 +50,13 @@ def test_processes_are_listed_with_service_parent_and_age(doctor, begin, private
         worker: "check\x1bout",
         other.pid: None,
     }
+    assert [one["findings"] for one in as_json if one["pid"] == worker] == [
+        ["error: leak in openai/httpx2", "warning: retries"]
+    ]
+    # A forked child has its parent's id, and both are inspected.
+    done = doctor("--instance", "pod-1")
+    assert done.stdout.startswith(f"process {process.pid}:\n"), done.stderr
+    assert f"process {worker}:\n" in done.stdout
     finish(process)
     finish(other)
 
@@ -77,3 +87,49 @@ def test_without_the_directory_the_message_says_how_to_start_a_process(doctor, p
     done = doctor()
     assert done.returncode == 2
     assert "belongs to, or is open to, another user" in done.stderr
+
+
+ON = {
+    "OTEL_SERVICE_NAME": "checkout",
+    "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=pod-1",
+    "OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL": "SIGUSR2",
+    "OTEL_PYTHON_GLUELLM_FINDINGS_INTERVAL": "1",
+    "OTEL_PYTHON_GLUELLM_LEAK_THRESHOLD": "2",
+}
+
+
+@needs_any_llm
+def test_instance_of_an_alert_leads_to_the_line_of_a_real_process(doctor, begin, provider):
+    """The list has what the process found, and its report has the line."""
+    script = SCRIPTS / "hanging.py"
+    process = begin(PYTHON, script, provider.openai_url, until="leaked", **ON)
+    (row,) = wait_until(
+        lambda: [line for line in doctor().stdout.splitlines() if "leak in httpx" in line]
+    )
+    assert row.split()[:3] == ["checkout", "pod-1", str(process.pid)]
+    assert row.endswith("error: leak in httpx/httpx")
+    done = doctor("--instance", "pod-1")
+    assert done.returncode == 1
+    place = f"{script}:{line_number(script, 'stream=True')} in abandon"
+    assert place in " ".join(done.stdout.split())
+
+
+def test_unknown_instance_is_one_line_that_names_this_host(doctor, begin):
+    process = begin(USUAL)
+    for known in (True, False):
+        done = doctor("--instance", "pod\x1b2")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"no process of this user on {socket.gethostname()} can be" in done.stderr
+        assert "'pod?2'" in done.stderr
+        assert done.stderr.count("\n") == 1
+        if known:
+            finish(process)
+
+
+def test_instance_that_unrelated_processes_share_needs_a_pid(doctor, begin):
+    """Containers started with one environment variable can share it."""
+    code = f"{OF_SERVICE}{USUAL}"
+    pids = sorted(begin(code).pid for _ in range(2))
+    done = doctor("--instance", "pod-1")
+    assert done.returncode == 2
+    assert f"processes {pids[0]}, {pids[1]} share the service.instance.id: use" in done.stderr

@@ -40,7 +40,10 @@ ACTS = (
         (["doctor", "--pid", "2147483647"], "there is no process 2147483647"),
         (["doctor", "--pid", "1", "--timeout", "0"], "'0' is not a time from 1ms to 1h"),
         (["doctor", "--pid", "1", "--timeout", "nan"], "'nan' is not a"),
-        (["doctor", "--pid", "1", "--", "python"], "either --pid N, a file or a program"),
+        (
+            ["doctor", "--pid", "1", "--", "python"],
+            "either --pid N, --instance ID, a file or a program",
+        ),
         (
             ["doctor", "--pid", "1", "--what-if", "traffic=2", "--what-if", "traffic=3"],
             "--what-if has one setting twice: give each setting once",
@@ -53,7 +56,7 @@ ACTS = (
             for more in (["--workers", "2"], ["--what-if", "traffic=2"])
         ),
         (["doctor", "--for", "9"], "--for, --timeout and --save need --pid"),
-        (["doctor", "--pid", "1", "y"], "give either --pid N, a file or a program"),
+        (["doctor", "--pid", "1", "y"], "give either --pid N, --instance ID, a file or a program"),
         *(
             (
                 ["doctor", "--pid", "1", "--what-if", wrong],

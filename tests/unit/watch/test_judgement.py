@@ -112,6 +112,10 @@ class Judged:
             lambda active, _: self.ended.append(active)
         )
         self.judgement = Judgement(scene.registry, self._load, interval)
+        self.changes: list[set[str]] = []
+        self.judgement.changed = lambda: self.changes.append(
+            {one.finding.kind for one in self.judgement.now.values()}
+        )
 
     def _load(self) -> Callable[[], list[Finding]]:
         self._cpu += round(self.loading * SECOND)
@@ -156,6 +160,14 @@ def test_active_finding_is_judged_until_it_ends_without_traffic(judged):
     judged.seconds(int(thresholds.NO_TRAFFIC) + 30)
     assert kinds(judged.ended) == ["retries error"]
     assert judged.seconds(100) == 0
+
+
+def test_change_is_announced_at_begin_and_end(judged):
+    judged.found = [ERROR]
+    judged.seconds(91, entered=True)
+    judged.found = []
+    judged.seconds(60, entered=True)
+    assert judged.changes == [{"retries"}, set()]
 
 
 def test_held_finding_stays_without_traffic(judged):

@@ -254,14 +254,25 @@ class Installation:
         from .snapshots import text  # noqa: F401
         from .snapshots.on_signal.reporter import SignalReporter
 
-        return SignalReporter(
+        reporter = SignalReporter(
             signal_name,
             self.snapshot,
             self._text_of,
             logs.write_report,
             self._failures.caught,
-            functools.partial(identity_of, tracer_provider),
+            functools.partial(self._about, tracer_provider),
         )
+        if self._judgement is not None:
+            self._judgement.changed = reporter.refresh
+        return reporter
+
+    def _about(self, tracer_provider: TracerProvider | None) -> dict[str, Any]:
+        """Return what the doctor's list shows of this process. Without a judgement, no findings."""
+        identity = identity_of(tracer_provider)
+        if self._judgement is None:
+            return identity
+        active = self._judgement.now.values()
+        return {**identity, "findings": [f"{a.severity}: {logs.named(a.finding)}" for a in active]}
 
     def _text_of(self, snapshot: Snapshot) -> str:
         active = self._judgement.now.values() if self._judgement is not None else ()

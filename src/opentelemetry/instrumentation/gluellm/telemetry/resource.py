@@ -6,14 +6,17 @@ import os
 
 from opentelemetry import trace
 
+from ..identity import INSTANCE_ID, instance_id
+
 
 def identity_of(provider: trace.TracerProvider | None) -> dict[str, str]:
-    """Return the service's name, by which people know the process; empty without a name.
+    """Return the service's name, if it has one, and the instance of its telemetry.
 
-    It comes from the resource of a provider of the SDK, the global one by default. The API of
+    They come from the resource of a provider of the SDK, the global one by default. The API of
     metrics gives no access to it.
     """
     resource = getattr(provider or trace.get_tracer_provider(), "resource", None)
-    found = getattr(resource, "attributes", {}).get("service.name")
-    service = str(found or os.environ.get("OTEL_SERVICE_NAME", ""))
-    return {} if service.startswith("unknown_service") else {"service": service}
+    found = getattr(resource, "attributes", {})
+    service = str(found.get("service.name") or os.environ.get("OTEL_SERVICE_NAME", ""))
+    known = {} if service.startswith("unknown_service") else {"service": service}
+    return {**known, "instance": str(found.get(INSTANCE_ID) or instance_id())}

@@ -136,6 +136,8 @@ class Judgement:
             share = thresholds.JUDGEMENT_SHARE_OF_CPU_LIVE
         self._per_cpu = round(1 / share)
         self._possible = True
+        self.changed: Callable[[], object] = lambda: None
+        """Called when a finding has begun, risen or ended. Must not raise."""
         self.clear()
 
     def clear(self) -> None:
@@ -198,3 +200,5 @@ class Judgement:
             observer.finding_began(active)
         for active in ended:
             observer.finding_ended(active, now)
+        if begun or ended:
+            self.changed()

@@ -203,7 +203,7 @@ class SignalReporter:
                 goes_on = requests.get(not in_greenlet, None if in_greenlet else wait)
             except Empty:
                 wait = min(2 * wait, _LAST_LOOK)
-                self._attempt("report.refresh", self._refresh)
+                self.refresh()
                 continue
             # One report answers all signals that came during the one before.
             while goes_on and not requests.empty():
@@ -232,6 +232,10 @@ class SignalReporter:
             text = self._attempt("report", partial(self._text_of, snapshot))
             if text is not None:
                 self._say(f"Report on {self.signal_name}:\n{text}")
+
+    def refresh(self) -> None:
+        """Update what the entry says of this process. Raises nothing."""
+        self._attempt("report.refresh", self._refresh)
 
     def _refresh(self) -> None:
         if (presence := self._presence) is not None:
