@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from support.script import Reply
+
 CHILDREN = 6
 """Number of children. Each third one forks a child itself."""
 
@@ -31,3 +33,15 @@ def test_forked_processes_under_load_count_their_own_requests(library, server, r
         assert not child["failures"]
     assert parent["entered"] == parent["made"] > 0
     assert not parent["failures"]
+
+
+def test_forked_child_and_repeated_instrumentation_have_no_findings(server, run):
+    """The finding, an unread answer, is the parent's, and ends with its instrumentation."""
+    gate = server.gate()
+    url = server.reply("/endless", Reply(chunks=((0.0, b"a"), (gate, b"b"))))
+    finished = run("judging.py", url)
+    assert finished.status == 0, finished.err
+    found: dict[str, list[str]] = {}
+    for line in finished.out.splitlines():
+        found |= json.loads(line)
+    assert found == {"parent": ["leak"], "child": [], "uninstrumented": [], "again": []}

@@ -170,6 +170,37 @@ def test_change_is_announced_at_begin_and_end(judged):
     assert judged.changes == [{"retries"}, set()]
 
 
+def one_call_a_minute(judged: Judged, minutes: int) -> None:
+    """Let a call of two seconds begin each minute."""
+    for _ in range(minutes):
+        judged.seconds(1, entered=True, busy=True)
+        judged.seconds(1, busy=True)
+        judged.seconds(58)
+
+
+def test_warning_of_a_process_with_one_call_a_minute_begins_once_and_ends_once(judged):
+    """It is judged with each call, and every 30 s while the finding is active."""
+    judged.found = [WARNING]
+    one_call_a_minute(judged, 2)
+    assert not judged.begun
+    one_call_a_minute(judged, 1)
+    assert kinds(judged.begun) == ["retries warning"]
+    one_call_a_minute(judged, 60)
+    judged.found = []
+    one_call_a_minute(judged, 2)
+    assert len(judged.begun) == 1
+    assert kinds(judged.ended) == ["retries warning"]
+
+
+def test_process_that_becomes_idle_in_between_begins_and_ends_anew(judged):
+    judged.found = [ERROR]
+    for times in (1, 2):
+        judged.seconds(31, entered=True, busy=True)
+        assert len(judged.begun) == times
+        judged.seconds(int(thresholds.NO_TRAFFIC) + 30)
+        assert len(judged.ended) == times
+
+
 def test_held_finding_stays_without_traffic(judged):
     judged.found = [HELD]
     judged.seconds(61, busy=True)
