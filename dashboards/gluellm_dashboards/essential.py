@@ -141,11 +141,7 @@ QUERIES: Final = (
         "reuse_failures", "How many requests fail on a reused connection?", semconv.REUSE_FAILURES
     ),
     _query("pools_opened", "How many pools are opened (client churn)?", semconv.POOL_OPENED),
-    _query(
-        "streams_orphaned",
-        "How many HTTP/2 streams are orphaned?",
-        semconv.STREAM_ORPHANED,
-    ),
+    _query("streams_orphaned", "How many HTTP/2 streams are orphaned?", semconv.STREAM_ORPHANED),
     _query("anomalies", "How many anomalies were seen?", semconv.ANOMALIES, "", _ANOMALY),
     _query(
         "event_loop_late",

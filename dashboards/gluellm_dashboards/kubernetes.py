@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from . import boards, config, rules, yaml_text
@@ -17,21 +17,18 @@ NAME: Final = "gluellm-pools"
 def files() -> Mapping[str, str]:
     """Return the texts, by their paths below ``dashboards/``."""
     documents = [board.document() for board in boards.boards()]
-    config_maps = {f"{board['uid']}.yaml": config_map(board) for board in documents}
-    resources = [*config_maps, "prometheus-rule.yaml"]
-    return {
-        "kubernetes/kustomization.yaml": _written(kustomization(resources)),
-        **{f"kubernetes/{name}": _written(content) for name, content in config_maps.items()},
-        "kubernetes/prometheus-rule.yaml": _written(prometheus_rule()),
-    }
-
-
-def kustomization(resources: Iterable[str]) -> dict[str, Any]:
-    """Return the input of ``kubectl apply -k``, without a namespace."""
-    return {
+    contents = {f"{board['uid']}.yaml": config_map(board) for board in documents}
+    contents["prometheus-rule.yaml"] = prometheus_rule()
+    # The input of ``kubectl apply -k``, without a namespace.
+    contents["kustomization.yaml"] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": list(resources),
+        "resources": list(contents),
+    }
+    source = "gluellm_dashboards/kubernetes.py"
+    return {
+        f"kubernetes/{name}": yaml_text.written(content, source)
+        for name, content in contents.items()
     }
 
 
@@ -59,7 +56,3 @@ def prometheus_rule() -> dict[str, Any]:
         "metadata": {"name": NAME},
         "spec": {"groups": rules.groups()},
     }
-
-
-def _written(content: object) -> str:
-    return yaml_text.written(content, "gluellm_dashboards/kubernetes.py")

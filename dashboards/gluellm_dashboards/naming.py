@@ -20,19 +20,19 @@ def metric(name: str) -> Metric:
     """Return the metric of this name. Raises UnknownNameError."""
     found = _METRICS.get(name)
     if found is None:
-        raise UnknownNameError(f"there is no metric {name!r}{_nearest(name, _METRICS)}")
+        raise UnknownNameError(f"there is no metric {name!r}{nearest(name, _METRICS)}")
     return found
 
 
-def label(key: str, *of: Metric) -> str:
-    """Return the label of an attribute that all the metrics can have. Raises UnknownNameError."""
-    for one in of:
-        known = (*one.attributes, *one.opt_in_attributes)
-        if key not in known:
-            raise UnknownNameError(f"{one.name} has no attribute {key!r}{_nearest(key, known)}")
+def label(key: str, of: Metric) -> str:
+    """Return the label of an attribute that the metric can have. Raises UnknownNameError."""
+    known = (*of.attributes, *of.opt_in_attributes)
+    if key not in known:
+        raise UnknownNameError(f"{of.name} has no attribute {key!r}{nearest(key, known)}")
     return label_name(key)
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message with the nearest known name, if one is near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
     return f"; the nearest is {close[0]!r}" if close else ""

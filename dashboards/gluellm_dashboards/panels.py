@@ -18,17 +18,7 @@ from grafana_foundation_sdk.models.text import TextMode
 from .links import Link
 from .signals.signal import Signal
 from .style import DASH, NOTHING, Steps, decimals, thresholds, unit
-from .variables import (
-    CALL_MATCHERS,
-    MATCHERS,
-    PROCESS_MATCHERS,
-    RECORDED_CALL_MATCHERS,
-    RECORDED_MATCHERS,
-    RECORDED_PROCESS_MATCHERS,
-    SOURCE,
-    STEP,
-    WINDOW,
-)
+from .variables import SOURCE, STEP, narrowed
 
 Panel = Builder[model.Panel]
 
@@ -59,14 +49,7 @@ class Line:
 
     def expression(self) -> str:
         """Return the PromQL, narrowed by the board's variables."""
-        recorded = self.signal.recorded
-        found = self.signal.query.promql(
-            RECORDED_MATCHERS if recorded else MATCHERS,
-            WINDOW,
-            by=self.by,
-            calls=RECORDED_CALL_MATCHERS if recorded else CALL_MATCHERS,
-            process=RECORDED_PROCESS_MATCHERS if recorded else PROCESS_MATCHERS,
-        )
+        found = narrowed(self.signal.query, by=self.by, recorded=self.signal.recorded)
         return f"topk({self.top}, {found})" if self.top else found
 
 
@@ -78,7 +61,6 @@ def lines(
     no_value: str = NOTHING,
     stacked: bool = False,
     colors: Mapping[str, str] | None = None,
-    patterns: Mapping[str, str] | None = None,
     steps: Steps = (),
     most: float | None = None,
     links: Sequence[Link] = (),
@@ -88,9 +70,10 @@ def lines(
 ) -> Panel:
     """Return a time series panel, with a legend as a table.
 
-    The description of its lines ends with ``note``. ``order`` sorts the legend of one query, which
-    is otherwise sorted by labels. The axis ends at ``at_least_to`` or higher, so that small values
-    do not look large. The legend shows a dash for a line that has ended, not its last value.
+    The description of its lines ends with ``note``. ``colors`` are by legend, or by a pattern in
+    slashes. ``order`` sorts the legend of one query, which is otherwise sorted by labels. The axis
+    ends at ``at_least_to`` or higher, so that small values do not look large. The legend shows a
+    dash for a line that has ended, not its last value.
     """
     points, dashes = options.VisibilityMode, options.GraphThresholdsStyleMode
     panel = (
@@ -118,10 +101,9 @@ def lines(
         panel.max(most)
     else:
         panel.axis_soft_max(at_least_to or _TOP_OF_ZEROS.get(shown[0].signal.query.unit, 1))
-    for pattern, color in (patterns or {}).items():
-        panel.override_by_regexp(pattern, [_fixed(color)])
     for name, color in (colors or {}).items():
-        panel.override_by_name(name, [_fixed(color)])
+        override = panel.override_by_regexp if name.startswith("/") else panel.override_by_name
+        override(name, [model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})])
     for transformation in _ordered(order) if order else ():
         panel.with_transformation(transformation)
     # A threshold of a line is drawn over it; below the first there is none.
@@ -197,10 +179,6 @@ def figure(
         panel.min(0)
     shown = [Line(signal)]
     return common_parts(panel, title, shown, width, 4, "", no_value, links, instant=not course)
-
-
-def _fixed(color: str) -> model.DynamicConfigValue:
-    return model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})
 
 
 def words(title: str, content: str, *, width: int = 24, height: int = 3) -> Panel:

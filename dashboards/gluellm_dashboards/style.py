@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as build
@@ -65,6 +65,12 @@ STAGE_COLORS: Final = {
     "finishing": "#ca95e5",
 }
 """Colours of stages. A request in flight can be waiting for any of the three."""
+STATUS_COLORS: Final = {
+    r"/^(2\d\d|OK)\b/": GREEN,
+    r"/^4\d\d\b/": ORANGE,
+    r"/^(5\d\d|(?!OK\b)[A-Z_]+)\b/": RED,
+}
+"""Colours of statuses, of HTTP and gRPC."""
 
 
 def unit(signal: Signal) -> str:
@@ -82,15 +88,3 @@ def thresholds(steps: Steps, below: str = NEUTRAL) -> build.ThresholdsConfig:
     found = [model.Threshold(value=None, color=below)]
     found += [model.Threshold(value=value, color=color) for value, color in steps]
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(found)
-
-
-def by_status() -> Mapping[str, str]:
-    """Return patterns of statuses (HTTP and gRPC) with their colours.
-
-    They are between slashes, since Grafana matches a bare pattern against the whole name.
-    """
-    return {
-        r"/^(2\d\d|OK)\b/": GREEN,
-        r"/^4\d\d\b/": ORANGE,
-        r"/^(5\d\d|(?!OK\b)[A-Z_]+)\b/": RED,
-    }

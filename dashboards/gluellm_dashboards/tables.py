@@ -47,10 +47,7 @@ class Column:
         if digits is not None:
             found["decimals"] = digits
         if self.steps:
-            found |= {
-                "thresholds": thresholds(self.steps).build(),
-                "custom.cellOptions": COLORED,
-            }
+            found |= {"thresholds": thresholds(self.steps).build(), "custom.cellOptions": COLORED}
         return found
 
 

@@ -14,6 +14,7 @@ from gluellm_pools.prometheus import metric_name
 
 from . import config
 from .naming import label, metric
+from .query import Query
 
 SOURCE: Final = DataSourceRef("prometheus", "${datasource}")
 """Variable of the data source, which every query uses."""
@@ -37,15 +38,6 @@ _OF_PROCESS: Final = {
 _OF_POOL: Final = {"provider": PROVIDER, "pool": POOL}
 LABELS: Final = _OF_PROCESS | _OF_POOL
 """Variables, with the labels whose values they list."""
-_TITLES: Final = {
-    "cluster": "Cluster",
-    "namespace": "Namespace",
-    "job": "Service",
-    "version": "Version",
-    "instance": "Instance",
-    "provider": "Provider",
-    "pool": "Pool",
-}
 
 
 def without_version(variables: dict[str, str]) -> dict[str, str]:
@@ -57,16 +49,23 @@ def _matchers(variables: dict[str, str]) -> str:
     return ",".join(f'{label}=~"${name}"' for name, label in variables.items())
 
 
-_OF_CALLS: Final = _OF_PROCESS | {"provider": PROVIDER}
-PROCESS_MATCHERS: Final = _matchers(_OF_PROCESS)
-"""Matchers of metrics that have no pool."""
-CALL_MATCHERS: Final = _matchers(_OF_CALLS)
-"""Matchers of metrics of calls, which have a provider and no pool."""
-MATCHERS: Final = _matchers(LABELS)
-RECORDED_MATCHERS: Final = _matchers(without_version(LABELS))
-"""Matchers for boards on recording rules."""
-RECORDED_CALL_MATCHERS: Final = _matchers(without_version(_OF_CALLS))
-RECORDED_PROCESS_MATCHERS: Final = _matchers(without_version(_OF_PROCESS))
+def narrowed(
+    query: Query, window: str = WINDOW, *, by: Sequence[str] = (), recorded: bool = False
+) -> str:
+    """Return the PromQL of a query, narrowed by a board's variables.
+
+    ``recorded`` is for boards on recording rules.
+    """
+    chosen = without_version(LABELS) if recorded else LABELS
+    of_process = {name: label for name, label in chosen.items() if name not in _OF_POOL}
+    of_calls = of_process | {"provider": PROVIDER}
+    return query.promql(
+        _matchers(chosen),
+        window,
+        by=by,
+        calls=_matchers(of_calls),
+        process=_matchers(of_process),
+    )
 
 
 def variables(
@@ -105,7 +104,7 @@ def _chooser(
     known = metric_name(_ACTIVE if name in _OF_POOL else _HOOKS)
     variable = (
         build.QueryVariable(name)
-        .label(_TITLES[name])
+        .label("Service" if name == "job" else name.title())
         .datasource(SOURCE)
         .query(
             {

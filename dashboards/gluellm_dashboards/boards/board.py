@@ -50,6 +50,8 @@ class Board:
         plain: dict[str, Any] = json.loads(json.dumps(self._built(), cls=JSONEncoder))
         _trim(plain)
         _close_up(plain["panels"])
+        for number, panel in enumerate(every_panel(plain), 1):
+            panel["id"] = number
         return plain
 
     def _built(self) -> model.Dashboard:
@@ -67,28 +69,15 @@ class Board:
             .annotations(annotation_queries(recorded=self.recorded))
             .link(between_boards())
         )
-        number = 0
         for row in self.rows:
             heading = build.Row(row.title)
-            if row.title:
-                number += 1
-                heading.id(number)
             if row.title and not row.collapsed:
                 board.with_row(heading)
             for panel in row.panels:
-                number += 1
-                _numbered(panel, number)
-                if row.collapsed:
-                    heading.with_panel(panel)
-                else:
-                    board.with_panel(panel)
+                (heading if row.collapsed else board).with_panel(panel)
             if row.collapsed:
                 board.with_row(heading)
         return board.build()
-
-
-def _numbered(panel: Any, number: int) -> None:
-    panel.id(number)
 
 
 def _trim(board: dict[str, Any]) -> None:
@@ -105,17 +94,17 @@ def _trim(board: dict[str, Any]) -> None:
         panel.pop("repeatDirection", None)
         # On the lines of Grafana that the boards are for, a footer is a setting of fields.
         panel.get("options", {}).pop("footer", None)
-        defaults = panel.get("fieldConfig", {}).get("defaults", {})
-        of_fields = [
-            wanted
-            for override in panel.get("fieldConfig", {}).get("overrides", [])
-            for wanted in override["properties"]
-            if wanted["id"] == "links"
-        ]
-        if "links" in defaults:
-            defaults["links"] = [_data_link(link) for link in defaults["links"]]
-        for wanted in of_fields:
-            wanted["value"] = [_data_link(link) for link in wanted["value"]]
+        fields = panel.get("fieldConfig", {"defaults": {}, "overrides": []})
+        for links in (
+            fields["defaults"].get("links", []),
+            *(
+                wanted["value"]
+                for override in fields["overrides"]
+                for wanted in override["properties"]
+                if wanted["id"] == "links"
+            ),
+        ):
+            links[:] = [{key: one[key] for key in ("title", "url", "targetBlank")} for one in links]
 
 
 def every_panel(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -135,7 +124,3 @@ def _close_up(panels: list[dict[str, Any]]) -> None:
         begins = panel["gridPos"]["y"] + panel["gridPos"]["h"]
         ends = (one["gridPos"]["y"] + one["gridPos"]["h"] for one in inside)
         room += max(ends, default=begins) - begins
-
-
-def _data_link(link: dict[str, Any]) -> dict[str, Any]:
-    return {key: link[key] for key in ("title", "url", "targetBlank")}

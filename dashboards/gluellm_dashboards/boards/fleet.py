@@ -37,7 +37,6 @@ def board() -> Board:
             Row("", [words("How to read this board", _READING), _found()]),
             Row("Which instances?", [*_status(), *_worst()]),
             Row("What differs between them?", _differs()),
-            Row("Which can't be trusted?", _trust()),
         ],
     )
 
@@ -85,11 +84,7 @@ def _worst() -> list[Panel]:
         _top("Which instances wait longest?", fleet.OLDEST, shared.STUCK),
         _top("Which instances give up waiting?", fleet.POOL_TIMEOUTS),
         _top("Which instances churn through pools?", fleet.CHURN),
-    ]
-
-
-def _differs() -> list[Panel]:
-    return [
+        _top("Which instances' event loops are late?", fleet.LATE, shared.LATE[1:]),
         lines(
             "How full are instances?",
             Line(fleet.OCCUPANCY_MAX, "fullest"),
@@ -97,8 +92,14 @@ def _differs() -> list[Panel]:
             Line(fleet.OCCUPANCY_P50, "median"),
             Line(fleet.OCCUPANCY_MIN, "emptiest"),
             steps=[(thresholds.OCCUPANCY_HIGH, ORANGE), (thresholds.OCCUPANCY_FULL, RED)],
+            width=16,
             no_value=NEEDS_RULES,
         ),
+    ]
+
+
+def _differs() -> list[Panel]:
+    return [
         lines(
             "How many instances have which limit?",
             Line(
@@ -107,11 +108,13 @@ def _differs() -> list[Panel]:
                 step="5m",  # limits change seldom, and to count values is slow
             ),
             no_value=NEEDS_RULES,
+            width=12,
             links=links.to_runbook("GlueLLMLimitDiffers"),
         ),
         lines(
             "Which versions report?",
             Line(fleet.VERSIONS, "{{job}} {{service_version}}"),
+            width=12,
             stacked=True,
             no_value=NEEDS_RULES,
         ),
@@ -133,41 +136,13 @@ def _differs() -> list[Panel]:
     ]
 
 
-def _trust() -> list[Panel]:
-    return [
-        _top(
-            "Which instances' event loops are late?",
-            fleet.LATE,
-            shared.LATE[1:],
-            width=16,
-            at_least_to=shared.LATE_SEEN,
-            no_value="No async pool seen, or the recording rules are not loaded.",
-        ),
-        _top(
-            "Which instances lack hooks, and how many?",
-            fleet.MISSING_HOOKS,
-            no_value="No instance lacks a hook, if the panels above have data.",
-        ),
-    ]
-
-
-def _top(
-    title: str,
-    signal: Signal,
-    steps: Steps = (),
-    *,
-    width: int = 8,
-    at_least_to: float = 0,
-    no_value: str = NEEDS_RULES,
-) -> Panel:
+def _top(title: str, signal: Signal, steps: Steps = ()) -> Panel:
     return lines(
         title,
         Line(signal, _LEGEND, _INSTANCE, top=_TOP),
-        width=width,
-        at_least_to=at_least_to,
         steps=steps,
         note=f"Only the {_TOP} highest are shown.",
-        no_value=no_value,
+        no_value=NEEDS_RULES,
         links=_to_instance(
             job=f"${{__field.labels.{config.JOB}}}",
             instance=f"${{__field.labels.{config.INSTANCE}}}",

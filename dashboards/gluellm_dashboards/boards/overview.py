@@ -7,7 +7,7 @@ from opentelemetry.instrumentation.gluellm import thresholds
 from .. import config, links
 from ..panels import Line, Panel, figure, lines
 from ..signals import calls, connections, paging, pools, process, requests, waiting
-from ..style import APPLICATION, GREEN, ORANGE, PLAIN, RED, STAGE_COLORS
+from ..style import APPLICATION, GREEN, ORANGE, PHASE_COLORS, PLAIN, RED, STAGE_COLORS
 from ..tables import COLORED, Column, rows
 from ..variables import POOL, PROVIDER
 from . import shared
@@ -88,10 +88,7 @@ def _found() -> Panel:
             PROVIDER: "Provider",
             POOL: "Pool",
         },
-        [
-            Column("Instances", process.FINDINGS, decimals=0),
-            Column("For", process.FINDINGS_FOR),
-        ],
+        [Column("Instances", process.FINDINGS, decimals=0), Column("For", process.FINDINGS_FOR)],
         description=f"{process.FINDINGS.tells} `For`: {process.FINDINGS_FOR.tells}",
         settings={"Finding": _IN_WORDS, "Severity": _SEVERITY},
         links={
@@ -117,7 +114,15 @@ def _time() -> list[Panel]:
             no_value=_NO_CALLS,
             calculations=("mean", "last"),
         ),
-        shared.shares_of_phases(),
+        lines(
+            "Where does a request's time go?",
+            Line(requests.SHARES_BY_PHASE, shared.PHASE),
+            order=tuple(PHASE_COLORS),
+            stacked=True,
+            most=1,
+            colors=PHASE_COLORS,
+            calculations=("mean", "last"),
+        ),
         lines(
             "How long do requests wait?",
             Line(waiting.WAIT_P50, "p50"),
@@ -147,9 +152,7 @@ def _time() -> list[Panel]:
             Line(requests.TIME_AT_PROVIDER, f"{{{{{PROVIDER}}}}}", (PROVIDER,)),
             links=[
                 links.to_board(
-                    "Is it them or us?",
-                    links.PROVIDER,
-                    provider=f"${{__field.labels.{PROVIDER}}}",
+                    "Is it them or us?", links.PROVIDER, provider=f"${{__field.labels.{PROVIDER}}}"
                 )
             ],
         ),
@@ -211,12 +214,7 @@ def _pools() -> Panel:
 
 
 def _ends() -> list[Panel]:
-    colors = {
-        "succeeded": GREEN,
-        "failed": RED,
-        "cancelled": "#ca95e5",
-        "abandoned": APPLICATION,
-    }
+    colors = {"succeeded": GREEN, "failed": RED, "cancelled": "#ca95e5", "abandoned": APPLICATION}
     return [
         lines(
             "Why do calls fail?",

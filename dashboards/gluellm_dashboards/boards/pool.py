@@ -7,7 +7,7 @@ from opentelemetry.instrumentation.gluellm import thresholds
 from .. import links
 from ..panels import Line, Panel, figure, lines, words
 from ..signals import connections, pools, requests, sizing, streams, waiting
-from ..style import GREEN, NEUTRAL, ORANGE, PHASE_COLORS, PLAIN, RED
+from ..style import GREEN, NEUTRAL, ORANGE, PHASE_COLORS, PLAIN, PROVIDER, RED
 from . import shared
 from .board import Board, Row
 
@@ -18,18 +18,9 @@ age never falls, otherwise a slow consumer. **awaiting_response** or **reading**
 **queued**, while these three are unchanged: the pool is too small, and the size by Little's law \
 is above the limit. **connecting**: see the connect failures.
 """
-_PEERS = {
-    "unknown": "blue",
-    "unacknowledged": "red",
-    "unreachable": "orange",
-    "closed": "purple",
-    "reset": "#ca95e5",
-    "not_reading": "yellow",
-}
-"""Colours of the states of silent connections: blue without evidence against the provider."""
 _NOT_SET = "none or no data"
-_NO_HTTP2 = "No HTTP/2 seen."
-_NO_GRPC = "No gRPC seen."
+_ONLY_FULL = 'No data: this is recorded with metrics="full" only.'
+_NOT_GRPC = "No data, or the pool does not show it (gRPC)."
 
 
 def board() -> Board:
@@ -158,13 +149,13 @@ def _connections() -> list[Panel]:
             "How much time does pooling save?",
             Line(connections.SAVED, "saved"),
             width=6,
-            no_value=shared.NOT_GRPC,
+            no_value=_NOT_GRPC,
         ),
         lines(
             "Do reused connections fail?",
             Line(connections.REUSE_FAILURES, "failures"),
             width=6,
-            no_value=shared.NOT_GRPC,
+            no_value=_NOT_GRPC,
             links=links.to_guide(),
         ),
         shared.why_connecting_fails(width=6),
@@ -192,14 +183,14 @@ def _connections() -> list[Panel]:
             "Which step of connecting takes the time?",
             Line(connections.ESTABLISHING_BY_STEP, "{{gluellm_connection_step}}"),
             width=12,
-            no_value=shared.NOT_GRPC,
+            no_value=_NOT_GRPC,
             links=links.to_guide(),
         ),
         lines(
             "Do silent connections still have their other end?",
             Line(connections.SILENT, "{{gluellm_connection_peer_state}}"),
             width=12,
-            colors=_PEERS,
+            colors={"unknown": PROVIDER},
             no_value="No connection was silent for long, or not available (gRPC, not Linux, "
             "peer_check_after=0).",
             links=links.to_guide("silent-connections"),
@@ -228,7 +219,7 @@ def _trouble() -> list[Panel]:
             "How many have to queue again?",
             Line(waiting.REQUEUES, "requeued"),
             width=6,
-            no_value=shared.NOT_GRPC,
+            no_value=_NOT_GRPC,
         ),
     ]
 
@@ -242,23 +233,21 @@ def _shared() -> list[Panel]:
             Line(streams.ORPHANED, "orphaned"),
             Line(streams.MAX, "limit"),
             colors={"limit": RED, "orphaned": ORANGE},
-            no_value=_NO_HTTP2,
+            no_value="No HTTP/2 seen.",
             links=links.to_guide(),
         ),
-        lines(
-            "In which state are gRPC's channels?",
-            Line(streams.CHANNELS, state),
-            no_value=_NO_GRPC,
-        ),
-        lines(
-            "Where does the time of gRPC's channels go?",
-            Line(streams.CHANNEL_TIME, state),
-            no_value=_NO_GRPC,
+        *(
+            lines(title, Line(signal, state), no_value="No gRPC seen.")
+            for title, signal in (
+                ("In which state are gRPC's channels?", streams.CHANNELS),
+                ("Where does the time of gRPC's channels go?", streams.CHANNEL_TIME),
+            )
         ),
     ]
 
 
 def _full() -> list[Panel]:
+    ages, served = connections.CONNECTION_AGE_P50, connections.CONNECTION_REQUESTS_P50
     return [
         lines(
             "How long until the response begins, and for DNS, TLS and streams?",
@@ -267,16 +256,10 @@ def _full() -> list[Panel]:
             Line(connections.TLS_P95, "TLS p95"),
             Line(streams.ACQUIRE_P95, "stream p95"),
             Line(waiting.TIME_IN_QUEUE_P95, "time in queue p95"),
-            no_value=shared.ONLY_FULL,
+            no_value=_ONLY_FULL,
         ),
+        lines("How long do connections live?", Line(ages, "p50"), no_value=_ONLY_FULL),
         lines(
-            "How long do connections live?",
-            Line(connections.CONNECTION_AGE_P50, "p50"),
-            no_value=shared.ONLY_FULL,
-        ),
-        lines(
-            "How many requests does a connection serve?",
-            Line(connections.CONNECTION_REQUESTS_P50, "p50"),
-            no_value=shared.ONLY_FULL,
+            "How many requests does a connection serve?", Line(served, "p50"), no_value=_ONLY_FULL
         ),
     ]

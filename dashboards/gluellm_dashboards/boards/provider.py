@@ -7,7 +7,7 @@ from opentelemetry.instrumentation.gluellm import thresholds
 from .. import links
 from ..panels import Line, Panel, figure, lines, words
 from ..signals import paging, requests
-from ..style import PARTS_COLORS, PLAIN, by_status
+from ..style import PARTS_COLORS, PLAIN, STATUS_COLORS
 from . import shared
 from .board import Board, Row
 
@@ -94,7 +94,7 @@ def _answers() -> list[Panel]:
         lines(
             "Which status do they answer with?",
             Line(requests.STATUSES, status),
-            patterns=by_status(),
+            colors=STATUS_COLORS,
         ),
         lines("Which requests fail without a status?", Line(requests.ERRORS, "{{error_type}}")),
         lines("Which share of requests is sent again?", Line(requests.RESEND_SHARE, "sent again")),

@@ -6,14 +6,12 @@ from opentelemetry.instrumentation.gluellm import thresholds
 
 from .. import links
 from ..panels import Line, Panel, figure, lines
-from ..signals import connections, process, requests, waiting
-from ..style import GREEN, ORANGE, PHASE_COLORS, RED, Steps
+from ..signals import connections, process, waiting
+from ..style import GREEN, ORANGE, RED, Steps
 
 PHASE = "{{gluellm_request_phase}}"
 NO_REQUEST = "no requests seen"
 """Text of figures."""
-NOT_GRPC = "No data, or the pool does not show it (gRPC)."
-ONLY_FULL = 'No data: this is recorded with metrics="full" only.'
 
 
 def limits(warning: float, much: float) -> Steps:
@@ -53,19 +51,6 @@ def event_loop_late() -> Panel:
         LATE,
         no_value="none seen",
         links=links.to_guide("why-a-loop-is-late"),
-    )
-
-
-def shares_of_phases() -> Panel:
-    """Return the panel of the requests' time by phase."""
-    parts = (requests.SHARES_OF_PROVIDER, requests.SHARES_OF_POOL, requests.SHARES_OF_APPLICATION)
-    return lines(
-        "Where does a request's time go?",
-        *(Line(share, PHASE) for share in parts),
-        stacked=True,
-        most=1,
-        colors=PHASE_COLORS,
-        calculations=("mean", "last"),
     )
 
 

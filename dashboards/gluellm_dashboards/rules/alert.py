@@ -76,9 +76,9 @@ class Alert:
     severity: str = WARNING
     expr: str
     """Condition, in PromQL."""
-    hold: str = ""
+    hold: str = "1m"
     """Time for which the condition has to be true; empty if it fires at once."""
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = (*config.SERVICE, _PROVIDER)
     """Labels of the result."""
     summary: str
     """One line. It and the description are templates of Prometheus, as for vmalert."""

@@ -57,6 +57,7 @@ def _finding(severity: str, name: str, findings: Query, hurts: str) -> Alert:
         name=name,
         severity=CRITICAL if severity == "error" else WARNING,
         expr=expressions.found(findings),
+        hold="",
         labels=OF_FINDING,
         finds=True,
         summary=f"{_INSTANCES} of {{{{ $labels.job }}}} found: {_KIND}{_OF_PROVIDER}",
@@ -94,93 +95,66 @@ ALERTS: Final = (
         severity=CRITICAL,
         kind="failed",
         expr=expressions.calls_fail(),
-        hold="1m",
-        labels=OF_CALLS,
         summary=f"{_SHARE} of the calls to {_CALLS} fail",
-        description=(
-            f"Within {config.RATE_WINDOW} ({config.QUIET_WINDOW} if there are few calls), {_SHARE} "
-            "of the calls failed. Cancelled calls do not count. The retries of SDKs are over, so "
-            "users see these failures."
-        ),
-        first=(
-            'read the errors in the overview\'s panel "Why do calls fail?". 429 and 5xx come from '
-            "the provider. With a timeout or a connection error, no complete answer arrived. An "
-            "exception's name means an error in the application, GlueLLM or the SDK. "
-            f"{_worst(OF_CALLS, semconv.CALLS, _FAILED)} reports the cause and the line of code."
-        ),
+        description=f"Within {config.RATE_WINDOW} ({config.QUIET_WINDOW} if there are few calls), "
+        f"{_SHARE} of the calls failed. Cancelled calls do not count. The retries of SDKs are "
+        "over, so users see these failures.",
+        first="read the errors in the overview's panel 'Why do calls fail?'. 429 and 5xx come from "
+        "the provider. With a timeout or a connection error, no complete answer arrived. An "
+        "exception's name means an error in the application, GlueLLM or the SDK. "
+        f"{_worst(OF_CALLS, semconv.CALLS, _FAILED)} reports the cause and the line of code.",
     ),
     Alert(
         name="GlueLLMCallsSilent",
         severity=CRITICAL,
         expr=expressions.calls_silent(),
         hold="2m",
-        labels=OF_CALLS,
         summary=f"{_SHARE} of the calls in flight to {_CALLS} are silent",
-        description=(
-            f"{_SHARE} of the calls in flight have been waiting for an answer, or for the next "
-            "item of a stream, for much longer than any recent call. Bytes without an "
-            "item, such as pings, do not count. Users wait, and no timeout has ended these calls."
-        ),
-        first=(
-            f"run {_worst(OF_CALLS, semconv.CALL_SILENT)}. It reports connections whose other end "
-            "is gone. Send calls to another model, region or provider, and give calls a timeout."
-        ),
+        description=f"{_SHARE} of the calls in flight have been waiting for an answer, or for the "
+        "next item of a stream, for much longer than any recent call. Bytes without an "
+        "item, such as pings, do not count. Users wait, and no timeout has ended these calls.",
+        first=f"run {_worst(OF_CALLS, semconv.CALL_SILENT)}. It reports connections whose other "
+        "end is gone. Send calls to another model, region or provider, and give calls a timeout.",
     ),
     Alert(
         name="GlueLLMCallsSlow",
         expr=expressions.calls_slow(),
-        hold="1m",
-        labels=OF_CALLS,
         summary=f"Calls to {_CALLS} take {_DURATION} on average",
-        description=(
-            f"A call took {_DURATION} on average, calls in flight included. Either this is the "
-            f"average of {config.SLOW_WINDOW}, and more than {thresholds.CALL_SLOWER:g} times that "
-            f"of the hour before. Or it is that of {3 * expressions.SLOW_MINUTES}m, and more than "
-            f"{thresholds.CALL_SLOW_LIMIT:g} s."
-        ),
-        first=(
-            "read on the overview which stage of calls grew. limited and preparing are time of the "
-            "application, backoff is a pause before a retry, requesting is the pool or the "
-            f"provider. {_worst(OF_CALLS, semconv.CALL_TIME)} reports the cause."
-        ),
+        description=f"A call took {_DURATION} on average, calls in flight included. Either this is "
+        f"the average of {config.SLOW_WINDOW}, and more than {thresholds.CALL_SLOWER:g} times that "
+        f"of the hour before. Or it is that of {3 * expressions.SLOW_MINUTES}m, and more than "
+        f"{thresholds.CALL_SLOW_LIMIT:g} s.",
+        first="read on the overview which stage of calls grew. limited and preparing are time of "
+        "the application, backoff is a pause before a retry, requesting is the pool or the "
+        f"provider. {_worst(OF_CALLS, semconv.CALL_TIME)} reports the cause.",
     ),
     Alert(
         name="GlueLLMCallsFail",
         kind="cancelled",
         expr=expressions.calls_cancelled(),
-        hold="1m",
-        labels=OF_CALLS,
         summary=f"{_SHARE} of the calls to {_CALLS} are cancelled",
-        description=(
-            f"{_SHARE} of the calls that ended within {config.RATE_WINDOW} ({config.QUIET_WINDOW} "
-            "if there are few calls) were cancelled: by a timeout of the application, by its "
-            "shutdown, or by users who left. They count neither as failed nor as succeeded."
-        ),
-        first=(
-            "compare the duration of calls on the overview with the timeouts that the application "
-            "puts around them. If most calls are cancelled after the same time, a timeout cancels "
-            "them. Then find out why calls are slow: "
-            f"{_worst(OF_CALLS, semconv.CALLS, _CANCELLED)}."
-        ),
+        description=f"{_SHARE} of the calls that ended within {config.RATE_WINDOW} "
+        f"({config.QUIET_WINDOW} if there are few calls) were cancelled: by a timeout of the "
+        "application, by its shutdown, or by users who left. They count neither as failed nor as "
+        "succeeded.",
+        first="compare the duration of calls on the overview with the timeouts that the "
+        "application puts around them. If most calls are cancelled after the same time, a timeout "
+        "cancels them. Then find out why calls are slow: "
+        f"{_worst(OF_CALLS, semconv.CALLS, _CANCELLED)}.",
     ),
     Alert(
         name="GlueLLMRequestsStuck",
         severity=CRITICAL,
         kind="connection",
         expr=f"{at(OF_POOL, conditions.OLDEST_QUEUED)}\n  > {thresholds.STUCK_ALERT_AFTER:g}",
-        hold="1m",
         labels=OF_POOL,
         board=links.POOL,
         summary=f"Requests of pool {_POOL} have waited {_DURATION} for a connection",
-        description=(
-            f"A request has been queued for {_DURATION} and is still waiting. All connections are "
-            "held: by answers that nobody reads, by a slow provider, or by more load than the pool "
-            "has connections for. The board shows which phase has grown."
-        ),
-        first=(
-            f"run {_worst(OF_POOL, semconv.REQUEST_OLDEST_AGE, _QUEUED)}. It names the callers "
-            "that hold the connections, with the line of code."
-        ),
+        description=f"A request has been queued for {_DURATION} and is still waiting. All "
+        "connections are held: by answers that nobody reads, by a slow provider, or by more load "
+        "than the pool has connections for. The board shows which phase has grown.",
+        first=f"run {_worst(OF_POOL, semconv.REQUEST_OLDEST_AGE, _QUEUED)}. It names the callers "
+        "that hold the connections, with the line of code.",
     ),
     Alert(
         name="GlueLLMRequestsStuck",
@@ -189,20 +163,15 @@ ALERTS: Final = (
         expr=(
             f"{at(OF_POOL, conditions.OLDEST_STREAM_QUEUED)}\n  > {thresholds.STUCK_ALERT_AFTER:g}"
         ),
-        hold="1m",
         labels=OF_POOL,
         board=links.POOL,
         summary=f"Requests of pool {_POOL} have waited {_DURATION} for an HTTP/2 stream",
-        description=(
-            f"A request has a connection and has waited {_DURATION} for a stream on it. No timeout "
-            "ends this wait. The connection is at the provider's limit of streams. Possible "
-            "causes: unread answers, a slow provider, more calls than streams, or a lowered limit. "
-            "A larger pool does not help."
-        ),
-        first=(
-            f"run {_worst(OF_POOL, semconv.REQUEST_OLDEST_AGE, _STREAM_QUEUED)}. On the pool's "
-            "board, compare the streams in use with the limit."
-        ),
+        description=f"A request has a connection and has waited {_DURATION} for a stream on it. No "
+        "timeout ends this wait. The connection is at the provider's limit of streams. Possible "
+        "causes: unread answers, a slow provider, more calls than streams, or a lowered limit. "
+        "A larger pool does not help.",
+        first=f"run {_worst(OF_POOL, semconv.REQUEST_OLDEST_AGE, _STREAM_QUEUED)}. On the pool's "
+        "board, compare the streams in use with the limit.",
     ),
     Alert(
         name="GlueLLMPoolTimeouts",
@@ -212,20 +181,15 @@ ALERTS: Final = (
             thresholds.POOL_TIMEOUT_SHARE,
             thresholds.POOL_TIMEOUT_ALERT_COUNT,
         ),
-        hold="1m",
         labels=OF_POOL,
         board=links.POOL,
         summary=f"{_SHARE} of the requests of pool {_POOL} give up waiting for a connection",
-        description=(
-            f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended in a pool timeout, "
-            "before anything was sent. The note below PoolTimeout in the traceback lists the "
-            "requests that held the connections."
-        ),
-        first=(
-            f"run {_worst(OF_POOL, semconv.TIMEOUTS, _OF_POOL_TIMEOUT)}. It names the cause (a "
-            "leak, a slow provider or a pool that is too small) and what to change. Enlarge the "
-            "pool only if it is too small."
-        ),
+        description=f"Within {config.RATE_WINDOW}, {_SHARE} of all requests ended in a pool "
+        "timeout, before anything was sent. The note below PoolTimeout in the traceback lists the "
+        "requests that held the connections.",
+        first=f"run {_worst(OF_POOL, semconv.TIMEOUTS, _OF_POOL_TIMEOUT)}. It names the cause (a "
+        "leak, a slow provider or a pool that is too small) and what to change. Enlarge the "
+        "pool only if it is too small.",
     ),
     Alert(
         name="GlueLLMBlind",
@@ -235,34 +199,25 @@ ALERTS: Final = (
         labels=(*config.SERVICE, HOOK_LIBRARY),
         summary=f"{{{{ $labels.job }}}} lacks {_NUMBER} hooks of "
         "{{ $labels.gluellm_hook_library }}",
-        description=(
-            "The installed version of {{ $labels.gluellm_hook_library }} lacks hooks, so metrics "
-            "that depend on them are missing or too low, on boards and in alerts. The program's "
-            "log names each hook."
-        ),
-        first=(
-            "update opentelemetry-instrumentation-gluellm, or pin "
-            "{{ $labels.gluellm_hook_library }} to a version that "
-            "docs/maintainers/compatibility.md lists."
-        ),
+        description="The installed version of {{ $labels.gluellm_hook_library }} lacks hooks, so "
+        "metrics that depend on them are missing or too low, on boards and in alerts. The "
+        "program's log names each hook.",
+        first="update opentelemetry-instrumentation-gluellm, or pin "
+        "{{ $labels.gluellm_hook_library }} to a version that "
+        "docs/maintainers/compatibility.md lists.",
     ),
     Alert(
         name="GlueLLMBlind",
         kind="not_judged",
         expr=expressions.judges_no_more(),
-        hold="1m",
         labels=config.PROCESS,
         board=links.FLEET,
         summary="{{ $labels.instance }} in {{ $labels.job }} does not judge itself any more",
-        description=(
-            f"Requests were in flight for {config.JUDGED}, and the diagnosis in the process did "
-            "not run once, so its findings are not known. Code that holds the interpreter lock, a "
-            "stopped process and a failure of the diagnosis have this effect."
-        ),
-        first=(
-            f"run {_worst(config.PROCESS, semconv.REQUEST_CURRENT)}. If it does not answer either, "
-            "look at its threads with py-spy dump --pid PID."
-        ),
+        description=f"Requests were in flight for {config.JUDGED}, and the diagnosis in the "
+        "process did not run once, so its findings are not known. Code that holds the interpreter "
+        "lock, a stopped process and a failure of the diagnosis have this effect.",
+        first=f"run {_worst(config.PROCESS, semconv.REQUEST_CURRENT)}. If it does not answer "
+        "either, look at its threads with py-spy dump --pid PID.",
     ),
     Alert(
         name="GlueLLMBlind",
@@ -272,14 +227,10 @@ ALERTS: Final = (
         labels=config.PROCESS,
         board=links.FLEET,
         summary="{{ $labels.instance }} in {{ $labels.job }} runs, but its pools report nothing",
-        description=(
-            "The instance still sends other series, but no metrics of its pools. No other alert "
-            "can fire for them."
-        ),
-        first=(
-            f"run {_RUNNING}. Look for uninstrument(), a view that drops these metrics, or another "
-            "MeterProvider in the program."
-        ),
+        description="The instance still sends other series, but no metrics of its pools. No other "
+        "alert can fire for them.",
+        first=f"run {_RUNNING}. Look for uninstrument(), a view that drops these metrics, or "
+        "another MeterProvider in the program.",
     ),
     Alert(
         name="GlueLLMBlind",
@@ -289,15 +240,11 @@ ALERTS: Final = (
         labels=config.SERVICE,
         board=links.FLEET,
         summary="No instance of {{ $labels.job }} reports",
-        description=(
-            f"An hour ago, {_NUMBER} instances reported, and now none does. Either the service was "
-            "stopped on purpose, or its telemetry does not arrive. The alert ends by itself one "
-            "hour after the last instance stopped reporting."
-        ),
-        first=(
-            "if the service should be running, look for failed exports in its log, then in the "
-            "Collector's."
-        ),
+        description=f"An hour ago, {_NUMBER} instances reported, and now none does. Either the "
+        "service was stopped on purpose, or its telemetry does not arrive. The alert ends by "
+        "itself one hour after the last instance stopped reporting.",
+        first="if the service should be running, look for failed exports in its log, then in the "
+        "Collector's.",
     ),
     Alert(
         name="GlueLLMLimitDiffers",
@@ -306,15 +253,11 @@ ALERTS: Final = (
         labels=(*OF_POOL, LIBRARY),
         board=links.FLEET,
         summary=f"Instances differ in the limit of pool {_POOL}",
-        description=(
-            f"The smallest limit of a pool is {_NUMBER}; other instances have a larger one, or "
-            "none. The cause is usually a deploy with another configuration, or one that did not "
-            "reach every instance."
-        ),
-        first=(
-            "compare the versions and environments of the instances on the fleet board. What set "
-            f"the limit: {_LOWEST}, at limits_from."
-        ),
+        description=f"The smallest limit of a pool is {_NUMBER}; other instances have a larger "
+        "one, or none. The cause is usually a deploy with another configuration, or one that did "
+        "not reach every instance.",
+        first="compare the versions and environments of the instances on the fleet board. What set "
+        f"the limit: {_LOWEST}, at limits_from.",
     ),
 )
 

@@ -35,7 +35,6 @@ def series(
     own: Mapping[str, str] | None = None,
     *,
     instance: str = "api-1",
-    part: str = "",
     **labels: str,
 ) -> Series:
     """Return a metric's series in promtool's format: one value per export, a minute apart.
@@ -48,7 +47,7 @@ def series(
     attributes = {
         naming.label(key, metric): value for key, value in {**level, **(own or {})}.items()
     }
-    return other(metric_name(metric) + part, values, instance=instance, **attributes, **labels)
+    return other(metric_name(metric), values, instance=instance, **attributes, **labels)
 
 
 def other(
@@ -95,14 +94,11 @@ class Case:
                 {
                     "expr": f'ALERTS{{alertname="{self.alert}",alertstate="firing"}}',
                     "eval_time": moment,
-                    **({"exp_samples": samples} if (samples := self._samples(firing)) else {}),
+                    "exp_samples": [{"labels": self._labels(one), "value": 1} for one in firing],
                 }
                 for moment, firing in self.expected.items()
             ],
         }
-
-    def _samples(self, firing: Sequence[Firing]) -> list[dict[str, Any]]:
-        return [{"labels": f"ALERTS{{{self._labels(one)}}}", "value": 1} for one in firing]
 
     def _labels(self, firing: Firing) -> str:
         (alert,) = (
@@ -116,7 +112,8 @@ class Case:
             **_defaults(alert),
             **firing.labels,
         }
-        return ",".join(f'{label}="{value}"' for label, value in labels.items() if value)
+        inner = ",".join(f'{label}="{value}"' for label, value in labels.items() if value)
+        return f"ALERTS{{{inner}}}"
 
 
 def _defaults(alert: Alert) -> dict[str, str]:

@@ -25,9 +25,8 @@ FAILED: Final = f'{OUTCOME}="failed"'
 FAILED_OR_NOT: Final = f'{OUTCOME}=~"failed|succeeded"'
 """Cancelled and abandoned calls count neither as failed nor as succeeded."""
 CANCELLED: Final = f'{OUTCOME}="cancelled"'
-ATTEMPTS: Final = f'{SOURCE}="http"'
-"""Calls of this source are attempts: their application may repeat them."""
 NOT_ATTEMPTS: Final = f'{SOURCE}!="http"'
+"""Calls of the source ``http`` are attempts: their application may repeat them."""
 
 
 def events(metric: Metric, own: str = "", window: str = config.RATE_WINDOW) -> str:
@@ -132,6 +131,5 @@ REQUESTS_IN_FLIGHT: Final = Query(
 )
 POOLS: Final = Query("pools", f"(sum{by(LIBRARY)}({fresh(semconv.POOL_LIVE)}) > 0)")
 LIMIT_OF_A_POOL: Final = Query(
-    "limit_of_a_pool",
-    f"sum{by(LIBRARY)}({fresh(semconv.CONNECTION_MAX)}) / {POOLS.template}",
+    "limit_of_a_pool", f"sum{by(LIBRARY)}({fresh(semconv.CONNECTION_MAX)}) / {POOLS.template}"
 )

@@ -10,7 +10,7 @@ from .. import config
 from ..query import POOL, PROVIDER, Query
 from . import conditions
 from .questions import LIBRARY, at
-from .recording import INSTANCE_POOL, SERVICE_PROVIDER, Recorded
+from .recording import INSTANCE_POOL, SERVICE_PROVIDER, Level, Recorded
 
 OF_POOL: Final = (*config.SERVICE, *POOL)
 """Labels of an alert about a pool of a service, without the instance."""
@@ -20,15 +20,17 @@ OF_FINDING: Final = (*config.SERVICE, PROVIDER, conditions.FINDING_KIND)
 """Labels of an alert about a finding."""
 OF_CALLS: Final = (*config.SERVICE, PROVIDER)
 """The labels of an alert about calls, whatever their source is."""
-REQUESTS: Final = Recorded(conditions.REQUESTS, INSTANCE_POOL, f"events{config.RATE_WINDOW}")
-CALLS: Final = Recorded(conditions.CALLS, SERVICE_PROVIDER, f"events{config.RATE_WINDOW}")
-CALLS_OF_QUIET: Final = Recorded(
-    conditions.CALLS_OF_QUIET, SERVICE_PROVIDER, f"events{config.QUIET_WINDOW}"
-)
-CALLS_OF_SLOW: Final = Recorded(
-    conditions.CALLS_OF_SLOW, SERVICE_PROVIDER, f"events{config.SLOW_WINDOW}"
-)
-CALL_TIME: Final = Recorded(conditions.CALL_TIME, SERVICE_PROVIDER, f"events{config.SLOW_WINDOW}")
+
+
+def _events(query: Query, window: str, level: Level = SERVICE_PROVIDER) -> Recorded:
+    return Recorded(query, level, f"events{window}")
+
+
+REQUESTS: Final = _events(conditions.REQUESTS, config.RATE_WINDOW, INSTANCE_POOL)
+CALLS: Final = _events(conditions.CALLS, config.RATE_WINDOW)
+CALLS_OF_QUIET: Final = _events(conditions.CALLS_OF_QUIET, config.QUIET_WINDOW)
+CALLS_OF_SLOW: Final = _events(conditions.CALLS_OF_SLOW, config.SLOW_WINDOW)
+CALL_TIME: Final = _events(conditions.CALL_TIME, config.SLOW_WINDOW)
 RECORDED: Final = (REQUESTS, CALLS, CALLS_OF_QUIET, CALLS_OF_SLOW, CALL_TIME)
 """Series that are recorded once for all alerts that use them, since they have the most raw series.
 The time of calls is also recorded, as the baseline of GlueLLMCallsSlow."""
@@ -53,41 +55,27 @@ def _share(calls: Recorded, part: str, among: str, count: int, share: float) -> 
     return f"({counted} >= {count})\n  / {all_of_them}\n  > {share:g}"
 
 
+def _often_or_mostly(part: str, among: str, share: float, own: str = "") -> str:
+    often = _share(CALLS, part + own, among + own, thresholds.CALL_ALERT_COUNT, share)
+    mostly = _share(
+        CALLS_OF_QUIET, part, among, thresholds.CALL_QUIET_COUNT, thresholds.CALL_QUIET_SHARE
+    )
+    return f"{often}\nor\n{mostly}"
+
+
 def calls_fail() -> str:
     """Return the condition on failed calls: a share of many, or over half of few.
 
     Calls of the source ``http`` are attempts. Some of them may fail although users see none fail,
     so only the second condition counts them.
     """
-    failed, ended = conditions.FAILED, conditions.FAILED_OR_NOT
-    own = conditions.NOT_ATTEMPTS
-    often = _share(
-        CALLS,
-        f"{failed},{own}",
-        f"{ended},{own}",
-        thresholds.CALL_ALERT_COUNT,
-        thresholds.CALL_FAILURE_ALERT_SHARE,
-    )
-    mostly = _share(
-        CALLS_OF_QUIET,
-        failed,
-        ended,
-        thresholds.CALL_QUIET_COUNT,
-        thresholds.CALL_QUIET_SHARE,
-    )
-    return f"{often}\nor\n{mostly}"
+    share, own = thresholds.CALL_FAILURE_ALERT_SHARE, f",{conditions.NOT_ATTEMPTS}"
+    return _often_or_mostly(conditions.FAILED, conditions.FAILED_OR_NOT, share, own)
 
 
 def calls_cancelled() -> str:
     """Return the condition on cancelled calls; the window is longer for few calls."""
-    often, seldom = (
-        _share(calls, conditions.CANCELLED, "", count, share)
-        for calls, count, share in (
-            (CALLS, thresholds.CALL_ALERT_COUNT, thresholds.CALL_CANCELLED_SHARE),
-            (CALLS_OF_QUIET, thresholds.CALL_QUIET_COUNT, thresholds.CALL_QUIET_SHARE),
-        )
-    )
-    return f"{often}\nor\n{seldom}"
+    return _often_or_mostly(conditions.CANCELLED, "", thresholds.CALL_CANCELLED_SHARE)
 
 
 def found(findings: Query) -> str:

@@ -6,7 +6,6 @@ The name of a recorded series is ``level:metric:operation``. The level determine
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +46,6 @@ class Recorded:
     query: Query
     level: Level
     operation: str
-    window: str = config.RATE_WINDOW
 
     @property
     def name(self) -> str:
@@ -59,7 +57,7 @@ class Recorded:
     @property
     def promql(self) -> str:
         """PromQL of the rule."""
-        return at(self.level.labels, self.query, self.window)
+        return at(self.level.labels, self.query)
 
     @property
     def rule(self) -> dict[str, str]:
@@ -88,16 +86,13 @@ _RECORDED: Final = (
 RECORDED: Final = tuple(Recorded(*one) for one in _RECORDED)
 
 
-def recorded(query: str, level: Level) -> Recorded:
-    """Return the rule that records this query at a level. Raises UnknownNameError."""
-    there = {(one.query.name, one.level): one for one in RECORDED}
-    found = there.get((query, level))
-    if found is None:
-        names = [name for name, at in there if at is level]
-        near = difflib.get_close_matches(query, names, n=1, cutoff=0.4)
-        hint = f"; the nearest is {near[0]!r}" if near else ""
-        raise naming.UnknownNameError(f"{query!r} is not recorded by {level.prefix}{hint}")
-    return found
+def recorded(query: str) -> Recorded:
+    """Return the rule that records this query. Raises UnknownNameError."""
+    there = {one.query.name: one for one in RECORDED}
+    if query not in there:
+        near = naming.nearest(query, there)
+        raise naming.UnknownNameError(f"{query!r} is not recorded{near}")
+    return there[query]
 
 
 def group() -> Mapping[str, Any]:

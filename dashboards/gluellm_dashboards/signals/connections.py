@@ -111,8 +111,7 @@ TLS_P95 = quantile_of(
     'Time of the handshake. With `metrics="full"` only.',
 )
 CONNECT_FAILURES = essential(
-    "connect_failures",
-    "Requests whose connection could not be established. 0 is healthy.",
+    "connect_failures", "Requests whose connection could not be established. 0 is healthy."
 )
 CONNECT_FAILURES_BY_KIND = of(
     "connect_failures_by_kind",
@@ -147,10 +146,7 @@ REUSE_FAILURES = essential(
     "TCP keep-alive probes.",
 )
 DNS_P95 = quantile_of(
-    "dns_p95",
-    0.95,
-    "dns.lookup.duration",
-    'Time to resolve the name. With `metrics="full"` only.',
+    "dns_p95", 0.95, "dns.lookup.duration", 'Time to resolve the name. With `metrics="full"` only.'
 )
 CONNECTION_AGE_P50 = quantile_of(
     "connection_age_p50",

@@ -7,14 +7,7 @@ from opentelemetry.instrumentation.gluellm.thresholds import LATE_SHARE
 from ..config import JOB, KNOWN, PROCESS, SERVICE, VERSION
 from ..query import CALL_MATCHERS, MATCHERS, POOL, PROCESS_MATCHERS, WINDOW, Query
 from ..rules.questions import LIBRARY
-from ..rules.recording import (
-    INSTANCE,
-    INSTANCE_POOL,
-    INSTANCE_PROVIDER,
-    INSTANCE_VERSION,
-    Level,
-    recorded,
-)
+from ..rules.recording import INSTANCE_POOL, INSTANCE_PROVIDER, recorded
 from .events import MEMORY
 from .signal import Signal, by, by_labels
 
@@ -24,11 +17,11 @@ LIMIT = "limit"
 """Label that distinguishes instances by their limit."""
 
 
-def _series(query: str, level: Level = INSTANCE_POOL) -> str:
+def _series(query: str) -> str:
     """Return the series of a recording rule. Raises UnknownNameError."""
     places = {INSTANCE_POOL: MATCHERS, INSTANCE_PROVIDER: CALL_MATCHERS}
-    place = places.get(level, PROCESS_MATCHERS)
-    return f"{recorded(query, level).name}{{{place}}}"
+    place = places.get(recorded(query).level, PROCESS_MATCHERS)
+    return f"{recorded(query).name}{{{place}}}"
 
 
 def _signal(name: str, template: str, tells: str, unit: str = "") -> Signal:
@@ -43,27 +36,26 @@ def _or_none(count: str, of: str) -> str:
 _QUEUED = _series("queued_now")
 _OCCUPANCY = _series("occupancy")
 _LIMIT = _series("limit_per_pool")
-_MISSING = _series("missing_hooks", INSTANCE)
-_VERSION = _series("versions", INSTANCE_VERSION)
+_MISSING = _series("missing_hooks")
+_VERSION = _series("versions")
 
 CALLS_FAILING = _signal(
     "calls_failing",
-    f"sum{by()}({_series('call_failure_rate', INSTANCE_PROVIDER)})",
+    f"sum{by()}({_series('call_failure_rate')})",
     "Failed calls per instance. If all instances are affected, the provider is the likely "
     "cause; if one is, look at that instance.",
     "/s",
 )
 TIME_PER_CALL = _signal(
     "time_per_call",
-    f"sum{by()}({_series('call_time_rate', INSTANCE_PROVIDER)}) / "
-    f"(sum{by()}({_series('call_rate', INSTANCE_PROVIDER)}) > 0)",
+    f"sum{by()}({_series('call_time_rate')}) / (sum{by()}({_series('call_rate')}) > 0)",
     "Time that calls spent, divided by the number of calls that ended. Calls in flight are "
     "included.",
     "s",
 )
 CALLS_SILENT = _signal(
     "calls_silent",
-    f"sum{by()}({_series('silent_calls', INSTANCE_PROVIDER)})",
+    f"sum{by()}({_series('silent_calls')})",
     "Calls in flight that have waited for much longer than any recent one.",
 )
 OLDEST = _signal(
@@ -125,7 +117,7 @@ POOL_TIMEOUTS = _signal(
 )
 LATE = _signal(
     "late",
-    f"max{by()}({_series('event_loop_late', INSTANCE)})",
+    f"max{by()}({_series('event_loop_late')})",
     f"Share of the time in which a loop of the instance is late. Above {LATE_SHARE:.0%}, do "
     "not trust the instance's numbers on pools and providers.",
     "ratio",
@@ -145,12 +137,7 @@ INSTANCES_MISSING_HOOKS = _signal(
     "instances_missing_hooks",
     _or_none(f"count({_MISSING} > 0)", _MISSING),
     "Instances where the installed version of a library lacks hooks: numbers may be missing or too "
-    "low there.",
-)
-MISSING_HOOKS = _signal(
-    "missing_hooks",
-    f"max{by()}({_MISSING}) > 0",
-    "Number of hooks that the installed versions lack. The overview shows of which library.",
+    "low there. The overview shows of which library.",
 )
 VERSIONS = _signal(
     "versions",

@@ -22,14 +22,6 @@ def _share(part: str, phases: Own, tells: str) -> Signal:
     return signal(f"share_of_{part}", template, tells, "ratio")
 
 
-def _shares(part: str, phases: Own, tells: str = "") -> Signal:
-    template = (
-        f"sum{by(_TIME, _PHASE)}({rate(_TIME, phases)}) / "
-        f"ignoring(gluellm_request_phase) group_left() ({total(_TIME)} > 0)"
-    )
-    return signal(f"shares_of_{part}", template, tells, "ratio")
-
-
 def _time_at(part: str, phases: Own, tells: str, among: Own | None = None) -> Signal:
     template = f"{total(_TIME, phases)} / ({total(_REQUESTS, among)} > 0)"
     return signal(f"time_at_{part}", template, tells, "s")
@@ -72,18 +64,18 @@ SHARE_OF_APPLICATION = _share(
     "was never closed. If the share grows and the oldest age of `unread` never falls, it "
     "is a leak.",
 )
-SHARES_OF_PROVIDER = _shares(
-    "provider",
-    PROVIDERS_PART,
+SHARES_BY_PHASE = signal(
+    "shares_by_phase",
+    f"sum{by(_TIME, _PHASE)}({rate(_TIME)}) / "
+    f"ignoring(gluellm_request_phase) group_left() ({total(_TIME)} > 0)",
     "Warm colours are the pool (`queued`, `connecting`, `stream_queued`), blue is the "
     "provider (`awaiting_response`, `reading`), purple is the application (`unread`). "
     "Mostly blue is healthy. Shares do not show durations, so if warm colours grow, look "
     "at how long the provider takes per request. If that is unchanged, the pool is too "
     "small or there is a burst. If it is longer, the provider is slow and the queue is the "
     "result. Purple that never shrinks: responses are held unread.",
+    "ratio",
 )
-SHARES_OF_POOL = _shares("pool", POOLS_PART)
-SHARES_OF_APPLICATION = _shares("application", APPLICATIONS_PART)
 TIME_BY_PHASE = essential(
     "time_by_phase",
     "Seconds spent in each phase per second: the number of requests in that phase, on "
@@ -115,7 +107,6 @@ LEASE_OLDEST = of(
     how="max",
 )
 REQUESTS = of("request_rate", _REQUESTS, "Requests that left the pool, however they ended.")
-REQUESTS_BY_STATUS = essential("requests", "How requests ended.")
 ERRORS = of(
     "request_errors",
     _REQUESTS,

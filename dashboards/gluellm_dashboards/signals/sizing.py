@@ -48,9 +48,7 @@ _POOLS = f"(sum{by_labels(*PROCESS, *POOL)}({now(_LIVE)}) > 0)"
 _OF_ONE_POOL = f"{_LAW} / on ({', '.join(_LABELS)}) group_right () {_POOLS}"
 
 CONCURRENCY = signal(
-    "concurrency_wanted",
-    f"max{by()}({_OF_ONE_POOL})",
-    "L of Little's law, without the reserve.",
+    "concurrency_wanted", f"max{by()}({_OF_ONE_POOL})", "L of Little's law, without the reserve."
 )
 # L + z sqrt(L) as a square, so that the law is asked once.
 SIZE = signal(

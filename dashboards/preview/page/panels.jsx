@@ -2,7 +2,7 @@
 import {
   FieldType, dateTime, getDisplayValueAlignmentFactors, getFieldDisplayValues, renderMarkdown,
 } from '@grafana/data';
-import { BarGauge, BigValue, TimeSeries, VizRepeater } from '@grafana/ui';
+import { BigValue, TimeSeries, VizRepeater } from '@grafana/ui';
 import { TableNG } from '@grafana/ui/unstable';
 
 import { configured } from './fields.js';
@@ -120,27 +120,6 @@ function Stat(props) {
   );
 }
 
-function Bars(props) {
-  const { options, width, height, theme, data } = props;
-  const { displayMode = 'gradient', valueMode, text, showUnfilled = true } = options;
-  const vertical = options.orientation === 'vertical';
-  return (
-    <VizRepeater
-      getValues={() => displayed(props, false)}
-      getAlignmentFactors={getDisplayValueAlignmentFactors}
-      renderValue={({ value, alignmentFactors, width, height, orientation }) => (
-        <BarGauge
-          value={value.display} field={value.field} display={value.view?.getFieldDisplayProcessor(value.colIndex)}
-          {...{ width, height, orientation, theme, alignmentFactors, displayMode, text, showUnfilled }}
-          valueDisplayMode={valueMode} itemSpacing={8} lcdCellWidth={12} namePlacement={options.namePlacement}
-        />
-      )}
-      orientation={vertical ? 'vertical' : 'horizontal'}
-      source={data} renderCounter={0} itemSpacing={8} minVizHeight={16} minVizWidth={8} {...{ width, height }}
-    />
-  );
-}
-
 function Table({ data, fieldConfig, options, width, height, range }) {
   return (
     <TableNG
@@ -164,7 +143,7 @@ function Said({ text, theme }) {
   return <div style={style}>{text}</div>;
 }
 
-const VISUALISATIONS = { timeseries: Graph, stat: Stat, bargauge: Bars, table: Table };
+const VISUALISATIONS = { timeseries: Graph, stat: Stat, table: Table };
 
 export const rangeOf = ({ from, to }) => {
   const [start, end] = [dateTime(from).utc(), dateTime(to).utc()];

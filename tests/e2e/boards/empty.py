@@ -47,10 +47,6 @@ ONLY: Final = {
     (VICTORIA_METRICS, semconv.STREAM_ACQUIRE_DURATION): ("http2-stuck", _EMPTY_QUANTILE),
 }
 """Ingestion paths and metrics with data in one act only, and why."""
-QUIET: Final = {
-    "Which instances lack hooks, and how many?": "it lists what lacks hooks, and nothing does"
-}
-"""Panels that list problems which the demo does not have, and why."""
 UNSHOWN: Final = {
     "rpc_response_status_code": "gRPC's",
     "host_name": "comes with the resource detector, which the demo does not use",
@@ -81,9 +77,9 @@ def metrics_of(expression: str) -> list[Metric]:
     return list(dict.fromkeys(metric for metric in names if metric is not None))
 
 
-def acts_with_data(expression: str, way: Way, panel: str = "") -> Sequence[str]:
+def acts_with_data(expression: str, way: Way) -> Sequence[str]:
     """Return the acts in which the query must have data."""
-    if panel in QUIET or BEFORE in expression:
+    if BEFORE in expression:
         return ()
     metrics = metrics_of(expression)
     if any(metric in NEVER for metric in metrics):

@@ -49,7 +49,7 @@ def test_each_query_has_data_where_the_act_implies_some(
         answer = ask(way, story, filled(question.expression, board.variables, job=way.job))
         if answer.error:
             wrong.append(f"{question.panel}: {answer.error}")
-        for act in acts_with_data(question.expression, way, question.panel):
+        for act in acts_with_data(question.expression, way):
             if not answer.during(story.periods[act]):
                 wrong.append(f"{question.panel}: nothing in {act}: {question.expression}")
     assert not wrong, "\n".join(wrong)
@@ -74,7 +74,7 @@ def test_what_the_demo_does_not_have_is_empty_without_an_error(
 ) -> None:
     """The table of what may be empty does not excuse queries that have data."""
     for question in board.questions:
-        if not acts_with_data(question.expression, way, question.panel):
+        if not acts_with_data(question.expression, way):
             answer = ask(way, story, filled(question.expression, board.variables, job=way.job))
             assert not answer.error
             assert not answer.series, question

@@ -77,8 +77,8 @@ TEXTS: Mapping[str, tuple[str, Sequence[Series], str]] = {
         "GlueLLMPoolTimeouts",
         [*gave_up("0+9x20", "0+9x20"), *gave_up("0+1x20", instance="api-2")],
         (
-            f"run {ALONE}. It names the cause (a leak, a slow provider or a pool that is too small) "
-            "and what to change. Enlarge the pool only if it is too small."
+            f"run {ALONE}. It names the cause (a leak, a slow provider or a pool that is too "
+            "small) and what to change. Enlarge the pool only if it is too small."
         ),
     ),
     "failed calls: the instance with the most of them": (

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gluellm_dashboards.signals import connections, pools, requests
+from gluellm_dashboards.signals.signal import essential
 
 from .asking import POOL, check, series
 
@@ -108,3 +109,13 @@ def test_pooling_saves_the_set_up_of_each_reused_connection(tmp_path: Path) -> N
         series("gluellm_pool_connection_create_time_seconds_total", POOL, "0+15x20"),
     ]
     check(tmp_path, written, (connections.SAVED, "10m", {"{}": 9 * 60 * 0.25}))
+
+
+def test_the_share_of_pool_timeouts_is_one_if_all_requests_give_up(tmp_path: Path) -> None:
+    """The series of their requests begins with the first one, that of timeouts with 0."""
+    written = [
+        series("gluellm_pool_timeouts_total", {**POOL, "gluellm_timeout_kind": "pool"}, "0+2x3"),
+        series(_REQUESTS, {**POOL, "error_type": "pool_timeout"}, "_ 2+2x2"),
+    ]
+    share = essential("pool_timeout_share", "")
+    check(tmp_path, written, (share, "3m", {"{}": 1}))

@@ -159,7 +159,7 @@ def test_recorded_series_have_different_names():
 def test_unknown_recorded_series_raises_with_the_nearest_name():
     """The fleet board uses recorded series only."""
     with pytest.raises(UnknownNameError, match="nearest is 'oldest_waiter'"):
-        recording.recorded("oldest_waiters", recording.INSTANCE_POOL)
+        recording.recorded("oldest_waiters")
 
 
 @every_alert

@@ -130,10 +130,7 @@ CASES: Final = (
     ),
     _case(
         "the Collector starts again, and does not know at first whose namespace they are in",
-        [
-            *_exports("0x80 _x2 0x60", k8s_namespace_name="prod"),
-            *_exports("_x81 0x1 _x60"),
-        ],
+        [*_exports("0x80 _x2 0x60", k8s_namespace_name="prod"), *_exports("_x81 0x1 _x60")],
         {"86m": NOTHING, "92m": NOTHING, "120m": NOTHING},
     ),
     _case(

@@ -7,10 +7,8 @@ from typing import Any, Final
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 from ... import config
-from ...essential import essential
 from .. import recording
 from ..case import series
-from ..questions import at
 from .calls import ended
 from .waiting import answered, gave_up
 
@@ -41,25 +39,23 @@ SERIES: Final = (
     series(semconv.HOOK_MISSING, "1x10", {semconv.HOOK_LIBRARY: "aiohttp"}, **_VERSION),
 )
 EXPECTED: Final = (
-    ("oldest_waiter", recording.INSTANCE_POOL, "api-1", 9.0),
-    ("queued_now", recording.INSTANCE_POOL, "api-1", 7.0),
-    ("occupancy", recording.INSTANCE_POOL, "api-1", 0.5),
-    ("limit_per_pool", recording.INSTANCE_POOL, "api-1", 50.0),
-    ("pools_live", recording.INSTANCE_POOL, "api-1", 2.0),
-    ("pools_opened", recording.INSTANCE_POOL, "api-1", 0.1),
-    ("request_rate", recording.INSTANCE_POOL, "api-1", 1.0),
-    ("pool_timeout_rate", recording.INSTANCE_POOL, _OTHER, 0.5),
-    ("call_rate", recording.INSTANCE_PROVIDER, "", 1.5),
-    ("call_failure_rate", recording.INSTANCE_PROVIDER, _OTHER, 0.5),
-    ("call_time_rate", recording.INSTANCE_PROVIDER, "api-1", 2.0),
-    ("silent_calls", recording.INSTANCE_PROVIDER, "api-1", 2.0),
-    ("event_loop_late", recording.INSTANCE, "api-1", 0.25),
-    ("missing_hooks", recording.INSTANCE, "api-1", 3.0),
-    ("versions", recording.INSTANCE_VERSION, "api-1", 1.0),
+    ("oldest_waiter", "api-1", 9.0),
+    ("queued_now", "api-1", 7.0),
+    ("occupancy", "api-1", 0.5),
+    ("limit_per_pool", "api-1", 50.0),
+    ("pools_live", "api-1", 2.0),
+    ("pools_opened", "api-1", 0.1),
+    ("request_rate", "api-1", 1.0),
+    ("pool_timeout_rate", _OTHER, 0.5),
+    ("call_rate", "", 1.5),
+    ("call_failure_rate", _OTHER, 0.5),
+    ("call_time_rate", "api-1", 2.0),
+    ("silent_calls", "api-1", 2.0),
+    ("event_loop_late", "api-1", 0.25),
+    ("missing_hooks", "api-1", 3.0),
+    ("versions", "api-1", 1.0),
 )
-"""By query, level and instance: the value."""
-ALL_GIVE_UP: Final = (gave_up("0+2x3")[0], gave_up("_ 2+2x2")[1])
-"""A new pool, all of whose requests end in a pool timeout: the share is 1, not more."""
+"""By query and instance: the value."""
 
 
 def document() -> dict[str, Any]:
@@ -74,28 +70,17 @@ def document() -> dict[str, Any]:
                 "promql_expr_test": [
                     {
                         # Without its name and labels, which the selector has said already.
-                        "expr": f"sum({_selector(query, level, instance)})",
+                        "expr": f"sum({_selector(query, instance)})",
                         "eval_time": _MOMENT,
                         "exp_samples": [{"labels": "{}", "value": value}],
                     }
-                    for query, level, instance, value in EXPECTED
-                ],
-            },
-            {
-                "interval": "1m",
-                "input_series": [dict(one) for one in ALL_GIVE_UP],
-                "promql_expr_test": [
-                    {
-                        "expr": at((), essential("pool_timeout_share")),
-                        "eval_time": "3m",
-                        "exp_samples": [{"labels": "{}", "value": 1.0}],
-                    }
+                    for query, instance, value in EXPECTED
                 ],
             },
         ],
     }
 
 
-def _selector(query: str, level: recording.Level, instance: str) -> str:
+def _selector(query: str, instance: str) -> str:
     own = f'instance="{instance}"' if instance else 'job="api"'
-    return f"{recording.recorded(query, level).name}{{{own}}}"
+    return f"{recording.recorded(query).name}{{{own}}}"
