@@ -65,6 +65,7 @@ class Kind(StrEnum):
     UNBOUNDED_POOL = "unbounded_pool"
     CAPACITY = "capacity"
     POOL_TIMEOUT = "pool_timeout"
+    NO_READ_TIMEOUT = "no_read_timeout"
     IGNORED_VARIABLE = "ignored_variable"
     OUTSIDE_SCOPE = "requests_outside_scope"
 

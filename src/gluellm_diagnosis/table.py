@@ -333,6 +333,12 @@ OF_POOL: Final = (
         (Hidden(("slow_connecting",), "Kept connections would only hide the slow step."),),
     ),
     Rule("pool_timeout", settings.pool_timeout, {Kind.POOL_TIMEOUT: _QUEUE}),
+    Rule(
+        "no_read_timeout",
+        settings.no_read_timeout,
+        {Kind.NO_READ_TIMEOUT: ()},
+        asks={"overdue": ("overdue_requests", "silent_provider", "silent_connections")},
+    ),
     Rule("refusals", retrying.refusals, {Kind.RETRIES: _RETRIED}),
     Rule("unbounded_pool", settings.unbounded_pool, {Kind.UNBOUNDED_POOL: ()}),
 )

@@ -68,6 +68,7 @@ def test_total_timeout_in_a_response_is_a_read_timeout(
     rest = exchange.begin_read()
     phase = "reading" if in_body else "awaiting_response"
     wait_until(lambda: telemetry.current(phase) == 1)
+    assert [found.read_timeout for found in snapshot().pools] == [120]
     loop = runner.portal.call(asyncio.get_running_loop)
     runner.portal.call(monkeypatch.setattr, loop, "time", lambda: time.monotonic() + 240)
     with pytest.raises(TimeoutError):

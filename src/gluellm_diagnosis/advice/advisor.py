@@ -80,11 +80,11 @@ class Advisor:
         )
         return f"Set a pool timeout of a few seconds: {self._under_gluellm(settings, own)}"
 
-    def read_at_most(self, read: int, maximum: int | None) -> str:
+    def read_at_most(self, read: int, maximum: int | None, verb: str = "Raise the") -> str:
         """Advise how to set a read timeout of ``read`` seconds."""
         own = self._botocore(f"read_timeout={read}") or self._timed(f"{read}, connect=5", maximum)
         settings = f"GLUELLM_DEFAULT_REQUEST_TIMEOUT={read}"
-        return f"Raise the read timeout: {self._under_gluellm(settings, own)}"
+        return f"{verb} read timeout: {self._under_gluellm(settings, own)}"
 
     def _timed(self, timeouts: str, maximum: int | None) -> str:
         timeout = f"timeout={self._module}.Timeout({timeouts})"

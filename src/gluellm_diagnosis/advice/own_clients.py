@@ -61,8 +61,8 @@ class OwnClient:
     def wait_at_most(self, wait: int, _maximum: int | None, read: float = 600.0) -> str:
         return self.wait.format(wait=wait, read=f"{read:g}")
 
-    def read_at_most(self, read: int, _maximum: int | None) -> str:
-        return f"Raise the read timeout: {self.read.format(read=read)}"
+    def read_at_most(self, read: int, _maximum: int | None, verb: str = "Raise the") -> str:
+        return f"{verb} read timeout: {self.read.format(read=read)}"
 
     def keep_idle(self, expiry: int, maximum: int | None) -> str:
         return self.expiry.format(expiry=expiry, bound=self._bound(maximum))

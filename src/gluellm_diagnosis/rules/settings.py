@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from opentelemetry.instrumentation.gluellm import thresholds
-from opentelemetry.instrumentation.gluellm.snapshots.parts import PoolSnapshot
+from opentelemetry.instrumentation.gluellm.snapshots.parts import (
+    PROVIDERS_PART,
+    PoolSnapshot,
+    number_of,
+)
 from opentelemetry.instrumentation.gluellm.text import counted, seconds, timeout_text
 
 from ..case import PoolCase
 from ..findings import Finding, Kind, Severity
 from .process import descriptors_run_out
+from .timeouts import evidence_of
 
 BOUND = 100
 """Limit on connections to advise as a start: httpx's default."""
 _WAIT = 10
 """Pool timeout to advise, in seconds: longer than a burst, shorter than callers' patience."""
+
+_READ = 600
+"""Read timeout to advise, in seconds: reasoning models are silent for 300 to 700 s."""
+_READ_TIMEOUTS_KNOWN = ("httpx", "httpx2", "aiohttp")
 
 
 def unbounded_pool(case: PoolCase) -> Finding | None:
@@ -71,6 +80,39 @@ def pool_timeout(case: PoolCase) -> Finding | None:
         f"{timeout_text(pool.read_timeout)}{queue if waiting else ''}.",
         explanation=f"{explanation} While it waits, no error shows that the pool is full.",
         advice=f"{advice}.",
+    )
+
+
+def no_read_timeout(case: PoolCase, *, overdue: bool) -> Finding | None:
+    """Detect clients whose requests wait for an answer without a limit.
+
+    Of other libraries, the timeouts of requests are unknown.
+    """
+    open_ends = [
+        pool
+        for pool in case.pools
+        if pool.read_timeout is None and pool.library in _READ_TIMEOUTS_KNOWN
+    ]
+    if not open_ends:
+        return None
+    waiting = [one for p in open_ends for one in p.requests if one.phase in PROVIDERS_PART]
+    overdue = overdue and bool(waiting)
+    observed = "No read timeout"
+    if waiting:
+        longest = max(one.phase_age for one in waiting)
+        observed += f"; {counted(number_of(waiting), 'request')} waiting for the provider"
+        observed += f", the longest for {seconds(longest)}"
+    ends = "Nothing ends this request" if number_of(waiting) == 1 else "Nothing ends these requests"
+    if not overdue:
+        ends = "If the provider or the path hangs, nothing ends the request"
+    return Finding(
+        kind=Kind.NO_READ_TIMEOUT,
+        severity=Severity.WARNING if overdue else Severity.INFO,
+        observed=f"{observed}.",
+        evidence=evidence_of("The waiting requests", waiting) if overdue else "",
+        explanation=f"{ends}: the client waits for each byte for ever, unless the application "
+        "cancels the call.",
+        advice=f"{case.advisor.read_at_most(_READ, case.maximum, 'Set a')}.",
     )
 
 

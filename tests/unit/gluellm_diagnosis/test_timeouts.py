@@ -10,7 +10,17 @@ from gluellm_diagnosis.findings import Fact, Kind, Severity
 from opentelemetry.instrumentation.gluellm.snapshots.parts import Answer, Failure
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
-from .building import BLOCKED, a_pool, a_snapshot, all_kinds, found, kinds, the_calls, the_totals
+from .building import (
+    BLOCKED,
+    a_pool,
+    a_request,
+    a_snapshot,
+    all_kinds,
+    found,
+    kinds,
+    the_calls,
+    the_totals,
+)
 
 SITE = "app.py:7 in ask"
 
@@ -302,3 +312,40 @@ def test_read_timeout_below_the_time_of_answers_comes_first(head, expected):
         calls=(the_calls(**calls, **errors, provider=None),),
     )
     assert kinds(now, a_snapshot()) == [expected, Kind.RETRIES]
+
+
+FOREVER = {"pool_timeout": 10.0, "read_timeout": None}
+
+
+def hanging(number: int, **client: Any) -> Snapshot:
+    """A process with requests that have waited for an hour, while others are answered."""
+    waiting = tuple(
+        a_request("awaiting_response", 3600.0, call_site=SITE, model="gpt-4o")
+        for _ in range(number)
+    )
+    usual = tuple(Answer(5.0, "gpt-4o", 0.4, 0.5, 0, call_site=SITE) for _ in range(40))
+    totals = the_totals(100, now={"awaiting_response": number}, answers=usual)
+    return a_snapshot(totals, a_pool(waiting, **{**FOREVER, **client}), uptime=4000.0)
+
+
+def test_client_without_a_read_timeout_is_information_while_all_is_well():
+    finding = found(Kind.NO_READ_TIMEOUT, a_snapshot(the_totals(), a_pool(**FOREVER)))
+    assert finding.severity is Severity.INFO
+    assert finding.observed == "No read timeout."
+    assert finding.explanation.startswith("If the provider or the path hangs, nothing ends the")
+    assert "timeout=httpx2.Timeout(600, connect=5)" in finding.advice
+    for client in ({"read_timeout": 60.0}, {"library": "urllib3"}, {"library": "grpc"}):
+        healthy = a_snapshot(the_totals(), a_pool(**{**FOREVER, **client}))
+        assert Kind.NO_READ_TIMEOUT not in all_kinds(healthy)
+
+
+def test_nothing_ends_overdue_requests_of_a_client_without_a_read_timeout():
+    """A warning beside the finding on the overdue requests, which states what calls suffer."""
+    finding = found(Kind.NO_READ_TIMEOUT, hanging(20))
+    assert finding.severity is Severity.WARNING
+    assert finding.observed == (
+        "No read timeout; 20 requests waiting for the provider, the longest for 3600 s."
+    )
+    assert finding.explanation.startswith("Nothing ends these requests:")
+    assert finding.evidence == f"The waiting requests: 20 of 20 from {SITE} (gpt-4o)."
+    assert Kind.NO_READ_TIMEOUT not in all_kinds(hanging(20, read_timeout=7200.0))

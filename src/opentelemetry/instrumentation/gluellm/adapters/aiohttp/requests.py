@@ -149,7 +149,7 @@ class AiohttpRequestHooks:
     def _first_of(self, pool: Any, req: Any, timeout: Any) -> FirstRequest | None:
         if pool._closed:
             return None
-        return req.url.raw_host or "", timeout.sock_read, self._calls_model(req)
+        return req.url.raw_host or "", timeout.sock_read or timeout.total, self._calls_model(req)
 
     def wait(self, original: Any) -> Any:
         """Record that a request joins the queue: the limits allow no further connection."""
