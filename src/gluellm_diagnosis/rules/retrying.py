@@ -64,8 +64,12 @@ class _Reasons:
             self.limit = time_limit(status, failures, answers)
 
     def __str__(self) -> str:
-        most = (self.statuses + self.errors).most_common(_MOST_REASONS)
+        most = self.all.most_common(_MOST_REASONS)
         return ", ".join(f"{count} with {one_line(name)}" for name, count in most)
+
+    @property
+    def all(self) -> Counter[str]:
+        return self.statuses + self.errors
 
     @property
     def of_provider(self) -> bool:
@@ -132,6 +136,7 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     severe = thresholds.calls_fail(failed, succeeded) and reasons.of_provider
     explanation, advice = reasons.advice(synchronous=any(case.synchronous for case in its))
     whose, less = _whose(calls)
+    again = [one for case in its for one in case.failures if one.result in reasons.all]
     return Finding(
         kind=Kind.RETRIES,
         severity=Severity.ERROR if severe else Severity.WARNING,
@@ -139,6 +144,7 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
         provider=calls.provider,
         source=calls.source,
         observed=f"{observed}.",
+        evidence=evidence_of("The last failed requests", again),
         explanation=f"{explanation} {whose} A larger pool does not help.",
         advice=f"{advice} {less}",
     )
@@ -153,10 +159,14 @@ def _whose(calls: CallsSnapshot) -> tuple[str, str]:
     sdks = counted(calls.pauses, "pause")
     own = counted(calls.attempts_repeated, "further attempt")
     if calls.pauses and calls.attempts_repeated:
-        return (
-            f"The SDK retries ({sdks}) inside GlueLLM's retries ({own}), so they multiply.",
-            f"Retry in one layer only: {_GLUELLM}, or {_SDK}.",
+        began = calls.ended + calls.in_flight
+        attempts, requests = began + calls.attempts_repeated, began + calls.retries
+        whose = (
+            f"The SDK retries ({sdks}) inside GlueLLM's retries ({own}), so they multiply: on "
+            f"average, one call is {requests / began:.2g} requests, {attempts / began:.2g} "
+            f"attempts by GlueLLM x {requests / attempts:.2g} requests by the SDK."
         )
+        return whose, f"Retry in one layer only: {_GLUELLM}, or {_SDK}."
     if calls.attempts_repeated:
         return f"GlueLLM retries ({own}).", f"To retry less: {_GLUELLM}."
     whose = f"The SDK retries ({sdks})." if calls.pauses else "The SDK, if any, retries."

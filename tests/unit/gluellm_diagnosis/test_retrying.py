@@ -80,9 +80,21 @@ def test_amplification_status_and_both_layers_are_named():
     )
     assert "limits the rate" in finding.explanation
     assert "(40 pauses) inside GlueLLM's retries (20 further attempts)" in finding.explanation
+    assert (
+        "on average, one call is 2.9 requests, 1.6 attempts by GlueLLM x 1.8 requests by the SDK."
+    ) in finding.explanation
     assert "asyncio.Semaphore" in finding.advice
     assert "Retry in one layer only" in finding.advice
     assert finding.severity is Severity.WARNING
+
+
+def test_call_site_of_what_is_sent_again_is_named():
+    site = {"model": "gpt-4o", "call_site": "app.py:12 in ask"}
+    failed = [Failure(9.0, one, 1.0, "reading", 1.0, **site) for one in ("429",) * 3 + ("404",)]
+    snapshot = refused({429: 65}, **MUCH)
+    totals = replace(snapshot.totals[0], failures=tuple(failed))
+    finding = found(Kind.RETRIES, replace(snapshot, totals=(totals,)))
+    assert finding.evidence == "The last failed requests: 3 of 3 from app.py:12 in ask (gpt-4o)."
 
 
 @pytest.mark.parametrize(
