@@ -264,7 +264,7 @@ def test_late_loop_is_explained_by_the_cause_of_most_of_it(causes, named_causes,
         f"last 2 min, by up to 0.50 s.{causes_text}"
     )
     assert finding.advice.startswith(advised)
-    assert finding.explanation.endswith("only if they are much longer than its delays.")
+    assert finding.explanation.endswith("A late loop makes all waits longer.")
 
 
 def test_hub_of_greenlets_that_is_late_is_named_as_such():
