@@ -402,7 +402,7 @@ class PoolTracker(Tracker):
             return
         phase = lease.phase
         if phase == AWAITING_RESPONSE:
-            # It was never sent, so all of its time is queued time.
+            # The request was never sent, so all of its time is queued time.
             lease.phase = QUEUED
         elif phase in (CONNECTING, STREAM_QUEUED):
             lease.origin.spent[phase] += now - lease.phase_since
@@ -422,7 +422,7 @@ class PoolTracker(Tracker):
     def _report_answered(self, lease: Lease) -> None:
         connection = lease.connection
         if connection is not None and not connection.established_at:
-            # Its network stream accepts no attributes, so nothing has reported the set-up yet.
+            # The network stream accepts no attributes, so no hook has reported the set-up yet.
             set_up = connection.tls_ended_at or connection.connect_ended_at or lease.answered_at
             self.established(connection, connection.protocol, set_up)
         wait = lease.wait
@@ -504,7 +504,7 @@ class PoolTracker(Tracker):
         lease.error = lease.reported(error)
         connection = lease.connection
         if error == "pool_timeout" or lease.phase == QUEUED:
-            # It gave up while it was being assigned a connection, so it never acquired one.
+            # The request gave up while the pool assigned a connection, so it never acquired one.
             lease.acquired_at = 0
         self._turn_peaks()
         report = not lease.accounted

@@ -38,7 +38,7 @@ def bare_context(span_context: SpanContext | None) -> Context:
     """
     if span_context is None or not span_context.is_valid:
         return NO_SPAN
-    # As set_span_in_context() does it, without the copies.
+    # The same as set_span_in_context(), without its copies.
     return Context(dict.fromkeys(NO_SPAN, trace.NonRecordingSpan(span_context)))
 
 

@@ -70,7 +70,7 @@ class _Timer:
         try:
             self._fire()
         except Exception as error:
-            # Otherwise the loop would pass it to the application's exception handler.
+            # Uncaught, it would go to the loop's exception handler, which the application may set.
             self.armed = False
             self.lag.failures.caught("loop_lag", error)
 

@@ -181,7 +181,7 @@ class SilentPeers:
             if lost and lease.ended_at and lease.error is not None:
                 origin.lost_peers += 1
             elif lost and not lease.ended_at and lease.phase_since == since:
-                # Its client has closed the socket, and the request ends next.
+                # The client has closed the socket, and the request ends next.
                 self._found.setdefault(lease, look)
             # The watch makes a pass once a second, so this can include a second of later reads.
             if lease.error is None:

@@ -92,7 +92,7 @@ def closed(record: TrackedConnection, reason: str) -> None:
     lease = record.lease
     record.close(reason)
     if lease is not None and not lease.ended_at:
-        # Its pool is closed during the response. The lease ends when the response is released.
+        # The pool is closed during a response. The lease ends when the response is released.
         record.lease = lease
 
 

@@ -29,7 +29,7 @@ class AiohttpReader(LibraryReader[PoolTracker]):
     def adopt(self, pool: Any, tracker: PoolTracker) -> None:
         for _ in _idle(pool, tracker):
             pass
-        # Those in use are held by requests that entered before. Placeholders have no transport.
+        # Connections in use belong to earlier requests. Placeholders have no transport.
         for protocol in tuple(pool._acquired):
             transport = getattr(protocol, "transport", None)
             if transport is not None:

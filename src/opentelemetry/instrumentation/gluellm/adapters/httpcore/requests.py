@@ -106,7 +106,7 @@ class HttpcoreRequestHooks:
                             note_content_type(lease, value.decode("latin-1"))
                 lease.tracker.answered(lease, response.status)
                 if not reports_release:
-                    # Its release can't be recorded: do not leave it in flight.
+                    # The release can't be recorded: do not leave the request in flight.
                     if lease.connection is not None:
                         lease.connection.reports_release = False
                     lease.tracker.released(lease)
