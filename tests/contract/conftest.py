@@ -4,7 +4,9 @@ Except for `quick_watch`, they use public interfaces only. The arguments of test
 the fixtures here and in the folder above.
 """
 
+import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from support.telemetry import Telemetry
 from support.waiting import LATENESS
 
 from .cells import cells_of, thinned
+from .known_hosts import LLM, OTHER
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -122,4 +125,18 @@ def untouched() -> Iterator[Telemetry]:
 def telemetry(untouched: Telemetry) -> Telemetry:
     """Providers in memory, with the instrumentation on for every pool of the process."""
     instrument(untouched)
+    return untouched
+
+
+@pytest.fixture
+def scoped(untouched: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Telemetry:
+    """The instrumentation with its default scope. Both hosts are on the loopback address."""
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        return resolve("127.0.0.1" if name in (LLM, OTHER) else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    instrument(untouched, scope="llm")
     return untouched

@@ -1,37 +1,14 @@
 """The default scope: a pool is observed from its first request to an LLM on."""
 
-import socket
-from typing import Any
-
 import pytest
 
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
-from support.installation import instrument
 from support.outcomes import assert_rows
 from support.rows import new
-from support.telemetry import Telemetry
+
+from .known_hosts import CHAT, LLM, OTHER, at
 
 pytestmark = pytest.mark.only("httpx", "httpx2", "aiohttp", "urllib3")
-LLM, OTHER = "api.openai.com", "slack.com"
-CHAT = "/v1/chat/completions"
-
-
-@pytest.fixture
-def scoped(untouched: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Telemetry:
-    """The instrumentation with its default scope. Both hosts are on the loopback address."""
-    resolve = socket.getaddrinfo
-
-    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
-        name = host.decode() if isinstance(host, bytes) else host
-        return resolve("127.0.0.1" if name in (LLM, OTHER) else host, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    instrument(untouched, scope="llm")
-    return untouched
-
-
-def at(server: Any, host: str, path: str = CHAT) -> str:
-    return server.url(path).replace("127.0.0.1", host)
 
 
 def test_pool_is_in_scope_from_its_first_request_to_an_llm(runner, library, server, scoped):

@@ -77,8 +77,11 @@ class Exchange:
 
     def chunk(self) -> bytes:
         """Read the next chunk of the body."""
-        chunk: bytes = self._step("read_one").result(PATIENCE)
-        return chunk
+        return self.begin_chunk().result(PATIENCE)
+
+    def begin_chunk(self) -> Future[bytes]:
+        """Start reading the next chunk of the body."""
+        return self._step("read_one")
 
     def close(self) -> None:
         """Close the response, read to its end or not."""

@@ -21,7 +21,8 @@ from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.gluellm import GlueLLMObserver, calls_per_minute
 from .attribution.google_genai import GoogleCalls
-from .attribution.hosts import calls_model, provider_for_host
+from .attribution.hosts import provider_for_host
+from .attribution.http import HttpCalls
 from .attribution.mistralai import MistralCalls
 from .attribution.stainless import SDKS, StainlessCalls
 from .concurrency import snapshot_of, threads_are_greenlets
@@ -131,6 +132,8 @@ class Installation:
             self._watch.silent_peers.connections,
             self._judgement,
         )
+        calls = self.registry.calls if config.calls else None
+        http = HttpCalls(self._failures.caught, self.registry.find_call_site, calls)
         self._scope_of = functools.partial(
             Scope,
             registry=self.registry,
@@ -138,9 +141,9 @@ class Installation:
             suppressed=suppressed,
             note_streaming=config.metrics == "full",
             everything=config.scope == "all" and not clients_only,
-            calls_model=(lambda *_: False) if clients_only else calls_model,
+            calls_model=(lambda *_: None) if clients_only else http.described,
+            begin_call=http.begin,
         )
-        calls = self.registry.calls if config.calls else None
         caught = self._failures.caught
         any_llm = AnyLLMAttribution(
             caught, logs.warn_of_missing_hooks, whole_stacks=config.leak_stacks, calls=calls

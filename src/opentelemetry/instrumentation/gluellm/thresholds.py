@@ -228,6 +228,9 @@ A stream that has been silent for so long is reported even if it is the only one
 CALL_FAILURE_ALERT_SHARE = 0.05
 """Share of the calls that failed or succeeded. SDKs and GlueLLM retry, so a call that still fails
 is a failure that a user sees."""
+HTTP_FAILURE_ALERT_SHARE = 0.5
+"""The same for calls of source ``http``. Each is one attempt, and nothing shows whether the
+application repeats it: a provider that refuses a fifth of them is no outage."""
 CALL_ALERT_COUNT = 10
 """GlueLLMCallsFail pages, so a few failed calls within 5 minutes are not enough."""
 CALL_QUIET_SHARE = 0.5
@@ -269,9 +272,14 @@ def are_many(some: float, calls: float, share: float) -> bool:
     )
 
 
-def calls_fail(failed: int, succeeded: int) -> bool:
-    """Return whether so many calls fail that users notice."""
-    return are_many(failed, failed + succeeded, CALL_FAILURE_ALERT_SHARE)
+def failure_share(source: str | None) -> float:
+    """Return the share of failed calls of a source from which users notice them."""
+    return HTTP_FAILURE_ALERT_SHARE if source == "http" else CALL_FAILURE_ALERT_SHARE
+
+
+def calls_fail(failed: int, succeeded: int, source: str | None = None) -> bool:
+    """Return whether so many calls of a source fail that users notice."""
+    return are_many(failed, failed + succeeded, failure_share(source))
 
 
 # --- The process's own account --------------------------------------------------------------------

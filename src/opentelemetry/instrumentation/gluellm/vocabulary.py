@@ -32,7 +32,7 @@ STAGES = ("limited", "preparing", "requesting", "backoff", "finishing")
 SUCCEEDED, ABANDONED, CANCELLED, FAILED = range(4)
 OUTCOMES = ("succeeded", "abandoned", "cancelled", "failed")
 """Outcomes of a call: their names in the telemetry contract, by number."""
-GLUELLM, ANY_LLM, SDK = SOURCES = ("gluellm", "any_llm", "sdk")
+GLUELLM, ANY_LLM, SDK, HTTP = SOURCES = ("gluellm", "any_llm", "sdk", "http")
 """Where calls are counted, as named in the telemetry contract."""
 
 ANOMALIES = (

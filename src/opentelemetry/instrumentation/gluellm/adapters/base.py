@@ -69,7 +69,7 @@ class Adapter(ABC):
     def track(self, pool: Any, host: str, read_timeout: float | None) -> None:
         """Track a pool before its next request, if it is in scope and the library is patched."""
         if self._scope is not None and self.hooks is not None:
-            self._scope.enter(pool, lambda: (host, read_timeout, False))
+            self._scope.enter(pool, lambda: (host, read_timeout, None))
 
     def probe(self, name: str, works: bool) -> bool:
         """Record whether a hook works; return False if it does not or an earlier probe failed."""

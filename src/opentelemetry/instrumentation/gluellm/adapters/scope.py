@@ -6,7 +6,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from ..pool.call import Call
+from ..pool.call import Bytes, Call
 from ..pool.call_site import CallSite
 from ..pool.lease import Lease, TrackedConnection
 from ..pool.ledger import OTHER, Owner
@@ -22,9 +22,12 @@ EXCLUDED = Owner("", None)
 """Owner of a pool that is not observed: the user excluded it, or an exporter sends through it."""
 _EVENT_STREAMS = ("text/event-stream", "application/vnd.amazon.eventstream")
 
-FirstRequest = tuple[str, "float | None", bool]
-"""Host and read timeout (seconds, None without one) of a pool's first request, and whether the
-request calls a model."""
+ModelRequest = tuple["str | None", "str | None", "str | None"]
+"""Provider (any-llm's key), operation and model of a request that calls a model, as far as they are
+known."""
+FirstRequest = tuple[str, "float | None", "ModelRequest | None"]
+"""Host and read timeout (seconds, None without one) of a pool's first request, and what it calls if
+it calls a model."""
 
 
 class LibraryReader(PoolReader[TrackerT], Protocol[TrackerT]):
@@ -70,8 +73,10 @@ class Scope:
     """Whether to note which responses are event streams."""
     everything: bool = False
     """Whether pools that carry no requests to LLMs are in scope (``scope="all"``)."""
-    calls_model: Callable[[str | bytes, str | bytes | None], bool] = lambda *_: False
-    """Whether a POST to a host and a path calls a model; without a path, whether any can."""
+    calls_model: Callable[..., ModelRequest | None] = lambda *_: None
+    """What a POST to a host, a port and a path calls, if it calls a model and is in no call."""
+    begin_call: Callable[[ModelRequest], Call | None] = lambda _: None
+    """Begins a call of source ``http``; None if calls are not counted."""
 
     def claim(self, pool: Any) -> None:
         """Store on a new pool its call site, and the any-llm provider or SDK that it is for."""
@@ -79,7 +84,7 @@ class Scope:
         # GlueLLM builds a client for each event loop, not for the line that calls it.
         if call is not None or not gluellm_on_stack():
             setattr(pool, BUILT_AT, self._call_site(call))
-        if call is not None and not call.sdk:
+        if call is not None and call.provider is not None and not call.sdk:
             if getattr(pool, OWNER, None) is None:
                 setattr(pool, OWNER, Owner(call.provider, call.provider))
         elif self.everything:
@@ -160,10 +165,11 @@ class Scope:
     ) -> PoolTracker | None:
         call = self._call()
         first = first_of(*request)
-        owner = None if first is None else self._owner(pool, call, calls_model=first[2])
+        owner = None if first is None else self._owner(pool, call, calls_model=bool(first[2]))
         if owner is None or first is None:
             return None
-        host, read_timeout, _ = first
+        host, read_timeout, found = first
+        provider = found[0] if found is not None else None
 
         def adopt(pool: Any, tracker: PoolTracker) -> None:
             tracker.read_timeout = seconds_or_none(read_timeout)
@@ -185,7 +191,7 @@ class Scope:
             library=self.library,
             kind=self.reader.kind,
             host=host,
-            provider=None if call is None else call.provider,
+            provider=provider if call is None else call.provider,
             adopt=adopt,
         )
 
@@ -199,7 +205,7 @@ class Scope:
             return None
         if owner is not None and owner.name:
             return owner
-        if call is not None and not call.sdk:
+        if call is not None and call.provider is not None and not call.sdk:
             return Owner(call.provider, None)
         if call is None and not (handed_in or calls_model or self.everything):
             return None
@@ -214,3 +220,6 @@ def note_content_type(lease: Lease, content_type: str) -> None:
     """Record whether a response is a stream of events, as LLM providers send it."""
     if content_type.lower().startswith(_EVENT_STREAMS):
         lease.streaming = True
+        call = lease.call
+        if call is not None and call.single and call.counted is not None:
+            call.counted.streams_to(Bytes(lease))

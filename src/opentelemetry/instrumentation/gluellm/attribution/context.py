@@ -18,6 +18,12 @@ Tasks started inside a call copy the context and can outlive the call. So a call
 when it is over, and an ended call claims nothing.
 """
 
+NO_CALL = Call("", ended=True)
+"""The current call while an SDK sends a request that calls no model: a file, a batch, a poll.
+
+It claims nothing, since it has ended, and the request is no call of source ``http`` either.
+"""
+
 current_counted: ContextVar[CountedCall | None] = ContextVar("gluellm_counted_call", default=None)
 """The counted call to which any-llm calls belong, while GlueLLM makes them or any-llm builds their
 client."""

@@ -129,17 +129,14 @@ def operation_of(path: str) -> str | None:
     return next(operation for end, operation in _OPERATIONS.items() if path.endswith(end))
 
 
-def calls_model(host: str | bytes, path: str | bytes | None) -> bool:
-    """Return whether a POST to this host and path calls a model; without a path, if any can."""
-    return _is_known(host) and (path is None or operation_of(_text(path)) is not None)
-
-
 @functools.lru_cache(maxsize=1_000)
-def _is_known(host: str | bytes) -> bool:
-    return provider_for_host(_text(host)) is not None
+def provider_at(host: str | bytes) -> str | None:
+    """Return any-llm's key of a host's provider, as `provider_for_host` does."""
+    return provider_for_host(text_of(host))
 
 
-def _text(part: str | bytes) -> str:
+def text_of(part: str | bytes) -> str:
+    """Return a part of a URL as text."""
     return part if isinstance(part, str) else part.decode("ascii", "replace")
 
 

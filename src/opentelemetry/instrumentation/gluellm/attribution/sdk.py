@@ -19,7 +19,7 @@ from ..pool.call import Call, LiveCalls
 from ..pool.call_site import CallSite
 from ..vocabulary import BACKOFF, SDK
 from .calls import OnError, model_text
-from .context import current_call, outer_call
+from .context import NO_CALL, current_call, outer_call
 from .streams import AsyncStream, Hold, SyncStream, current
 
 HELD = "_gluellm_call"
@@ -132,7 +132,7 @@ class SdkCalls(ModulePatches):
         return request_sync
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        """Return a new call; None inside another call, or if the request calls no model."""
+        """Return a new call; None inside another one, `NO_CALL` if the request calls no model."""
         if not self._on:
             return None
         try:
@@ -143,7 +143,7 @@ class SdkCalls(ModulePatches):
                 return None
             described = self._describe(*args, **kwargs)
             if described is None:
-                return None
+                return NO_CALL
             provider, operation, model, streamed = described
             model = model_text(model) if isinstance(model, str) else None
             call = Call(provider, model, operation, self._find_call_site(), sdk=True)

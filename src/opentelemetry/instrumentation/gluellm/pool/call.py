@@ -27,15 +27,18 @@ from ..vocabulary import (
     CANCELLED,
     FAILED,
     FINISHING,
+    HTTP,
     LIMITED,
     NOT_RETRIED,
     OTHER,
     OUTCOMES,
     PREPARING,
+    READING,
     REQUESTING,
     RETRIED,
     STAGES,
     SUCCEEDED,
+    served,
 )
 from .call_site import CallSite
 from .durations import CLASSES, class_of, nanoseconds
@@ -65,12 +68,13 @@ MAX_ERRORS = 1_200
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One call of any-llm or an SDK, to which its requests are attributed.
+    """One call of any-llm or an SDK, to which its requests are attributed, or one request.
 
     So are the pools that any-llm builds inside a call.
     """
 
-    provider: str
+    provider: str | None
+    """None if unknown, which only a call of source ``http`` can have."""
     model: str | None = None
     operation: str | None = None
     call_site: CallSite | None = None
@@ -84,6 +88,8 @@ class Call:
     """Whether `counted` ends with this call."""
     sdk: bool = False
     """Whether it is a call of an SDK. Pools are then named after SDKs."""
+    single: bool = False
+    """Whether it is one request, which is in no other call: source ``http``."""
     ended: bool = False
     """Whether the call is over. Further requests are then not attributed to it."""
     requests: int = 0
@@ -124,8 +130,8 @@ class CountedCall:
     resends = False
     """Whether its next request is a retry that `send` has counted."""
     ends_with_requests = False
-    """Whether the call ends with its last request in flight: an SDK has returned a response whose
-    body is still open."""
+    """Whether the call ends with its last request in flight: it is one request, or an SDK has
+    returned a response whose body is still open."""
     queued = 0
     """Nanoseconds that its requests waited for connections."""
     awaiting_response = 0
@@ -170,8 +176,8 @@ class CountedCall:
         self.streamed = streamed
         """Whether the application reads the answer item by item; None if the items can't be
         observed."""
-        self.stream: Call | None = None
-        """The `Call` whose stream the application is reading, which counts that stream's steps."""
+        self.stream: Call | Bytes | None = None
+        """What the application is reading: counts the steps of the reader."""
         self.retries = 0
         self.observed: Any = None
         """Data of the observers, such as a span context."""
@@ -219,6 +225,8 @@ class CountedCall:
         # atomic
         if self.ended_at:
             return
+        if self.ends_with_requests:
+            self.calls.live[self] = None
         if self.in_flight:
             self.resting = None
         else:
@@ -271,20 +279,24 @@ class CountedCall:
         """
         complete = not (lease.error or lease.incomplete)
         ahead = complete and lease.tracker.reader.reads_ahead
-        if self.stream is not None and (self.stream.waiting or ahead):
+        if self.stream is not None and not lease.call.single and (self.stream.waiting or ahead):
             return
         lease.call.ended = True
         self.client_span = None  # its lock may be held
-        if lease.error not in NOT_RETRIED:
-            self.end(FAILED, lease.error)
-        elif lease.error is not None:
-            self.end(CANCELLED)
+        error: str | None = lease.error
+        if error not in NOT_RETRIED:
+            outcome = FAILED
+        elif error is not None:
+            outcome, error = CANCELLED, None
+        elif not served(lease.status, None):
+            outcome, error = FAILED, str(lease.status)
         elif lease.incomplete or isinstance(sys.exc_info()[1], GeneratorExit):
             # An event loop that shuts down closes all generators at once: the pool's own may end
             # before the connection is closed.
-            self.end(ABANDONED)
+            outcome = ABANDONED
         else:
-            self.end(SUCCEEDED)
+            outcome = SUCCEEDED
+        self.end(outcome, error, lease.ended_at)
 
     def returned_open(self, call: Call | None) -> None:
         """Keep the call open until the body of the response that an SDK returned is closed.
@@ -342,10 +354,10 @@ class CountedCall:
             if call is not None and call.counted is self and item.ended_at:
                 item.account()
 
-    def streams_to(self, call: Call | None) -> None:
+    def streams_to(self, call: Call | Bytes | None) -> None:
         """Keep the call open until the stream that it returned ends.
 
-        ``call`` is the `Call` that counts the items of the stream; None if they are not observed.
+        ``call`` counts the items or reads of the stream; None if they are not observed.
         """
         now = self.calls.clock()
         if call is not None and self.ledger is not None:
@@ -378,8 +390,10 @@ class CountedCall:
                 return str(last.status)
         return self.calls.ledgers.error_name(error)
 
-    def end(self, outcome: int | None, error: str | None = None) -> None:
+    def end(self, outcome: int | None, error: str | None = None, at: int = 0) -> None:
         """End the call, once. With an ``outcome`` of None, only its time is counted.
+
+        It ends at the time ``at`` or, if that is 0, now.
 
         The finalizer rule applies if the outcome is `ABANDONED`: a stream was closed or dropped.
         """
@@ -387,7 +401,7 @@ class CountedCall:
         if ended_at:
             return
         calls = self.calls
-        now = calls.clock()
+        now = at or calls.clock()
         ledger = self.ledger
         if ledger is None:
             self.found_provider(None)
@@ -440,6 +454,26 @@ class CountedCall:
             calls.outbox.put(self)
             if self.client_span is not None and outcome != ABANDONED:
                 calls.observer.call_ended(self)
+
+
+class Bytes:
+    """The response of a call of source ``http``: its reads stand for the items of a stream."""
+
+    __slots__ = ("_lease",)
+
+    def __init__(self, lease: Any) -> None:
+        self._lease = lease
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a read is in flight."""
+        return self._lease.phase == READING and not self._lease.ended_at
+
+    @property
+    def steps(self) -> int:
+        """A number that differs for each read."""
+        since: int = self._lease.phase_since
+        return since
 
 
 class CallLedger:
@@ -577,7 +611,7 @@ class CallLedgers:
 
 def bounded(known: dict[str, str], name: str, most: int) -> str:
     """Return ``name``, or ``_OTHER`` if it is new and ``known`` already has ``most`` names."""
-    if name in known:
+    if name in known or name == OTHER:
         return name
     if len(known) >= most:
         return OTHER
@@ -674,6 +708,15 @@ class LiveCalls:
                 self.observer.call_began(call, context)
             except Exception as error:
                 self.observer.failures.caught("observer.call_began", error)
+        return call
+
+    def begin_request(self, operation: str, provider: str | None) -> CountedCall:
+        """Return a new call that is one request. It starts and ends with the lease."""
+        call = self.begin(HTTP, operation, provider)
+        call.found_provider(provider)
+        call.stage = REQUESTING
+        call.resting = FINISHING
+        call.ends_with_requests = True
         return call
 
     def look(self) -> None:

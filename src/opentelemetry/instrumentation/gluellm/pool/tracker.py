@@ -547,6 +547,8 @@ class PoolTracker(Tracker):
         if not lease.ended_at:
             lease.accounted = True
             lease.recorded = 2
+            if lease.call is not None and lease.call.single and lease.call.counted is not None:
+                lease.call.counted.end(None)
             self.released(lease)
 
     def _next_to_connect(self, connection: TrackedConnection) -> None:

@@ -424,7 +424,7 @@ class CallsSnapshot:
     provider: str | None
     """any-llm's key of the provider that a call went to first; None if unknown."""
     source: str
-    """Where the calls are observed: ``gluellm``, ``any_llm`` or ``sdk``."""
+    """Where the calls are observed: ``gluellm``, ``any_llm``, ``sdk`` or ``http``."""
     now: Mapping[str, int]
     """Calls in flight, by stage: limited, preparing, requesting, backoff, finishing."""
     oldest: Mapping[str, float]

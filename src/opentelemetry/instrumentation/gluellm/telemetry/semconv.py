@@ -107,8 +107,8 @@ CALL_STAGE: Final = "gluellm.call.stage"
 CALL_OUTCOME: Final = "gluellm.call.outcome"
 """How the call ended. `abandoned`: its stream was closed or dropped before its end."""
 CALL_SOURCE: Final = "gluellm.call.source"
-"""Where the call was observed: GlueLLM, any-llm, or an SDK that the application calls (`sdk`). Of
-nested calls, only the outermost one counts."""
+"""Where the call was observed: GlueLLM, any-llm, an SDK that the application calls (`sdk`), or a
+request that is in none of these (`http`). Of nested calls, only the outermost one counts."""
 RESPONSE_STREAMING: Final = "gluellm.response.streaming"
 """Whether the response was streamed."""
 

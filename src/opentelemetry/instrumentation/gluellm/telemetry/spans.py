@@ -202,7 +202,8 @@ def _attributes(lease: Lease) -> dict[str, Any]:
     call = lease.call
     if call is not None:
         # A pool can belong to one provider and serve a request of another.
-        attributes[semconv.PROVIDER_NAME] = semconv.registered_provider_name(call.provider)
+        if call.provider is not None:
+            attributes[semconv.PROVIDER_NAME] = semconv.registered_provider_name(call.provider)
         if call.model:
             attributes[semconv.REQUEST_MODEL] = call.model
         if call.operation:

@@ -20,7 +20,7 @@ from ...vocabulary import QUEUED
 from .. import steps
 from ..loops import check_loop
 from ..marks import CONNECTION, LEASE, TRACKER
-from ..scope import FirstRequest, Scope
+from ..scope import FirstRequest, ModelRequest, Scope
 from . import connections, failures
 
 ENTERING = "_gluellm_entering"
@@ -72,7 +72,7 @@ class AiohttpRequestHooks:
         scope = self._scope
         current_call, everything, outside = scope.current_call, scope.everything, scope.outside
         enter, failed, calls_model = scope.enter, scope.failed, self._calls_model
-        registry = scope.registry
+        registry, begin_call = scope.registry, scope.begin_call
 
         async def tracked(
             tracker: PoolTracker, self_: Any, req: Any, traces: Any, timeout: Any
@@ -80,9 +80,14 @@ class AiohttpRequestHooks:
             lease = None
             try:
                 url = req.url
-                lease = tracker.begin(url.raw_host.encode(), url.port, b"", current_call())
+                call = current_call()
+                if (call is None or call.ended) and (found := calls_model(req)) is not None:
+                    call = begin_call(found)
+                lease = tracker.begin(url.raw_host.encode(), url.port, b"", call)
                 if lease.call is None:
                     lease.own_call_site = _entered_at.get() or lease.own_call_site
+                elif lease.call.single:
+                    lease.call.call_site = _entered_at.get() or lease.call.call_site
                 req._gluellm_lease = lease
                 self_._gluellm_entering = (lease, timeout)
                 tracker.ledger.acquire_timeout = timeout.connect or timeout.total
@@ -123,7 +128,7 @@ class AiohttpRequestHooks:
                     not everything
                     and self_._gluellm_owner is None
                     and current_call() is None
-                    and (req.method != "POST" or not calls_model(req))
+                    and calls_model(req) is None
                 ):
                     if registry.counts_outside:
                         outside()
@@ -137,14 +142,16 @@ class AiohttpRequestHooks:
 
         return connect
 
-    def _calls_model(self, req: Any) -> bool:
-        """Whether a request calls a model at a known provider's host."""
+    def _calls_model(self, req: Any) -> ModelRequest | None:
+        """What a request calls, if it calls a model."""
+        if req.method != "POST":
+            return None
         try:
             url = req.url
-            return req.method == "POST" and self._scope.calls_model(url.raw_host or "", url.path)
+            return self._scope.calls_model(url.raw_host or "", url.port, url.path)
         except Exception as error:
             self._registry.failures.caught("aiohttp.scope", error)
-            return False
+            return None
 
     def _first_of(self, pool: Any, req: Any, timeout: Any) -> FirstRequest | None:
         if pool._closed:

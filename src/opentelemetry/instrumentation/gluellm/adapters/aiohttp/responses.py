@@ -38,7 +38,8 @@ class AiohttpResponseHooks:
                 message = item[0]
                 status = message.code
                 if status >= 200 or status == _SWITCHING_PROTOCOLS:
-                    if note_streaming:
+                    call = lease.call
+                    if note_streaming or (call is not None and call.single):
                         note_content_type(lease, message.headers.get("Content-Type", ""))
                     lease.tracker.answered(lease, status)
                     if (

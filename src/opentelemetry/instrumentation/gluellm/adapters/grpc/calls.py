@@ -178,7 +178,7 @@ class CallLeases:
             if self.registry.counts_outside:
                 scope.outside()
             return None
-        tracker: Any = scope.enter(pool, lambda: (host.decode("ascii"), None, False))
+        tracker: Any = scope.enter(pool, lambda: (host.decode("ascii"), None, None))
         if tracker is not None:
             tracker.reports_reads = self.reports_reads
             if tracker.loop is None:

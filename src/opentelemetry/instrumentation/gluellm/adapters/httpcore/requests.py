@@ -17,7 +17,7 @@ from ...pool.registry import running_loop
 from ..error_types import error_type
 from ..loops import check_loop
 from ..marks import LEASE, serves_again
-from ..scope import FirstRequest, Scope, note_content_type
+from ..scope import FirstRequest, ModelRequest, Scope, note_content_type
 from . import connections
 from .tracker import HttpcoreTracker
 
@@ -43,7 +43,7 @@ class HttpcoreRequestHooks:
         scope, is_async = self._scope, self._is_async
         enter, outside, everything = scope.enter, scope.outside, scope.everything
         current_call, calls_model = scope.current_call, self._calls_model
-        registry = scope.registry
+        registry, begin_call = scope.registry, scope.begin_call
 
         def begin(pool: Any, request: Any) -> tuple[Lease, Any] | None:
             """Return the lease and the request to send, which carries it; None out of scope."""
@@ -54,7 +54,7 @@ class HttpcoreRequestHooks:
                     not everything
                     and pool._gluellm_owner is None
                     and current_call() is None
-                    and (request.method != b"POST" or not calls_model(request))
+                    and calls_model(request) is None
                 ):
                     if registry.counts_outside:
                         outside()
@@ -70,7 +70,10 @@ class HttpcoreRequestHooks:
                     # The object is in flight. A copy is sent, so that each has one lease.
                     request = copy.copy(request)
                 url = request.url
-                lease: Lease = tracker.begin(url.host, url.port, url.scheme, current_call())
+                call = current_call()
+                if (call is None or call.ended) and (found := calls_model(request)) is not None:
+                    call = begin_call(found)
+                lease: Lease = tracker.begin(url.host, url.port, url.scheme, call)
                 request._gluellm_lease = lease
             except Exception as error:
                 registry.failures.caught("httpcore.begin", error)
@@ -79,14 +82,16 @@ class HttpcoreRequestHooks:
 
         return begin
 
-    def _calls_model(self, request: Any) -> bool:
-        """Whether a request calls a model at a known provider's host."""
+    def _calls_model(self, request: Any) -> ModelRequest | None:
+        """What a request calls, if it calls a model."""
+        if request.method != b"POST":
+            return None
         try:
             url = request.url
-            return request.method == b"POST" and self._scope.calls_model(url.host, url.target)
+            return self._scope.calls_model(url.host, url.port, url.target)
         except Exception as error:
             self._registry.failures.caught("httpcore.scope", error)
-            return False
+            return None
 
     def _first_of(self, request: Any) -> FirstRequest:
         timeouts = request.extensions.get("timeout") or {}
@@ -100,7 +105,8 @@ class HttpcoreRequestHooks:
         def answered(lease: Lease, response: Any) -> None:
             """Record the response's head. Raises only what a signal handler raises."""
             try:
-                if note_streaming:
+                call = lease.call
+                if note_streaming or (call is not None and call.single):
                     for name, value in response.headers:
                         if name.lower() == _CONTENT_TYPE:
                             note_content_type(lease, value.decode("latin-1"))

@@ -17,7 +17,7 @@ from ...pool.lease import Lease, TrackedConnection
 from ...pool.tracker import PoolTracker
 from ..executors import note_executor
 from ..marks import CONNECTION
-from ..scope import FirstRequest, Scope
+from ..scope import FirstRequest, ModelRequest, Scope
 from .connections import pool_origin, record_of, unsent
 from .failures import failure_of
 from .pools import forwards
@@ -59,7 +59,7 @@ class Urllib3RequestHooks:
         scope = self._scope
         current_call, everything, outside = scope.current_call, scope.everything, scope.outside
         enter, failed, first_of = scope.enter, scope.failed, self._first_of
-        registry, calls_model = scope.registry, self._calls_model
+        registry, calls_model, begin_call = scope.registry, self._calls_model, scope.begin_call
 
         def _get_conn(self_: Any, timeout: float | None = None) -> Any:
             # The check of the scope comes first, since this runs for every request of the process.
@@ -69,7 +69,7 @@ class Urllib3RequestHooks:
                     not everything
                     and self_._gluellm_owner is None
                     and current_call() is None
-                    and not calls_model(self_, sys._getframe(1))
+                    and calls_model(self_, sys._getframe(1)) is None
                 ):
                     if registry.counts_outside:
                         outside()
@@ -82,7 +82,11 @@ class Urllib3RequestHooks:
                 host, port, scheme = self_._gluellm_pool_origin or pool_origin(self_)
                 if self_.proxy is not None:
                     host, port, scheme = _FORWARDED.get() or (host, port, scheme)
-                lease = tracker.begin(host, port, scheme, current_call())
+                call = current_call()
+                if call is None or call.ended:
+                    found = calls_model(self_, sys._getframe(1))
+                    call = None if found is None else begin_call(found)
+                lease = tracker.begin(host, port, scheme, call)
             except Exception as error:
                 registry.failures.caught("urllib3.begin", error)
                 return original(self_, timeout)
@@ -174,23 +178,22 @@ class Urllib3RequestHooks:
 
         return _put_conn
 
-    def _calls_model(self, pool: Any, caller: FrameType) -> bool:
-        """Whether a request calls a model at a known provider's host.
+    def _calls_model(self, pool: Any, caller: FrameType) -> ModelRequest | None:
+        """What a request calls, if it calls a model.
 
         ``caller`` is ``urlopen``. ``_get_conn`` itself gets neither the method nor the path.
         """
         try:
             calls_model = self._scope.calls_model
-            forwarded = _FORWARDED.get()
-            host = pool.host if forwarded is None else forwarded[0]
-            if not calls_model(host, None):
-                return False
+            host, port, _ = _FORWARDED.get() or (pool.host, pool.port, b"")
+            if calls_model(host, port, None) is None:
+                return None
             url = caller.f_locals.get("url")
             is_post = caller.f_locals.get("method") == "POST"
-            return is_post and isinstance(url, str) and calls_model(host, url)
+            return calls_model(host, port, url) if is_post and isinstance(url, str) else None
         except Exception as error:
             self._registry.failures.caught("urllib3.scope", error)
-            return False
+            return None
 
     def _first_of(self, pool: Any, caller: FrameType) -> FirstRequest:
         if forwards(pool):

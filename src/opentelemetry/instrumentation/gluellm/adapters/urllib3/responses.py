@@ -61,7 +61,7 @@ class Urllib3ResponseHooks:
 
     def _answered(self, lease: Lease, response: Any) -> None:
         """Record a response's head."""
-        if self._note_streaming:
+        if self._note_streaming or (lease.call is not None and lease.call.single):
             note_content_type(lease, response.headers.get("content-type") or "")
         lease.tracker.answered(lease, int(response.status))
 

@@ -1,0 +1,70 @@
+"""Calls of source ``http``: requests that call a model and are in no other call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..pool.call import Call, LiveCalls
+from ..pool.call_site import CallSite
+from ..vocabulary import OTHER
+from .calls import OnError
+from .context import NO_CALL, current_call, current_counted
+from .hosts import operation_of, provider_at, text_of
+
+Described = tuple["str | None", "str | None", "str | None"]
+"""Provider (any-llm's key), operation and model of a request, as far as they are known."""
+
+
+class HttpCalls:
+    """Recognizes the requests of one installation that are calls, and begins these calls.
+
+    ``calls`` counts calls; None if they are not counted.
+    """
+
+    def __init__(
+        self,
+        on_error: OnError,
+        find_call_site: Callable[[], CallSite | None],
+        calls: LiveCalls | None,
+    ) -> None:
+        self._on_error = on_error
+        self._find_call_site = find_call_site
+        self._calls = calls
+
+    def described(
+        self,
+        host: str | bytes,
+        port: int | None,  # noqa: ARG002
+        path: str | bytes | None,
+    ) -> Described | None:
+        """Describe a POST that calls a model and is in no call; None for any other.
+
+        Without a path, it is assumed to be one that calls a model. The path is not stored.
+        """
+        provider = provider_at(host)
+        if provider is None or (path is not None and operation_of(text_of(path)) is None):
+            return None
+        return None if _in_call() else (provider, None, None)
+
+    def begin(self, described: Described) -> Call | None:
+        """Begin the call of a request; None if calls are not counted."""
+        if self._calls is None:
+            return None
+        try:
+            provider, operation, model = described
+            call = Call(provider, model, operation, self._find_call_site(), sdk=True, single=True)
+            call.counted = self._calls.begin_request(operation or OTHER, provider)
+            call.counted.model = model
+            return call
+        except Exception as error:
+            self._on_error("attribution.http", error)
+            return None
+
+
+def _in_call() -> bool:
+    """Whether the current code runs in another call, or in an SDK's request that is no call."""
+    call = current_call.get()
+    if call is not None and (not call.ended or call is NO_CALL):
+        return True
+    counted = current_counted.get()
+    return counted is not None and not counted.ended_at
