@@ -337,7 +337,7 @@ class _Group:
         # SDKs send failed requests again, so that the call may succeed.
         share = thresholds.FAILURES_SEVERE
         if self._of_calls:
-            share = thresholds.CALL_FAILURE_ALERT_SHARE
+            share = thresholds.failure_share(self._subject[1])
         over = self._over("failed", ("failed", "succeeded"), share)
         if over is None:
             return None

@@ -116,7 +116,7 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     least = thresholds.CALL_FAILURE_ALERT_SHARE if reasons.limit else thresholds.RESENT_MUCH
     multiplied = calls.retries >= least * began
     backed_off = calls.retries + calls.now.get("backoff", 0)
-    if not thresholds.calls_fail(refused, succeeded) and (
+    if not thresholds.calls_fail(refused, succeeded, calls.source) and (
         backed_off < thresholds.BACKOFF_RETRIES or not (delayed or multiplied)
     ):
         return None
@@ -133,7 +133,7 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     elif calls.pauses:
         observed += "; no Retry-After was sent"
     observed += reasons.limit
-    severe = thresholds.calls_fail(failed, succeeded) and reasons.of_provider
+    severe = thresholds.calls_fail(failed, succeeded, calls.source) and reasons.of_provider
     explanation, advice = reasons.advice(synchronous=any(case.synchronous for case in its))
     whose, less = _whose(calls)
     again = [one for case in its for one in case.failures if one.result in reasons.all]

@@ -265,6 +265,19 @@ def test_service_with_a_call_a_minute():
     assert not kinds(taken(*[fine] * 20, *rarely, *[nothing] * 9))
 
 
+def test_calls_of_source_http_fail_if_more_than_half_do():
+    """Each is one attempt, which the application may repeat."""
+
+    def attempts(failed: int) -> dict[Any, dict[Any, float]]:
+        minute = of_calls(40, {}, {"401": failed})
+        minute["calls", "http", "openai"] = minute.pop(CALLS)
+        return minute
+
+    its = {"calls": (the_calls(source="http"),)}
+    assert not kinds(taken(*HOUR, *[attempts(20)] * 5, **its))
+    assert top(*HOUR, *[attempts(21)] * 5, **its).kind is Kind.CALLS_FAILING
+
+
 def test_cancelled_calls_are_no_failures_but_many_are_reported():
     """Users who leave cancel less than a third of the calls."""
     some, many = (of_calls(40, cancelled=count) for count in (10, 15))

@@ -59,6 +59,8 @@ MUCH: dict[str, Any] = {"stage_seconds": times(30.0), "outcomes": ended(35), "re
         # Without retries.
         (refused({429: 30}, outcomes=ended(70, 30), errors={"429": 30}), True),
         (refused({429: 3}, outcomes=ended(97, 3), errors={"429": 3}), False),
+        (refused({429: 50}, source="http", outcomes=ended(50, 50), errors={"429": 50}), False),
+        (refused({429: 51}, source="http", outcomes=ended(49, 51), errors={"429": 51}), True),
         (refused({400: 30}, outcomes=ended(70, 30), errors={"400": 30}), False),
         # No calls are counted, or those of another provider.
         (refused({503: 30}), True),
