@@ -90,7 +90,7 @@ def test_cancelled_request_is_a_cancelled_call(runner, library, server, scoped):
 
 
 def test_request_in_another_call_is_no_call(runner, library, server, scoped):
-    """Nor is one that an SDK sends for something else. After either, the next one is a call."""
+    """Neither is one that an SDK sends for something else. After both, the next one is a call."""
     pool = runner.pool(library)
     for call, expected in ((Call("openai"), {}), (NO_CALL, {}), (Call("openai", ended=True), 1)):
         token = current_call.set(call)

@@ -109,7 +109,7 @@ def no_read_timeout(case: PoolCase, *, overdue: bool) -> Finding | None:
         kind=Kind.NO_READ_TIMEOUT,
         severity=Severity.WARNING if overdue else Severity.INFO,
         observed=f"{observed}.",
-        evidence=evidence_of("The waiting requests", waiting) if overdue else "",
+        evidence=evidence_of("The waiting requests", waiting) if overdue else (),
         explanation=f"{ends}: the client waits for each byte for ever, unless the application "
         "cancels the call.",
         advice=f"{case.advisor.read_at_most(_READ, case.maximum, 'Set a')}.",
