@@ -107,13 +107,7 @@ def add_doctor(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _doctor(options: argparse.Namespace) -> int:
     if options.attach is not None:
-        others = (
-            options.pid,
-            options.instance,
-            options.timeout,
-            options.what_if,
-            options.workers,
-        )
+        others = (options.pid, options.instance, options.timeout, options.what_if, options.workers)
         if any((*others, options.files, options.program)):
             raise CommandError("--attach N goes with --yes, --for, --json, -o and --save only")
         from ..attach.command import attach
