@@ -144,8 +144,8 @@ def test_snapshot_that_no_process_can_have_is_refused_in_one_line(tmp_path, caps
     ("arguments", "message"),
     [
         (["a", "b", "c"], "give one file, or two of one process"),
-        (["a", "--pid", "1"], "give either --pid N, a file or a program"),
-        (["a", "--", "python"], "give either --pid N, a file or a program"),
+        (["a", "--pid", "1"], "give either --pid N, --instance ID, a file or a program"),
+        (["a", "--", "python"], "give either --pid N, --instance ID, a file or a program"),
         (["a", "--for", "1"], "--for, --timeout and --save need --pid"),
         (["a", "--save", "{}/b"], "--for, --timeout and --save need --pid"),
         (["--pid", "1", "--save", "{}"], "can't write"),
