@@ -20,7 +20,7 @@ SCENARIOS: Final = {
     "pool-too-small": ("saturated", "anthropic"),
     "stream-never-read": ("leak", "openai"),
     "quota-lowered": ("rate-limited", None),
-    "pings-only": ("stalled-stream", None),
+    "provider-hangs": ("hanging-provider", None),
 }
 """By incident, the scenario and the provider whose boards are drawn; None: the overview only."""
 _MINUTES: Final = ("--healthy", "3", "--minutes", "6")

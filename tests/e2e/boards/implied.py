@@ -80,7 +80,6 @@ _READ: Final = {"gluellm_timeout_kind": "read"}
 _NOT_CONNECTED: Final = {"error_type": "connection_error"}
 _REFUSED: Final = {"error_type": "protocol_error"}
 _READ_TIMEOUT: Final = {"error_type": "read_timeout"}
-_OK: Final = {"http_response_status_code": "200"}
 
 IMPLIED: Final = (
     # Healthy: no request waits, none fails, and the provider takes most of the time.
