@@ -112,6 +112,9 @@ def _inside(pid: int, period: float) -> tuple[Snapshot | None, list[str]]:
                 notes.append(
                     f"It was not instrumented: {end['error']}. This is what its pools list."
                 )
+    except (KeyError, TypeError, ValueError) as error:  # of another version
+        what = f"process {pid} gave an answer that can't be used: {type(error).__name__}"
+        raise CommandError(what) from None
     except NotRunError as error:
         blocks = "its main thread is in a call of C code"
         with contextlib.suppress(CommandError), target.explained(pid):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from opentelemetry.instrumentation.gluellm import adapters
+from opentelemetry.instrumentation.gluellm.snapshots.format import content_of
 from opentelemetry.instrumentation.gluellm.snapshots.on_signal import signals
 
 from ..arguments import CommandError
@@ -80,8 +80,9 @@ class Program:
             )
         )
         if its != owner:
-            for one in (directory, *directory.rglob("*")):
-                os.chown(one, its, -1)
+            # The directory last: from then on its files are the other user's to replace.
+            for one in (*directory.rglob("*"), directory):
+                os.chown(one, its, -1, follow_symlinks=False)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,6 +111,7 @@ class Program:
         if not self._exists("began", _WAKE_AFTER):
             self._wake()
             if not self._exists("began", STARTS_WITHIN - _WAKE_AFTER):
+                shutil.rmtree(self._directory / "gluellm", ignore_errors=True)
                 raise NotRunError(self._script)
         self._kept.enter_context(kept)
         return self._answer("look", _ANSWERS_WITHIN)
@@ -128,7 +130,13 @@ class Program:
     def _answer(self, name: str, timeout: float) -> dict[str, Any]:
         if not self._exists(name, timeout):
             raise CommandError(f"process {self.pid} began the program, but gave no answer")
-        content: dict[str, Any] = json.loads((self._directory / name).read_text())
+        try:
+            # It may be another user's, who may have put anything there.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            with os.fdopen(os.open(self._directory / name, flags), "rb") as file:
+                content: dict[str, Any] = content_of(file)
+        except (OSError, ValueError) as error:
+            raise CommandError(f"process {self.pid} gave no usable answer: {error}") from None
         return content
 
     def _exists(self, name: str, timeout: float) -> bool:

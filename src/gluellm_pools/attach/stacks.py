@@ -7,6 +7,9 @@ only up to the first frame that C code has called, and a task's up to an object 
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -88,7 +91,35 @@ Waits = dict[tuple[bool, int, str], Wait]
 
 
 def look(pid: int) -> Waits:
-    """Read all threads and tasks once. Raises OSError, RuntimeError or ValueError."""
+    """Read all threads and tasks once. Raises OSError, RuntimeError or ValueError.
+
+    A child process does it: what changes while it is read can send the private module into an
+    endless recursion, which ends its process (seen in 3.14.8).
+    """
+    code = f"import sys; sys.path[:] = {sys.path!r}; import {__name__} as it; it.answer({pid})"
+    for _ in range(_TRIES):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+        if done.returncode == 0:
+            found = pickle.loads(done.stdout)
+            if isinstance(found, Exception):
+                raise found
+            waits: Waits = found
+            return waits
+    raise RuntimeError("its stacks can't be read by this Python")
+
+
+def answer(pid: int) -> None:
+    """Write what a look has found, or the exception that it has raised, to standard output."""
+    found: Waits | Exception
+    try:
+        found = look_here(pid)
+    except Exception as error:
+        found = error
+    sys.stdout.buffer.write(pickle.dumps(found))
+
+
+def look_here(pid: int) -> Waits:
+    """Look in this process, several times if what is read changes."""
     for _ in range(_TRIES - 1):
         try:
             return _look(pid)
