@@ -19,11 +19,23 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from multiprocessing.connection import Connection
+from operator import truediv
 
 from . import internals
 from .exchange import CHUNKS
 from .instructions import load
-from .workload import OFF, OURS, YARDSTICK, Combination, Instrumentation, Sdk, client, run
+from .workload import (
+    DIRECT,
+    OFF,
+    OURS,
+    SDKS,
+    YARDSTICK,
+    Combination,
+    Instrumentation,
+    Sdk,
+    client,
+    run,
+)
 
 _GENERATIONS, _ROUNDS = 5, 12
 _FORK = multiprocessing.get_context("fork")
@@ -38,7 +50,10 @@ Prepare = Callable[[str], Awaitable[Block]]
 
 def measure(combination: Combination) -> Took:
     """Microseconds of CPU, and ratios to what the yardstick adds."""
-    return {**_requests(combination), **_chunks(combination), **_outside(combination)}
+    if combination in SDKS:
+        return _requests(combination, DIRECT, (100, 3, 30))
+    requests = _requests(combination, OURS, (400, 5, 100))
+    return {**requests, **_chunks(combination), **_outside(combination)}
 
 
 class _Worker:
@@ -104,8 +119,9 @@ def _measured(
     warm_up, settling, size = counts
 
     async def prepare(what: str) -> Block:
-        ours = what == OURS
-        using = partial(getattr(client(combination, streaming=streaming), use), attributed=ours)
+        ours = what in (OURS, DIRECT)
+        sending = client(combination, streaming=streaming)
+        using = partial(getattr(sending, use), attributed=what == OURS)
         await using(warm_up)
 
         async def block() -> Took:
@@ -129,18 +145,22 @@ def _more(rounds: list[dict[str, Took]], what: str = OURS) -> list[float]:
     return [took[what]["use"] - took[OFF]["use"] for took in rounds]
 
 
-def _requests(combination: Combination) -> Took:
-    rounds = _measured(combination, (OFF, YARDSTICK, OURS), "send", (400, 5, 100))
-    yardstick, path = _more(rounds, YARDSTICK), _more(rounds)
-    drain = [took[OURS]["drain"] for took in rounds]
-    each = zip(path, drain, yardstick, strict=True)
-    ratios = [(spent + drained) / whole for spent, drained, whole in each]
+def _requests(combination: Combination, ours: str, counts: tuple[int, int, int]) -> Took:
+    states = tuple(dict.fromkeys((OFF, YARDSTICK, ours, DIRECT)))
+    rounds = _measured(combination, states, "send", counts)
+    yardstick, path = _more(rounds, YARDSTICK), _more(rounds, ours)
+    drain = [took[ours]["drain"] for took in rounds]
+    all_in = [spent + drained for spent, drained in zip(path, drain, strict=True)]
+    request = statistics.median(took[OFF]["use"] for took in rounds)
     return {
-        "request": statistics.median(took[OFF]["use"] for took in rounds),
+        "request": request,
         "yardstick": statistics.median(yardstick),
         "path": statistics.median(path),
+        "direct": statistics.median(_more(rounds, DIRECT)),
         "drain": statistics.median(drain),
-        "all in ratio": statistics.median(ratios),
+        "all in": statistics.median(all_in),
+        "all in ratio": statistics.median(map(truediv, all_in, yardstick)),
+        "share": 100 * statistics.median(all_in) / request,
     }
 
 

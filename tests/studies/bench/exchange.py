@@ -12,7 +12,7 @@ QUESTION: Final = {
 BODY: Final = (
     b'{"id":"chatcmpl-0123456789","object":"chat.completion","created":1793613600,"model":"gpt-5",'
     b'"choices":[{"index":0,"message":{"role":"assistant","content":"Less than it saves."},'
-    b'"finish_reason":"stop"}],"usage":{"prompt_tokens":64,"completion_tokens":6}}'
+    b'"finish_reason":"stop"}],"usage":{"prompt_tokens":64,"completion_tokens":6,"total_tokens":70}}'
 )
 CHUNKS: Final = 200
 CHUNK: Final = b'data: {"choices":[{"index":0,"delta":{"content":" token"}}]}\n\n'

@@ -10,6 +10,7 @@ from typing import Any
 from . import counting, internals
 from .exchange import CHUNKS
 from .workload import (
+    DIRECT,
     OFF,
     OURS,
     YARDSTICK,
@@ -44,7 +45,7 @@ def load(name: str) -> Combination:
         await sending.send(1, attributed=True)
         await sending.close()
 
-    for what in (YARDSTICK, OURS, OFF):
+    for what in (YARDSTICK, OURS, DIRECT, OFF):
         instrumentation.turn(what)
         if combination.library == "grpc":
             # gRPC's core doesn't work in a fork once it has run.
@@ -72,7 +73,7 @@ def requests(
         sending = client(combination)
         with contextlib.nullcontext() if providers is None or not span else providers.span():
             await sending.send(WARM_UP, attributed=attributed)
-            if what == OURS and attributed:
+            if attributed or what == DIRECT:
                 if providers is None:
                     # Without a collection, the buffer fills until requests drain it themselves.
                     outbox = internals.outbox()
@@ -110,6 +111,7 @@ def _jobs(combination: Combination) -> Iterator[counting.Job]:
             f"off{suffix}": {"what": OFF, "span": span},
             f"yardstick{suffix}": {"what": YARDSTICK, "span": span},
             f"ours{suffix}": {"what": OURS, "attributed": True, "span": span},
+            f"direct{suffix}": {"what": DIRECT, "span": span},
             f"all in{suffix}": {"what": OURS, "attributed": True, "drained": True, "span": span},
         }
     lengths = _GRPC_LENGTHS if is_grpc else _LENGTHS

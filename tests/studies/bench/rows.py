@@ -133,7 +133,7 @@ class _Requests:
         """The CPU times that the row's value comes from."""
         return "; ".join(
             f"{name}: request {took['request']:.0f} µs, yardstick {took['yardstick']:.0f}, "
-            f"path {took['path']:.1f}, drain {took['drain']:.1f}"
+            f"path {took['path']:.1f}, drain {took['drain']:.1f}, all in {took['all in']:.1f}"
             for name, took in sources.cpu_times(self.family).items()
         )
 

@@ -18,7 +18,8 @@ def test_a_budget_is_met_missed_or_not_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The yardstick adds 100; the package adds 2, and 30 with everything on."""
-    variants = {"off": 1000.0, "yardstick": 1100.0, "ours": 1002.0, "all in": 1030.0}
+    variants = {"off": 1000.0, "yardstick": 1100.0, "ours": 1002.0, "direct": 1003.0}
+    variants["all in"] = 1030.0
     variants |= {f"{name}, no span": count for name, count in variants.items()}
 
     def unavailable(family: str) -> dict[str, dict[str, float]]:
@@ -30,8 +31,9 @@ def test_a_budget_is_met_missed_or_not_measured(
     monkeypatch.setattr(sources, "cpu_times", unavailable)
     blocks = list(rows.blocks(["request-path", "all-in"]))
     assert len(blocks) == 4
-    for _, (path, share, cpu, all_in, _) in blocks:
+    for _, (path, direct, share, cpu, _, all_in, _) in blocks:
         assert (path.budget, path.measured, path.met) == ("<= 55,000", "2", True)
+        assert (direct.budget, direct.measured) == ("<= 45,000", "3")
         assert (share.budget, share.measured, share.met) == ("<= 3.0 %", "2.0 %", True)
         assert (all_in.budget, all_in.measured, all_in.met) == ("<= 28.0 %", "30.0 %", False)
         assert (cpu.measured, cpu.met, cpu.detail) == ("not measured", None, "not here")

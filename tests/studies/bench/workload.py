@@ -27,7 +27,9 @@ from . import internals
 if TYPE_CHECKING:
     from .clients.base import Client
 
-OFF, YARDSTICK, OURS = "off", "yardstick", "gluellm"
+OFF, YARDSTICK, OURS, DIRECT = "off", "yardstick", "gluellm", "gluellm, direct"
+"""What is turned on. With ``OURS`` each request belongs to an any-llm call of its own. ``DIRECT``
+requests do not, so the line that made them is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ FAMILIES: Final = {
 }
 """Measured combinations by family. A family shares a yardstick and a block of the table."""
 
+SDKS: Final = tuple(Combination(sdk, "async") for sdk in ("openai", "any-llm"))
+"""Whole calls of openai's SDK, and of any-llm with its provider class for openai."""
+
 YARDSTICKS: Final = {
     "httpx": ("httpx", "HTTPXClientInstrumentor"),
     "httpx2": ("httpx", "HTTPX2ClientInstrumentor"),
@@ -60,12 +65,13 @@ YARDSTICKS: Final = {
     "urllib3": ("urllib3", "URLLib3Instrumentor"),
     "grpc": ("grpc", "GrpcAioInstrumentorClient"),
 }
+YARDSTICKS.update((sdk.library, YARDSTICKS["httpx2"]) for sdk in SDKS)
 """Package and class of the contrib instrumentation that is a library's yardstick."""
 
 
 def combination_named(name: str) -> Combination:
     """The combination whose ``str`` this is."""
-    (found,) = (each for family in FAMILIES.values() for each in family if str(each) == name)
+    (found,) = (each for some in (*FAMILIES.values(), SDKS) for each in some if str(each) == name)
     return found
 
 
@@ -130,11 +136,12 @@ class Instrumentation:
             package, name = YARDSTICKS[self._library]
             module = importlib.import_module(f"opentelemetry.instrumentation.{package}")
             self._current = getattr(module, name)()
-        elif what == OURS:
+        elif what in (OURS, DIRECT):
             self._current = GlueLLMInstrumentor()
+        scope = {"scope": "all"} if what == DIRECT else {}
         if self._current is not None:
-            self._current.instrument(**self._providers)
-        if what == OURS:
+            self._current.instrument(**self._providers, **scope)
+        if what in (OURS, DIRECT):
             internals.leave_out_the_first_minute()
 
 
@@ -145,7 +152,7 @@ def any_llm_call() -> Call:
 
 def client(combination: Combination, *, streaming: bool = False) -> Client:
     """A client on a scripted network; ``streaming``: one whose answers come in CHUNKS chunks."""
-    library = combination.library.replace("httpx2", "httpx")
+    library = "sdk" if combination in SDKS else combination.library.replace("httpx2", "httpx")
     # Imported here: a process measures one library, and has no other loaded.
     module = importlib.import_module(f"{__package__}.clients.{library}_client")
     made = getattr(module, f"{combination.mode.capitalize()}Client")
