@@ -201,7 +201,7 @@ tables show what is not observed without a hook.
 FINDINGS = """
 # Which finding hides which
 
-A [finding](when-calls-hang.md#findings) that another one explains is not reported for the same pool.
+A [finding](../when-calls-hang.md#findings) that another one explains is not reported for the same pool.
 
 | if this is found | these are not reported | because |
 |---|---|---|
@@ -504,7 +504,7 @@ def hooks_page() -> str:
 
 
 def findings_page() -> str:
-    """docs/findings.md."""
+    """docs/maintainers/findings.md."""
     rules = (*table.OF_PROCESS, *table.OF_POOL)
     words = {name: condition.words for name, condition in table.CONDITIONS.items()}
     words |= {rule.name: code(next(iter(rule.explains))) for rule in rules}
@@ -584,7 +584,7 @@ PAGES = {
     "metrics.md": metrics_page,
     "maintainers/hooks.md": hooks_page,
     "settings.md": settings_page,
-    "findings.md": findings_page,
+    "maintainers/findings.md": findings_page,
 }
 
 

@@ -44,7 +44,6 @@ PAGES = {
     "Reference": [
         "docs/metrics",
         "docs/settings",
-        "docs/findings",
         "docs/security-and-cost",
         "dashboards/README",
         "dashboards/runbooks/README",
