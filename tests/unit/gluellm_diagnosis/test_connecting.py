@@ -441,7 +441,7 @@ def test_connections_that_could_not_be_made_did_not_expire():
 @pytest.mark.parametrize(
     ("reason", "maximum", "advice"),
     [
-        ("keepalive_limit", 10, "lower limit for idle connections. Allow 10 connections"),
+        ("keepalive_limit", 10, "Raise the limit on idle connections. Allow 10 connections"),
         ("keepalive_limit", None, "configure_pools(max_keepalive_connections=14"),
         ("connection_close", 10, "Turn keep-alive on in the server or proxy"),
         ("server_disconnect", 10, "keepalive_timeout"),

@@ -96,7 +96,8 @@ def test_call_site_of_what_is_sent_again_is_named():
     snapshot = refused({429: 65}, **MUCH)
     totals = replace(snapshot.totals[0], failures=tuple(failed))
     finding = found(Kind.RETRIES, replace(snapshot, totals=(totals,)))
-    assert finding.evidence == "The last failed requests: 3 of 3 from app.py:12 in ask (gpt-4o)."
+    (fact,) = finding.evidence
+    assert str(fact) == "The last failed requests: 3 of 3 from app.py:12 in ask (gpt-4o)."
 
 
 @pytest.mark.parametrize(

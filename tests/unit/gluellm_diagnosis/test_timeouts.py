@@ -347,5 +347,5 @@ def test_nothing_ends_overdue_requests_of_a_client_without_a_read_timeout():
         "No read timeout; 20 requests waiting for the provider, the longest for 3600 s."
     )
     assert finding.explanation.startswith("Nothing ends these requests:")
-    assert finding.evidence == f"The waiting requests: 20 of 20 from {SITE} (gpt-4o)."
+    assert str(finding.evidence[0]) == f"The waiting requests: 20 of 20 from {SITE} (gpt-4o)."
     assert Kind.NO_READ_TIMEOUT not in all_kinds(hanging(20, read_timeout=7200.0))
