@@ -39,7 +39,7 @@ from opentelemetry.instrumentation.gluellm.vocabulary import CALLS, OUTCOMES, It
 
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .case import Activity, activity_of
-from .findings import Fact, Finding, Kind, Severity
+from .findings import Fact, Finding, Kind, Part, PartKind, Severity, results, times
 from .rules.timeouts import TIME_LIMIT, evidence_of, time_limit
 from .table import EXPLAINS, TIMES_OUT
 
@@ -49,16 +49,16 @@ _HOLDERS = "See in the snapshot which requests hold the connections, and for how
 _PROVIDER_SLOW = (
     "Check the provider's status page. Has the model changed, or the length of answers?"
 )
-_ANSWERED = "answered"
-_CUT = "cut"
-_UNDECODABLE = "undecodable"
+_ANSWERED = Part("manner", "answered")
+_CUT = Part("manner", "cut")
+_UNDECODABLE = Part("manner", "undecodable")
 """Parts of calls that fail although their requests were served: after the answer, or during it."""
-_UNSENT = "unsent"
+_UNSENT = Part("manner", "unsent")
 _DECODING = ("DecodingError", "DecodeError", "ContentDecodingError", "ClientPayloadError")
 """Exceptions of HTTP libraries that cut an answer whose Content-Encoding is wrong. aiohttp's is an
 error of the connection if that was closed."""
-_REDIRECTED = "redirected"
-_TIMED = "timed"
+_REDIRECTED = Part("manner", "redirected")
+_TIMED = Part("manner", "timed")
 _EXCEPTION = "Find this error in the application's log: its traceback names the line."
 _REFUSALS = {
     "400": (
@@ -100,34 +100,50 @@ _REFUSALS = {
 }
 _REFUSALS["422"] = _REFUSALS["400"]
 """What a status means, as the end of a sentence on the requests, and where to look."""
-_NEXT = {
-    "limited": "Compare GlueLLM's calls per minute with what the provider allows.",
-    "preparing": "Look for clients that are built for each call, a full thread pool, credentials "
-    "that the SDK fetches before each call, and other work before it: py-spy dump shows it.",
-    "backoff": "See in the snapshot which errors the requests end in: calls pause after them.",
-    "finishing": "Look at what the application does between the answer and the end of the call.",
-    "connecting": "Check the route to the provider: resolver, proxy, TLS.",
+
+
+def _of(kind: PartKind, **texts: str) -> dict[Part, str]:
+    return {Part(kind, name): text for name, text in texts.items()}
+
+
+_NEXT: dict[Part, str] = {
+    **_of(
+        "time",
+        limited="Compare GlueLLM's calls per minute with what the provider allows.",
+        preparing="Look for clients that are built for each call, a full thread pool, "
+        "credentials that the SDK fetches before each call, and other work before it: py-spy "
+        "dump shows it.",
+        backoff="See in the snapshot which errors the requests end in: calls pause after them.",
+        finishing="Look at what the application does between the answer and the end of the call.",
+        connecting="Check the route to the provider: resolver, proxy, TLS.",
+        unread="Find out what the application does between the chunks of an answer.",
+    ),
+    **_of(
+        "result",
+        invalid_response="Look at an answer: curl -si URL. If a header is too long, shorten "
+        "it at the gateway, or raise the client's limit (aiohttp.ClientSession: "
+        "max_field_size, max_line_size). Else check scheme, port and proxy.",
+        invalid_request="Look at the headers: a line break at the end of an API key that "
+        "was read from a file is frequent. Else compare Content-Length with the body.",
+    ),
     _ANSWERED: "Look at one answer: curl -si URL shows its Content-Type and body. If it is HTML, "
     "check the base URL and the gateway. Else compare it with what the call expects "
     "(response_format, its schema, tool arguments). Did max_tokens cut it? Did the model change? "
     "The traceback of this error in the application's log names the line.",
     _UNDECODABLE: "Compare the answers of the gateway's instances and of the provider: curl -si "
     "URL shows Content-Encoding and the body. Until it is fixed, send Accept-Encoding: identity.",
-    "invalid_response": "Look at an answer: curl -si URL. If a header is too long, shorten it at "
-    "the gateway, or raise the client's limit (aiohttp.ClientSession: max_field_size, "
-    "max_line_size). Else check scheme, port and proxy.",
     _CUT: f"{_EXCEPTION} If it is the provider's, check its status page. No SDK repeats a "
     "request whose stream has begun, so let the application repeat it.",
     _UNSENT: f"{_EXCEPTION} Compare the arguments with those of calls that succeed.",
     _REDIRECTED: "Set the base URL to what the redirect's Location names; curl -si URL shows it.",
     _TIMED: TIME_LIMIT[1],
-    "invalid_request": "Look at the headers: a line break at the end of an API key that was read "
-    "from a file is frequent. Else compare Content-Length with the body.",
-    "unread": "Find out what the application does between the chunks of an answer.",
-    **{status: advice for status, (_, advice) in _REFUSALS.items()},
-    **dict.fromkeys(("queued", "stream_queued", "pool_timeout"), _HOLDERS),
-    **dict.fromkeys(("awaiting_response", "reading", "requesting", "read_timeout"), _PROVIDER_SLOW),
-    **{step: f"{advice[:1].upper()}{advice[1:]}." for step, (_, advice) in SET_UP_HELP.items()},
+    **_of("result", **{status: advice for status, (_, advice) in _REFUSALS.items()}),
+    **dict.fromkeys(times("queued", "stream_queued") | results("pool_timeout"), _HOLDERS),
+    **dict.fromkeys(times(*PROVIDERS_PART, "requesting"), _PROVIDER_SLOW),
+    Part("result", "read_timeout"): _PROVIDER_SLOW,
+    **_of(
+        "step", **{step: f"{how[:1].upper()}{how[1:]}." for step, (_, how) in SET_UP_HELP.items()}
+    ),
 }
 """What to look at next, by part of the account."""
 _ON_PURPOSE = (
@@ -137,7 +153,17 @@ _ON_PURPOSE = (
 _REFUSED = "Check the API key, the model's name, the base URL, and what the request contains."
 _PROVIDER_FAILS = "Check the provider's status page, or the log of a gateway on the path."
 _UNKNOWN = "The cause is unknown. The numbers observed show where calls fail or spend their time."
-_EXPLANATIONS = {
+_REFUSES = "The provider, or a gateway on the path, refuses these requests"
+_EXPLANATIONS: dict[Part, str] = {
+    **_of(
+        "result",
+        invalid_response="The client cannot parse the head of these answers, and closes the "
+        "connection. A status 400 in its exception is not the server's. Possible causes: a "
+        "gateway adds a header that is too long for the client (aiohttp: over 8190 bytes, "
+        "http.client: 65536, h11: 100 KiB for all headers); or the other end does not speak "
+        "HTTP/1.1 on this port.",
+        invalid_request="The HTTP library does not send these requests: they are not valid HTTP.",
+    ),
     _ANSWERED: "The provider, or a gateway in front of it, answers with a status of success. "
     "Afterwards, in the stage finishing and before any retry, the exception is raised: the answer "
     "is not what the SDK or the application expects. It may be an HTML page of a gateway (sign-in, "
@@ -147,10 +173,6 @@ _EXPLANATIONS = {
     "(gzip, for example): the provider, or a gateway on the path, sends them. If only some answers "
     "are affected, one of several instances is at fault. Neither the pool nor the network is the "
     "cause.",
-    "invalid_response": "The client cannot parse the head of these answers, and closes the "
-    "connection. A status 400 in its exception is not the server's. Possible causes: a gateway "
-    "adds a header that is too long for the client (aiohttp: over 8190 bytes, http.client: 65536, "
-    "h11: 100 KiB for all headers); or the other end does not speak HTTP/1.1 on this port.",
     _CUT: "Answers begin successfully, and the exception is raised while they are read: by the "
     "SDK, for an error in the stream (overloaded_error) or a chunk that it cannot use, or by the "
     "application. The pool is not the cause.",
@@ -159,11 +181,7 @@ _EXPLANATIONS = {
     "streaming, a missing key), its client is closed, or the application raises the exception.",
     _REDIRECTED: "Clients follow a redirect with GET and without a body. The new URL refuses that.",
     _TIMED: TIME_LIMIT[0],
-    **{
-        status: f"The provider, or a gateway on the path, refuses these requests: {meaning}."
-        for status, (meaning, _) in _REFUSALS.items()
-    },
-    "invalid_request": "The HTTP library does not send these requests: they are not valid HTTP.",
+    **_of("result", **{code: f"{_REFUSES}: {means}." for code, (means, _) in _REFUSALS.items()}),
 }
 _TO_GET = (301, 302, 303)
 """Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""
@@ -184,8 +202,8 @@ class Trouble:
     """How much, and where; it stands alone unless another finding explains it."""
     pools: tuple[str, ...]
     """Name and library of the pools that serve the calls."""
-    parts: frozenset[str]
-    """Names of the largest part of the account. A finding has to explain one of them."""
+    parts: frozenset[Part]
+    """The largest part of the account. A finding has to explain one of them."""
     needs_cause: bool = False
     """Whether it is dropped if no finding explains it: longer streams at the same speed, and
     streams that are cancelled while their items arrive, are no trouble by themselves."""
@@ -345,13 +363,13 @@ class _Group:
         severe = self._of_calls or self._nearly_all_fail(side)
         severity = Severity.ERROR if severe else Severity.WARNING
         errors = side.errors.most_common()
-        part = errors[0][0] if errors else "_OTHER"
+        part = Part("result", errors[0][0] if errors else "_OTHER")
         which = [with_outcome(count, error) for error, count in errors[:_MOST_ERRORS]]
-        limit = time_limit(part, self._latest("failures"), self._latest("answers"))
+        limit = time_limit(part.name, self._latest("failures"), self._latest("answers"))
         listed = ", ".join(which).replace("_OTHER", "an unclassified error")
         text += f": {listed}{self._origin()}{self._amplification()}{limit}."
         # A timeout of the whole call does not tell where it waited.
-        parts = {part, *(self._names(self._largest()[0]) if part in TIMES_OUT else ())}
+        parts = {part, *(self._parts(self._largest()[0]) if part in TIMES_OUT else ())}
         failed, others, served = (
             side.outcomes["failed"],
             side.results.total(),
@@ -365,7 +383,10 @@ class _Group:
             text += f" An exception ended the reading of {counted(int(cut), 'answer')}."
             ((name, _),) = cuts.most_common(1)
             part = _UNDECODABLE if name in _DECODING else _CUT
-        elif part[:1] == "4" and 2 * (moved := side.redirected(_TO_GET)) > side.errors[part]:
+        elif (
+            part.name.startswith("4")
+            and 2 * (moved := side.redirected(_TO_GET)) > side.errors[part.name]
+        ):
             text += f" {counted(moved, 'request')} were redirected (301 to 303)."
             part = _REDIRECTED
         elif part not in TIMES_OUT and 2 * others < failed < 2 * unusable:
@@ -397,7 +418,7 @@ class _Group:
         if over is None:
             return None
         part, where = self._largest(start=": on average ")
-        parts = {"cancelled", *self._names(part)}
+        parts = {Part("result", "cancelled"), *self._parts(part)}
         text = f"{over[1]}{where}."
         found = self._trouble(Kind.CALLS_CANCELLED, Severity.WARNING, text, part, parts)
         # Consumers that have what they need leave while their answers arrive.
@@ -446,13 +467,12 @@ class _Group:
         for request in self._requests:
             time = max(request.phase_age, request.item_wait or 0.0)
             waited[request.phase] += request.number * time
-        part = max((*PROVIDERS_PART, *_WAITS), key=waited.__getitem__)
-        parts: tuple[str, ...] = PROVIDERS_PART
+        part = Part("time", max((*PROVIDERS_PART, *_WAITS), key=waited.__getitem__))
+        parts = times(*PROVIDERS_PART)
         if part not in parts:
-            number = number_of(request for request in self._requests if request.phase == part)
-            text, parts = f"{text}; {counted(number, 'request')} in {part}", (part,)
-        text += "."
-        return self._trouble(Kind.CALLS_SILENT, Severity.ERROR, text, part, parts)
+            number = number_of(one for one in self._requests if one.phase == part.name)
+            text, parts = f"{text}; {counted(number, 'request')} in {part.name}", frozenset({part})
+        return self._trouble(Kind.CALLS_SILENT, Severity.ERROR, f"{text}.", part, parts)
 
     def _slow(self) -> Trouble | None:
         now, before = self._now, self._before
@@ -480,11 +500,11 @@ class _Group:
             text += f", {more} more than earlier"
         part, where = self._largest(None if slower or not waits else _WAITS)
         text += f"{where}{self._amplification()}."
-        if part == "preparing":
+        if part.name == "preparing":
             text += self._hosts()
         streams = self._calls is None or self._calls.oldest_silence is not None
-        found = self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._names(part))
-        return replace(found, needs_cause=part == "reading" and streams)
+        found = self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._parts(part))
+        return replace(found, needs_cause=part.name == "reading" and streams)
 
     def _prepares(self, times: Any) -> bool:
         """Return whether most calls in flight, and most of the calls' time, are in ``preparing``.
@@ -505,12 +525,12 @@ class _Group:
             return None
         period = period_text(self._now.period)
         text = f"In the last {period}, {self._amplification().removeprefix('; ')}."
-        parts = self._names("backoff")
-        return self._trouble(Kind.RETRIES, Severity.WARNING, text, "backoff", parts)
+        part = Part("time", "backoff")
+        return self._trouble(Kind.RETRIES, Severity.WARNING, text, part, self._parts(part))
 
     # Where did it go?
 
-    def _largest(self, among: Sequence[str] | None = None, start: str = ": ") -> tuple[str, str]:
+    def _largest(self, among: Sequence[str] | None = None, start: str = ": ") -> tuple[Part, str]:
         """Return the part that has grown most per call, and text on the largest ones.
 
         If it has to be one of some parts, it is the largest of them, grown or not. The text begins
@@ -525,35 +545,40 @@ class _Group:
             grown -= Counter({part: time / before.number for part, time in before.times.items()})
         largest = grown.most_common(2)
         texts = [
-            f"{sign}{seconds(time)} in {self._words(part)}"
-            for part, time in largest
+            f"{sign}{seconds(time)} in {self._words(Part('time', name))}"
+            for name, time in largest
             if time >= _NOTICED * grown.total()
         ]
-        return (largest[0][0], f"{start}{', '.join(texts)}") if largest else ("", "")
+        if not largest:
+            return Part("time", ""), ""
+        return Part("time", largest[0][0]), f"{start}{', '.join(texts)}"
 
-    def _detail(self, part: str) -> str:
+    def _detail(self, part: Part) -> Part | None:
         """Return the step of connecting, or the reason of back-off, that has grown most."""
         now, before = self._now, self._before
-        found: Any = now.results if part == "backoff" else Counter()
+        found: Any = now.results if part.name == "backoff" else Counter()
         del found["cancelled"]
-        if part == "connecting":
+        if part.name == "connecting":
             found = now.requests.named("step")
             if before is not None:
                 for step, time in before.requests.named("step").items():
                     found[step] -= time * now.period / before.period
         (name, number), *_ = found.most_common(1) or [("", 0)]
-        return one_line(name) if number > 0 else ""
+        kind: PartKind = "step" if part.name == "connecting" else "result"
+        return Part(kind, one_line(name)) if number > 0 else None
 
-    def _words(self, part: str) -> str:
+    def _words(self, part: Part) -> str:
         detail = self._detail(part)
-        if part == "connecting" and detail in SET_UP_HELP:
-            return f"{part} ({SET_UP_HELP[detail][0]})"
-        return f"{part} after {detail}" if detail else part
+        if detail and detail.name in SET_UP_HELP:
+            return f"{part.name} ({SET_UP_HELP[detail.name][0]})"
+        return f"{part.name} after {detail.name}" if detail else part.name
 
-    def _names(self, part: str) -> set[str]:
-        """Return the names of a part. Only the step is one if it is known."""
+    def _parts(self, part: Part) -> set[Part]:
+        """Return a part and its detail; only the step if that is known."""
         detail = self._detail(part)
-        return {detail} if part == "connecting" and detail else {part, detail} - {""}
+        if detail is None:
+            return {part}
+        return {detail} if detail.kind == "step" else {part, detail}
 
     def _hosts(self) -> str:
         """Return text on the requests of each host, if calls send some to several."""
@@ -581,18 +606,18 @@ class _Group:
 
     def _amplification(self) -> str:
         now = self._now
-        retries, reason = int(now.own["retries",]), self._detail("backoff")
+        retries, reason = int(now.own["retries",]), self._detail(Part("time", "backoff"))
         if retries < thresholds.BACKOFF_RETRIES:
             return ""
         requests = counted(now.requests.number("entered"), "request")
-        after = f" after {reason}" if reason else ""
+        after = f" after {reason.name}" if reason else ""
         running = int(now.running.total())
         calls = counted(now.ended + running, "call")
         calls += f" ({running} in flight)" if running else ""
         return f"; {calls} became {requests}, {retries} of them sent again{after}"
 
     def _trouble(
-        self, kind: Kind, severity: Severity, account: str, part: str, parts: Iterable[str]
+        self, kind: Kind, severity: Severity, account: str, part: Part, parts: Iterable[Part]
     ) -> Trouble:
         detail = self._detail(part) or part
         finding = Finding(
@@ -608,11 +633,11 @@ class _Group:
         )
         return Trouble(finding, self._pools, frozenset(parts))
 
-    def _evidence(self, kind: Kind, part: str) -> tuple[Fact, ...]:
+    def _evidence(self, kind: Kind, part: Part) -> tuple[Fact, ...]:
         """Return the call site and model of more than half of the requests concerned."""
         concerned: Sequence[Failure | RequestSnapshot]
-        concerned = [request for request in self._requests if request.phase == part]
-        what = f"Requests in {part}"
+        concerned = [request for request in self._requests if request.phase == part.name]
+        what = f"Requests in {part.name}"
         if part == _UNSENT:
             return ()
         if kind in (Kind.CALLS_FAILING, Kind.CALLS_CANCELLED):
@@ -620,7 +645,7 @@ class _Group:
             what = f"The last {'cancelled' if cancelled else 'failed'} requests"
             failures = self._latest("failures")
             concerned = [one for one in failures if (one.result == "cancelled") is cancelled]
-        elif part == "queued" or not concerned:
+        elif part.name == "queued" or not concerned:
             concerned = [request for request in self._requests if request.held is not None]
             what = "Held connections"
         return evidence_of(what, concerned)
@@ -702,11 +727,13 @@ def _explains(finding: Finding, trouble: Trouble) -> bool:
     )
 
 
-def _advice(part: str) -> str:
+def _advice(part: Part) -> str:
     """Return what to look at next for the largest part of an account."""
-    if part.isdecimal() and part not in _NEXT:
-        return _PROVIDER_FAILS if part >= "500" else _REFUSED
-    return _NEXT.get("connecting" if part in CONNECT_HELP else part, _EXCEPTION)
+    if part.name.isdecimal() and part not in _NEXT:
+        return _PROVIDER_FAILS if part.name >= "500" else _REFUSED
+    if part.name in CONNECT_HELP:
+        part = Part("time", "connecting")
+    return _NEXT.get(part, _EXCEPTION)
 
 
 def _quantile(took: Counter[float], share: float) -> float:

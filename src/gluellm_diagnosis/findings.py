@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from opentelemetry.instrumentation.gluellm.text import call_site_text, one_line, wrapped
 
@@ -96,6 +96,33 @@ _HELD = frozenset(
     }
 )
 """Kinds that rest on something that is held now, such as an unread answer or a waiting request."""
+
+
+PartKind = Literal["time", "step", "result", "manner"]
+"""A stage or phase; a step of establishing a connection; a status or error type; the way in which
+calls fail although their requests do not."""
+
+
+class Part(NamedTuple):
+    """A part of the account: where calls spend their time, or how they fail."""
+
+    kind: PartKind
+    name: str
+
+
+def times(*names: str) -> frozenset[Part]:
+    """Return stages or phases as parts."""
+    return frozenset(Part("time", name) for name in names)
+
+
+def steps(*names: str) -> frozenset[Part]:
+    """Return steps of establishing a connection as parts."""
+    return frozenset(Part("step", name) for name in names)
+
+
+def results(*names: str) -> frozenset[Part]:
+    """Return statuses or error types as parts."""
+    return frozenset(Part("result", name) for name in names)
 
 
 class Meaning(NamedTuple):

@@ -12,7 +12,7 @@ from opentelemetry.instrumentation.gluellm.vocabulary import RETRIED
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .case import PoolCase
 from .changes import is_slower
-from .findings import Finding, Kind, Severity
+from .findings import Finding, Kind, Part, Severity, results, steps, times
 from .rules import (
     adopted,
     capacity,
@@ -28,20 +28,23 @@ from .rules import (
     waiting,
 )
 
-_PROVIDER = frozenset({*PROVIDERS_PART, "read_timeout"})
-_QUEUE = frozenset({"queued", "pool_timeout"})
-_SET_UP = frozenset({"connecting", *SET_UP_HELP})
-_NEW = frozenset({"connecting", "connect", "tls"})
-_THREADS = frozenset({"preparing", "thread", "connect_timeout"})
-_RETRIED = frozenset({"backoff", *map(str, RETRIED)})
-_CLOSED = frozenset({*connecting.LOST_CONNECTION, "connection_error"})
-_ALL_TIME = (
-    *(_PROVIDER | _QUEUE | _SET_UP),
-    *("preparing", "finishing", "unread", "stream_queued", "connect_timeout"),
-)
-_TRUNCATED = {Kind.TRUNCATED_ANSWERS: _CLOSED | {"read_timeout"}}
+_ANSWER = times(*PROVIDERS_PART)
+_PROVIDER = _ANSWER | results("read_timeout")
+_QUEUE = times("queued") | results("pool_timeout")
+_SET_UP = times("connecting") | steps(*SET_UP_HELP)
+_NEW = times("connecting") | steps("connect", "tls")
+_THREADS = times("preparing") | steps("thread") | results("connect_timeout")
+_RETRIED = times("backoff") | results(*map(str, RETRIED))
+_CLOSED = results(*connecting.LOST_CONNECTION, "connection_error")
+_USED_UP = results("too_many_open_files", "no_local_ports")
+_BROKEN = _CLOSED | results("write_error")
+_UNREAD = _QUEUE | times("unread")
+_LATE_TIMES = times("preparing", "finishing", "unread", "stream_queued")
+_CUT_SHORT = _CLOSED | results("read_timeout")
+_TRUNCATED = {Kind.TRUNCATED_ANSWERS: _CUT_SHORT}
+_LOST = {Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | results("read_error", "write_error")}
 _SLOW_PROVIDER = dict.fromkeys((Kind.SLOW_PROVIDER, Kind.CALLS_SILENT), _PROVIDER | _QUEUE)
-TIMES_OUT: Final = frozenset({"timeout", "cancelled"})
+TIMES_OUT: Final = results("timeout", "cancelled")
 """Failures that name no cause: the calls have waited too long, wherever their time went."""
 
 
@@ -94,9 +97,8 @@ class Rule(NamedTuple):
     name: str
     find: Callable[..., Finding | None]
     """Returns its finding on a case."""
-    explains: Mapping[Kind, Iterable[str]]
-    """Kinds of its finding, and the parts of the account that each can explain: stages, phases,
-    steps of establishing, statuses and error types."""
+    explains: Mapping[Kind, Iterable[Part]]
+    """Kinds of its finding, and the parts of the account that each can explain."""
     hidden: tuple[Hidden, ...] = ()
     asks: Mapping[str, tuple[str, ...]] = {}
     """Arguments of ``find`` that are True if one of these rules found something."""
@@ -130,11 +132,21 @@ _TIMES = (
 )
 
 OF_PROCESS: Final = (
-    Rule("blocked_event_loop", process.blocked_event_loop, {Kind.BLOCKED_EVENT_LOOP: _ALL_TIME}),
+    Rule(
+        "blocked_event_loop",
+        process.blocked_event_loop,
+        {
+            Kind.BLOCKED_EVENT_LOOP: _PROVIDER
+            | _QUEUE
+            | _SET_UP
+            | _LATE_TIMES
+            | results("connect_timeout")
+        },
+    ),
     Rule(
         "descriptors_near_limit",
         process.descriptors_near_limit,
-        {Kind.DESCRIPTORS_NEAR_LIMIT: {"too_many_open_files"}},
+        {Kind.DESCRIPTORS_NEAR_LIMIT: results("too_many_open_files")},
     ),
     Rule("ignored_variable", process.ignored_variable, {Kind.IGNORED_VARIABLE: ()}),
     Rule("outside_scope", process.outside_scope, {Kind.OUTSIDE_SCOPE: ()}),
@@ -149,61 +161,67 @@ OF_PROCESS: Final = (
 OF_EXECUTOR: Final = (Rule("executor_full", threads.executor_full, {Kind.EXECUTOR_FULL: _THREADS}),)
 OF_CALLS: Final = (
     Rule("retries", retrying.retries, {Kind.RETRIES: _RETRIED}),
-    Rule("gluellm_limiter", limiting.gluellm_limiter, {Kind.GLUELLM_LIMITER: {"limited"}}),
+    Rule("gluellm_limiter", limiting.gluellm_limiter, {Kind.GLUELLM_LIMITER: times("limited")}),
 )
 """Rules on the calls to one provider through one library."""
 OF_POOL: Final = (
     Rule(
         "client_churn",
         connecting.client_churn,
-        {Kind.CLIENT_CHURN: _NEW | {"preparing", "too_many_open_files", "no_local_ports"}},
+        {
+            Kind.CLIENT_CHURN: _NEW
+            | times("preparing")
+            | results("too_many_open_files", "no_local_ports")
+        },
     ),
     Rule(
         "wrong_event_loop",
         connecting.wrong_event_loop,
-        {Kind.WRONG_EVENT_LOOP: {"RuntimeError", "_OTHER"}},
+        {Kind.WRONG_EVENT_LOOP: results("RuntimeError", "_OTHER")},
     ),
     Rule(
-        "forked_client", connecting.forked_client, {Kind.FORKED_CLIENT: _CLOSED | {"read_timeout"}}
+        "forked_client",
+        connecting.forked_client,
+        {Kind.FORKED_CLIENT: _CLOSED | results("read_timeout")},
     ),
     Rule(
         "connect_failures",
         connecting.connect_failures,
-        {Kind.CONNECT_FAILURES: _SET_UP - {"thread"} | {*CONNECT_HELP}},
+        {Kind.CONNECT_FAILURES: _SET_UP - steps("thread") | results(*CONNECT_HELP)},
     ),
-    Rule("client_closed", connecting.client_closed, {Kind.CLIENT_CLOSED: {"client_closed"}}),
+    Rule("client_closed", connecting.client_closed, {Kind.CLIENT_CLOSED: results("client_closed")}),
     Rule(
         "channel_not_ready",
         connecting.channel_not_ready,
-        {Kind.CHANNEL_NOT_READY: _SET_UP | _QUEUE | {"UNAVAILABLE", "DEADLINE_EXCEEDED"}},
+        {Kind.CHANNEL_NOT_READY: _SET_UP | _QUEUE | results("UNAVAILABLE", "DEADLINE_EXCEEDED")},
     ),
-    Rule("leak", holding.leaked_connections, {Kind.LEAK: _QUEUE | {"unread"}}),
+    Rule("leak", holding.leaked_connections, {Kind.LEAK: _UNREAD}),
     Rule(
         "http2_stuck",
         holding.stuck_streams,
-        {Kind.HTTP2_STUCK: _QUEUE | {"stream_queued", "protocol_error"}},
+        {Kind.HTTP2_STUCK: _QUEUE | times("stream_queued") | results("protocol_error")},
     ),
     Rule(
         "silent_connections",
         provider.silent_connections,
-        {Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"}},
+        _LOST,
     ),
     Rule("anomaly", waiting.anomaly, {Kind.ANOMALY: _QUEUE}, hides_from=Severity.ERROR),
     Rule(
         "reuse_failures",
         connecting.reuse_failures,
-        {Kind.REUSE_FAILURES: _CLOSED | {"write_error"}},
+        {Kind.REUSE_FAILURES: _BROKEN},
         (_NO_STREAM,),
     ),
     Rule(
         "closed_unanswered",
         connecting.closed_unanswered,
-        {Kind.CLOSED_UNANSWERED: _CLOSED | {"write_error"}},
+        {Kind.CLOSED_UNANSWERED: _BROKEN},
         (_NO_STREAM, _DEAD),
     ),
     Rule("truncated_answers", connecting.truncated_answers, _TRUNCATED, (_DEAD,)),
     Rule("held_back_answers", timeouts.held_back_answers, _TRUNCATED),
-    Rule("stalled_streams", provider.stalled_streams, {Kind.STALLED_STREAMS: PROVIDERS_PART}),
+    Rule("stalled_streams", provider.stalled_streams, {Kind.STALLED_STREAMS: _ANSWER}),
     Rule(
         "read_timeout",
         timeouts.cut_answers,
@@ -215,13 +233,13 @@ OF_POOL: Final = (
     Rule(
         "slow_upload",
         provider.slow_upload,
-        {Kind.SLOW_UPLOAD: _PROVIDER | _QUEUE | {"write_timeout"}},
+        {Kind.SLOW_UPLOAD: _PROVIDER | _QUEUE | results("write_timeout")},
         (_LATE, *_TIMES),
     ),
     Rule(
         "overdue_requests",
         provider.overdue_requests,
-        {**_SLOW_PROVIDER, Kind.STALLED_STREAMS: PROVIDERS_PART},
+        {**_SLOW_PROVIDER, Kind.STALLED_STREAMS: _ANSWER},
         (
             _LATE_UNLESS_SLOWER,
             *_TIMES,
@@ -258,7 +276,7 @@ OF_POOL: Final = (
     Rule(
         "slow_connecting",
         connecting.slow_connecting,
-        {Kind.SLOW_CONNECTING: _SET_UP | {"connect_timeout"}, Kind.EXECUTOR_FULL: _THREADS},
+        {Kind.SLOW_CONNECTING: _SET_UP | results("connect_timeout"), Kind.EXECUTOR_FULL: _THREADS},
         (
             _LATE,
             Hidden(("connect_failures",), "Failures name the step themselves.", "waits_for_thread"),
@@ -268,7 +286,7 @@ OF_POOL: Final = (
     Rule(
         "slow_consumer",
         holding.slow_consumer,
-        {Kind.SLOW_CONSUMER: _QUEUE | {"unread"}},
+        {Kind.SLOW_CONSUMER: _UNREAD},
         (_LATE, Hidden(("leak",), "Leaked answers are unread as well.")),
     ),
     Rule(
@@ -298,8 +316,8 @@ OF_POOL: Final = (
         "held_before",
         adopted.held_before,
         {
-            Kind.LEAK: _QUEUE | {"unread"},
-            Kind.SILENT_CONNECTIONS: _PROVIDER | _QUEUE | {"read_error", "write_error"},
+            Kind.LEAK: _UNREAD,
+            **_LOST,
             Kind.SLOW_PROVIDER: _PROVIDER | _QUEUE,
             Kind.POOL_SATURATED: _QUEUE,
         },
