@@ -222,9 +222,9 @@ def _cancel_at_end_of(connection: Connection) -> None:
     assert task is not None
 
     def wait() -> None:
-        try:
+        with contextlib.suppress(EOFError, OSError):
             connection.recv()
-        except (EOFError, OSError):
+        with contextlib.suppress(RuntimeError):  # the acts are over, and so is the loop
             loop.call_soon_threadsafe(task.cancel)
 
     threading.Thread(target=wait, daemon=True).start()
