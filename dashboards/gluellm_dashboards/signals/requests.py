@@ -174,7 +174,7 @@ TIME_AT_PROVIDER = _time_at(
     "Time spent awaiting a response and reading it, per request that ended and had a "
     "connection. The time of requests in flight counts, so it rises while some hang, before any "
     "histogram does. While no request ends, there is no new value. If the time is unchanged and "
-    "calls are slow, the cause is on your side.",
+    "calls are slow, the cause is the pool or the application.",
     CONNECTED,
 )
 TIME_AT_POOL = _time_at(
