@@ -4,6 +4,7 @@ import contextlib
 import time
 
 import pytest
+from opentelemetry.trace import SpanKind
 
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor, snapshot
 from opentelemetry.instrumentation.gluellm.attribution.context import NO_CALL, current_call
@@ -163,3 +164,68 @@ def test_no_call_without_the_setting(runner, library, server, untouched, scoped)
     reading = untouched.now()
     assert reading.by(semconv.REQUESTS, "provider") == {"openai": 1}
     assert reading.points(semconv.CALLS) == []
+
+
+def spans_of(telemetry):
+    return telemetry.tracer_provider.get_tracer("test").start_as_current_span
+
+
+@pytest.mark.parametrize(
+    ("attributes", "found"),
+    [
+        ({"provider.name": "openai"}, "openai"),
+        ({"provider.name": "gcp.gemini"}, "gcp.gemini"),
+        ({"system": "Mistral"}, "mistral_ai"),
+        ({"provider.name": "Own Gateway"}, "own gateway"),
+        ({}, None),
+    ],
+)
+def test_request_under_a_genai_span_is_a_call(attributes, found, runner, library, server, scoped):
+    """Also to an unknown host. The span has provider, operation and model."""
+    attributes = {f"gen_ai.{key}": value for key, value in attributes.items()}
+    attributes |= {"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "m"}
+    pool = runner.pool(library)
+    with spans_of(scoped)("embeddings m", kind=SpanKind.CLIENT, attributes=attributes):
+        pool.send(at(server, OTHER, "/"), body=b"{}").finish()
+    reading = scoped.now()
+    keys = ("provider", "source", "outcome", "operation")
+    assert ended(reading, *keys) == {(found, "http", "succeeded", "embeddings"): 1}
+    assert reading.by(semconv.REQUESTS, "address", "provider") == {(OTHER, found): 1}
+
+
+def test_genai_span_completes_what_a_known_host_shows(runner, library, server, scoped):
+    """The provider is that of the host."""
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "groq"}
+    with spans_of(scoped)("chat", attributes=attributes):
+        runner.pool(library).send(at(server, LLM), body=b"{}").finish()
+    assert ended(scoped.now(), "provider", "operation") == {("openai", "chat"): 1}
+
+
+@pytest.mark.parametrize("operation", ["invoke_agent", "execute_tool", None])
+def test_request_of_a_tool_is_no_call(operation, runner, library, server, scoped):
+    """Its pool stays out of scope."""
+    attributes = {"gen_ai.operation.name": operation} if operation else {}
+    with spans_of(scoped)("tool", attributes=attributes):
+        runner.pool(library).send(at(server, OTHER), body=b"{}").finish()
+    assert scoped.points(semconv.CALLS) == []
+    assert scoped.points(semconv.POOL_OPENED) == []
+
+
+@pytest.mark.parametrize("kind", [SpanKind.SERVER, SpanKind.CONSUMER])
+def test_span_of_another_kind_is_no_genai_span(kind, runner, library, server, scoped):
+    """A server's span can have the attributes of the call that it serves."""
+    attributes = {"gen_ai.operation.name": "chat"}
+    with spans_of(scoped)("POST", kind=kind, attributes=attributes):
+        runner.pool(library).send(at(server, OTHER), body=b"{}").finish()
+    assert scoped.points(semconv.CALLS) == []
+
+
+def test_unknown_providers_of_spans_are_bounded(runner, library, server, scoped):
+    """Any text can be in a span."""
+    pool = runner.pool(library)
+    for number in range(12):
+        attributes = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": f"p\n{number}"}
+        with spans_of(scoped)("chat", attributes=attributes):
+            pool.send(at(server, OTHER), body=b"{}").finish()
+    known = {f"p?{number}": 1 for number in range(10)}
+    assert ended(scoped.now(), "provider") == {**known, "_OTHER": 2}

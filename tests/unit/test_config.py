@@ -14,6 +14,20 @@ LOGGER = "opentelemetry.instrumentation.gluellm"
 INFINITE, NAN = float("inf"), float("nan")
 WRONG_VALUES = {
     ("scope", '"llm" or "all"'): ("everything", "any_llm", None),
+    ("hosts", "mapping of hosts"): ("llm.test=openai", ["llm.test"]),
+    ("hosts", '"10.1.2.3:8000": "vllm"'): (
+        {"https://llm.test": "openai"},
+        {"llm.test/v1": "openai"},
+        {"me@llm.test": "openai"},
+        {"llm.test:http": "openai"},
+        {"*.*.test": "openai"},
+        {"": "openai"},
+        {7: "openai"},
+        {"llm.test": ""},
+        {"llm.test": " "},
+        {"llm.test": "open\nai"},
+        {"llm.test": None},
+    ),
     ("http_spans", "True or False"): ("true", 1),
     ("metrics", '"lean" or "full"'): ("FULL",),
     ("span_min_duration", "at least 0"): (-0.1, NAN, INFINITE, "0.1", True),
@@ -36,6 +50,10 @@ WRONG_VALUES = {
 
 ENVIRONMENT_VALUES: dict[str, dict[str, object]] = {
     "SCOPE": {"all": "all", " ALL ": "all"},
+    "HOSTS": {
+        "llm.test=openai, 10.1.2.3:8000 = vllm ,": {"llm.test": "openai", "10.1.2.3:8000": "vllm"},
+        "*.llm.test=mistral,[::1]:8000=vllm": {"*.llm.test": "mistral", "[::1]:8000": "vllm"},
+    },
     "HTTP_SPANS": {"true": True, "True": True, "1": True, "false": False, "0": False},
     "METRICS": {"full": "full"},
     "SPAN_MIN_DURATION": {"0": 0.0, "1.5": 1.5},
@@ -73,6 +91,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 DEFAULTS = {
     "scope": "llm",
+    "hosts": None,
     "http_spans": False,
     "metrics": "lean",
     "span_min_duration": 0.05,
@@ -169,6 +188,18 @@ def test_wrong_environment_variable_is_logged_once_and_the_default_holds(
     message = record.getMessage()
     assert message.startswith(f"{variable}={text!r}: allowed is ")
     assert repr(getattr(Config(), suffix.lower())) in message
+
+
+def test_wrong_host_in_the_environment_is_named_once_and_the_others_hold(monkeypatch, caplog):
+    """One typo does not discard the whole list."""
+    entries = "a.test=openai,https://b.test=openai,c.test,d.test="
+    monkeypatch.setenv("OTEL_PYTHON_GLUELLM_HOSTS", entries)
+    with caplog.at_level(logging.WARNING, LOGGER):
+        assert Config.read().hosts == Config.read().hosts == {"a.test": "openai"}
+    named = [record.getMessage() for record in caplog.records]
+    assert len(named) == 3
+    for message, entry in zip(named, entries.split(",")[1:], strict=True):
+        assert message.startswith(f"OTEL_PYTHON_GLUELLM_HOSTS: {entry!r} is ignored: allowed is ")
 
 
 def test_misspelt_environment_variable_is_named_once_with_the_known_ones(monkeypatch, caplog):

@@ -14,6 +14,7 @@ import pytest
 from opentelemetry.instrumentation.gluellm.attribution.any_llm import AnyLLMAttribution
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call, current_counted
 from opentelemetry.instrumentation.gluellm.attribution.gluellm import GlueLLMObserver
+from opentelemetry.instrumentation.gluellm.attribution.hosts import Naming
 from opentelemetry.instrumentation.gluellm.attribution.stainless import StainlessCalls
 from opentelemetry.instrumentation.gluellm.vocabulary import OUTCOMES, STAGES
 from unit.pool.fakes import SECOND, Scene
@@ -51,6 +52,7 @@ class Counting:
                 lambda hooks: self.missing.extend(hooks.missing()),
                 lambda: None,
                 calls,
+                Naming(),
             ),
         ]
         for patches in self.patches:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from opentelemetry.instrumentation.gluellm.attribution.hosts import provider_for_host
+from opentelemetry.instrumentation.gluellm.attribution.hosts import Naming, provider_for_host
 
 # Hosts of any-llm's API_BASE constants that don't identify a provider, with the reason.
 AMBIGUOUS = {
@@ -53,6 +53,46 @@ huggingface: mine.us-east-1.aws.endpoints.huggingface.cloud
 def test_api_host_has_its_provider_or_no_provider(host, provider):
     """Exact, regional and customers' names match in any case; hosts with other uses do not."""
     assert (provider_for_host(host) or "") == provider
+
+
+OWN = {
+    ("llm.test", None): "openai",
+    ("10.1.2.3", 8000): "vllm",
+    ("::1", 443): "ollama",
+    ("*.corp.test", None): "mistral",
+    ("eu.corp.test", 80): "groq",
+    ("api.openai.com", None): "portkey",
+}
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "provider"),
+    [
+        ("llm.test", None, "openai"),
+        (b"LLM.test.", 8000, "openai"),
+        ("10.1.2.3", 8000, "vllm"),
+        ("10.1.2.3", 8001, None),
+        ("10.1.2.3", None, None),
+        ("::1", None, "ollama"),
+        ("a.b.corp.test", 8000, "mistral"),
+        ("corp.test", None, None),
+        ("eu.corp.test", None, "groq"),
+        ("eu.corp.test", 443, "mistral"),
+        ("api.openai.com", None, "portkey"),
+        ("api.groq.com", None, "groq"),
+    ],
+)
+def test_own_host_comes_before_the_known_ones(host, port, provider):
+    """Exact before its domain. Without a port in the URL, it is 443 or 80."""
+    assert Naming(OWN).provider(host, port) == provider
+
+
+def test_any_path_of_an_own_host_calls_a_model():
+    """At a known host, only the paths of calls do."""
+    naming = Naming(OWN)
+    assert naming.described("llm.test", None, "/generate") == ("openai", None, None)
+    assert naming.described("api.groq.com", None, "/generate") is None
+    assert naming.described("other.test", None, "/v1/chat/completions") is None
 
 
 def test_every_api_base_of_any_llm_is_in_the_table():

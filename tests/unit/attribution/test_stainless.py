@@ -7,7 +7,7 @@ import pytest
 
 from opentelemetry.instrumentation.gluellm.attribution import sdk
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
-from opentelemetry.instrumentation.gluellm.attribution.hosts import operation_of
+from opentelemetry.instrumentation.gluellm.attribution.hosts import Naming, operation_of
 from opentelemetry.instrumentation.gluellm.attribution.stainless import StainlessCalls
 from opentelemetry.instrumentation.gluellm.patching import Hooks
 from opentelemetry.instrumentation.gluellm.pool.call import Call
@@ -20,7 +20,7 @@ class Fake:
 
     def __init__(self, *without: str) -> None:
         class BaseClient:
-            base_url = SimpleNamespace(host="api.openai.com")
+            base_url = SimpleNamespace(host="api.openai.com", port=None)
 
             def _build_request(self, options: Any) -> Any:
                 return options
@@ -60,6 +60,7 @@ class Fake:
             self.hooks.append,
             lambda: None,
             self.scene.registry.calls,
+            Naming(),
         )
         self.calls._on = True
         self.calls._on_import(self.module)

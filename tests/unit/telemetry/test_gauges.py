@@ -162,7 +162,7 @@ def test_pool_counts_once_for_an_origin_that_providers_share(scene):
 def test_request_has_the_provider_of_its_call_pool_or_host():
     """The call's, else that of the call that built the pool, else the host's, else none."""
     hosts = {"api.groq.com": "groq"}
-    scene = Scene(provider_for_host=hosts.get)
+    scene = Scene(provider_for_host=lambda host, _: hosts.get(host))
     built = scene.tracker
     assert built.begin(b"api.groq.com", None, b"https", Call("xai")).origin.provider == "xai"
     assert built.begin(b"api.groq.com", None, b"https", None).origin.provider == "openai"

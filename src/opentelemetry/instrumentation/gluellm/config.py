@@ -12,10 +12,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar, cast
+from urllib.parse import urlsplit
 
 from .allowed import BOOLEAN, BOOLEAN_OR_NONE, Rule, number, one_of, whole_number
 from .environment import ENVIRONMENT_PREFIX, LIMIT_VARIABLES
 from .failures import warn_once
+from .pool.ledger import is_host
 from .snapshots.on_signal.signals import signal_number
 from .text import one_line
 from .thresholds import CALL_SILENT_AFTER, JUDGEMENT_AT_LEAST_EVERY, JUDGEMENT_INTERVAL
@@ -28,6 +30,7 @@ MAX_ORIGINS_BOUND = 200
 series of an instrument into one beyond 2 000 attribute sets."""
 
 _LONGEST_VARIABLE = 80
+_LONGEST_PROVIDER = 64
 _PEAK_WINDOW = 75.0
 _INTERVALS_PER_PEAK_WINDOW = 1.25
 
@@ -39,6 +42,38 @@ _POSITIVE = number("a finite number above 0", lambda value: value > 0)
 def _signal_name(text: str) -> str:
     signal_number(text)
     return text
+
+
+def split_host(text: str) -> tuple[str, int | None]:
+    """Return host and port of ``host`` or ``host:port``, in lower case. Raises ValueError."""
+    parts = urlsplit(f"//{text}")
+    name = parts.hostname or ""
+    if parts.netloc != text or "@" in text or not is_host(name.removeprefix("*.")):
+        raise ValueError(text)
+    return name, parts.port
+
+
+def _names_provider(host: object, provider: object) -> bool:
+    try:
+        split_host(cast("str", host))
+    except (AttributeError, TypeError, ValueError):
+        return False
+    named = isinstance(provider, str) and provider.isprintable() and provider.strip()
+    return bool(named) and len(cast("str", provider)) <= _LONGEST_PROVIDER
+
+
+def _hosts_in(text: str) -> object:
+    hosts = {}
+    for entry in filter(str.strip, text.split(",")):
+        host, _, provider = map(str.strip, entry.partition("="))
+        if _names_provider(host, provider):
+            hosts[host] = provider
+        else:
+            warn_once(
+                f"{ENVIRONMENT_PREFIX}HOSTS: {one_line(repr(entry.strip()), _LONGEST_VARIABLE)} is "
+                "ignored: allowed is host=provider, the host without scheme and path"
+            )
+    return hosts
 
 
 def _setting(default: _T, rule: Rule, unit: str = "") -> _T:
@@ -55,8 +90,23 @@ class Config:
     scope: Literal["llm", "all"] = _setting("llm", one_of("llm", "all"))
     """Which pools are observed: those that carry requests to LLMs, from the first one on, or every
     pool of httpx, httpx2, aiohttp, urllib3 and gRPC in the process. A request to an LLM belongs
-    to a call, or calls a model at a known provider's host. Pools that OpenTelemetry exports
-    through are never observed."""
+    to a call, calls a model at a known provider's host, goes to one of `hosts`, or is sent inside a
+    GenAI span. Pools that OpenTelemetry exports through are never observed."""
+    hosts: Mapping[str, str] | None = _setting(
+        None,
+        Rule(
+            'None or a mapping of hosts to providers, such as {"llm.corp.example": "openai", '
+            '"*.corp.example": "mistral", "10.1.2.3:8000": "vllm"}',
+            lambda value: (
+                value is None
+                or (isinstance(value, Mapping) and all(map(_names_provider, value, value.values())))
+            ),
+            _hosts_in,
+        ),
+    )
+    """Providers of further hosts, such as gateways and servers of your own. A host is exact or `*.`
+    and a domain, optionally with a port. Each POST to it outside other calls is a call of source
+    `http`. In the environment: `llm.corp.example=openai,10.1.2.3:8000=vllm`."""
     http_spans: bool = _setting(False, BOOLEAN)
     """Also turn on OpenTelemetry's own instrumentations of httpx and httpx2 and, if they are
     installed, those of aiohttp, urllib3 and gRPC, in the whole process. Their spans contain whole

@@ -21,12 +21,12 @@ from .attribution.any_llm import AnyLLMAttribution
 from .attribution.context import current_call
 from .attribution.gluellm import GlueLLMObserver, calls_per_minute
 from .attribution.google_genai import GoogleCalls
-from .attribution.hosts import provider_for_host
+from .attribution.hosts import Naming
 from .attribution.http import HttpCalls
 from .attribution.mistralai import MistralCalls
 from .attribution.stainless import SDKS, StainlessCalls
 from .concurrency import snapshot_of, threads_are_greenlets
-from .config import Config
+from .config import Config, split_host
 from .environment import ENVIRONMENT_PREFIX
 from .failures import warn
 from .patching import Hooks
@@ -38,8 +38,10 @@ from .snapshots.snapshot import Snapshot
 from .telemetry import instruments, logs
 from .telemetry.entry import EntryObserver, entry_context, suppressed
 from .telemetry.gauges import StateSource
+from .telemetry.genai import GenAISpans
 from .telemetry.histograms import DurationObserver
 from .telemetry.resource import identity_of
+from .telemetry.semconv import provider_key
 from .telemetry.spans import SpanObserver, records_spans, tracer_of
 from .watch.judgement import Found, Judgement
 from .watch.loop_lag import LoopLag
@@ -83,6 +85,8 @@ class Installation:
         self.drain = durations.drain
         self._watch_observer = logs.WatchObserver()
         self._finding_observer = logs.FindingObserver(lambda: self.registry.clock())
+        hosts = {split_host(host): provider_key(p) for host, p in (config.hosts or {}).items()}
+        naming = Naming(hosts, GenAISpans().current)
         self.registry = PoolRegistry(
             (
                 EntryObserver(),
@@ -101,7 +105,7 @@ class Installation:
                 if config.leak_stacks
                 else call_site.find
             ),
-            provider_for_host=provider_for_host,
+            provider_for_host=naming.provider,
             loop_lag=config.loop_lag,
             silence_threshold=config.silence_threshold,
         )
@@ -133,7 +137,7 @@ class Installation:
             self._judgement,
         )
         calls = self.registry.calls if config.calls else None
-        http = HttpCalls(self._failures.caught, self.registry.find_call_site, calls)
+        http = HttpCalls(self._failures.caught, self.registry.find_call_site, calls, naming)
         self._scope_of = functools.partial(
             Scope,
             registry=self.registry,
@@ -151,7 +155,7 @@ class Installation:
         gluellm = (
             () if calls is None else (GlueLLMObserver(caught, logs.warn_of_missing_hooks, calls),)
         )
-        settings = caught, logs.warn_of_missing_hooks, self.registry.find_call_site, calls
+        settings = caught, logs.warn_of_missing_hooks, self.registry.find_call_site, calls, naming
         sdks = [StainlessCalls(sdk, *settings) for sdk in SDKS]
         others = GoogleCalls(*settings), MistralCalls(*settings)
         drains = StreamDrains()

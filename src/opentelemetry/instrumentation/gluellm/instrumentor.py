@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
@@ -31,6 +31,7 @@ class Settings(TypedDict, total=False):
     tracer_provider: TracerProvider | None
     meter_provider: MeterProvider | None
     scope: Literal["llm", "all"]
+    hosts: Mapping[str, str] | None
     http_spans: bool
     metrics: Literal["lean", "full"]
     span_min_duration: float
@@ -77,6 +78,7 @@ class GlueLLMInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
         - ``tracer_provider``, ``meter_provider``: OpenTelemetry providers (None: the global ones)
         - ``scope``: ``"llm"`` (default), the pools that carry LLM calls, or ``"all"``
+        - ``hosts``: providers by host, for servers and gateways of your own (None)
         - ``http_spans``: also turn on OpenTelemetry's own HTTP and gRPC instrumentations (False)
         - ``metrics``: ``"lean"`` (default), or ``"full"`` with six more histograms
         - ``span_min_duration``: shortest wait or connection set-up that becomes a span (0.05 s)

@@ -30,6 +30,8 @@ class GoogleCalls(SdkCalls):
         "attempts": "when an attempt of a call begins, and the pauses between two",
     }
 
+    _provider = "gemini"
+
     def __init__(self, *settings: Any) -> None:
         super().__init__("google-genai", "google-genai", *settings)
 

@@ -9,6 +9,7 @@ hosts on the local machine.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping
 
 _HOSTS = {
     "aiplatform.eu.rep.googleapis.com": "vertexai",
@@ -129,14 +130,60 @@ def operation_of(path: str) -> str | None:
     return next(operation for end, operation in _OPERATIONS.items() if path.endswith(end))
 
 
-@functools.lru_cache(maxsize=1_000)
-def provider_at(host: str | bytes) -> str | None:
-    """Return any-llm's key of a host's provider, as `provider_for_host` does."""
-    return provider_for_host(text_of(host))
+Described = tuple["str | None", "str | None", "str | None"]
+"""Provider (any-llm's key), operation and model of a request, as far as they are known."""
 
 
-def text_of(part: str | bytes) -> str:
-    """Return a part of a URL as text."""
+class Naming:
+    """Finds the provider of a request: by its host, or by the current GenAI span.
+
+    ``hosts`` has the user's own hosts, exact or ``*.`` and a domain, each with its port or None,
+    and their providers. ``of_span`` describes the request by the current GenAI span, if there is
+    one.
+    """
+
+    def __init__(
+        self,
+        hosts: Mapping[tuple[str, int | None], str] | None = None,
+        of_span: Callable[[], Described | None] = lambda: None,
+    ) -> None:
+        self._hosts = dict(hosts or {})
+        self.of_span = of_span
+        self._at = functools.lru_cache(maxsize=1_000)(self._find)
+
+    def provider(self, host: str | bytes, port: int | None = None) -> str | None:
+        """Return any-llm's key of a host's provider; None if unknown."""
+        return self._at(host, port)[0]
+
+    def described(
+        self, host: str | bytes, port: int | None, path: str | bytes | None
+    ) -> Described | None:
+        """Describe a POST that calls a model; None for any other.
+
+        Without a path, it is assumed to be one that calls a model. The path is not stored.
+        """
+        provider, own = self._at(host, port)
+        known = provider is not None and (
+            own or path is None or operation_of(_text(path)) is not None
+        )
+        span = self.of_span()
+        if span is None:
+            return (provider, None, None) if known else None
+        return (provider or span[0], *span[1:])
+
+    def _find(self, host: str | bytes, port: int | None) -> tuple[str | None, bool]:
+        """Return the provider of a host, and whether the user has set it."""
+        name = _text(host).lower().rstrip(".")
+        ports = (port, None) if port else (None, 443, 80)
+        parents = (f"*.{name.split('.', n)[n]}" for n in range(1, name.count(".") + 1))
+        for pattern in (name, *parents):
+            for each in ports:
+                if (pattern, each) in self._hosts:
+                    return self._hosts[pattern, each], True
+        return provider_for_host(name), False
+
+
+def _text(part: str | bytes) -> str:
     return part if isinstance(part, str) else part.decode("ascii", "replace")
 
 

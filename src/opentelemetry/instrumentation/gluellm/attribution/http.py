@@ -7,12 +7,9 @@ from collections.abc import Callable
 from ..pool.call import Call, LiveCalls
 from ..pool.call_site import CallSite
 from ..vocabulary import OTHER
-from .calls import OnError
+from .calls import OnError, model_text
 from .context import NO_CALL, current_call, current_counted
-from .hosts import operation_of, provider_at, text_of
-
-Described = tuple["str | None", "str | None", "str | None"]
-"""Provider (any-llm's key), operation and model of a request, as far as they are known."""
+from .hosts import Described, Naming
 
 
 class HttpCalls:
@@ -26,25 +23,19 @@ class HttpCalls:
         on_error: OnError,
         find_call_site: Callable[[], CallSite | None],
         calls: LiveCalls | None,
+        naming: Naming,
     ) -> None:
         self._on_error = on_error
         self._find_call_site = find_call_site
         self._calls = calls
+        self._naming = naming
 
     def described(
-        self,
-        host: str | bytes,
-        port: int | None,  # noqa: ARG002
-        path: str | bytes | None,
+        self, host: str | bytes, port: int | None, path: str | bytes | None
     ) -> Described | None:
-        """Describe a POST that calls a model and is in no call; None for any other.
-
-        Without a path, it is assumed to be one that calls a model. The path is not stored.
-        """
-        provider = provider_at(host)
-        if provider is None or (path is not None and operation_of(text_of(path)) is None):
-            return None
-        return None if _in_call() else (provider, None, None)
+        """Describe a POST that calls a model and is in no call, as `Naming.described` does."""
+        found = self._naming.described(host, port, path)
+        return None if found is None or _in_call() else found
 
     def begin(self, described: Described) -> Call | None:
         """Begin the call of a request; None if calls are not counted."""
@@ -52,6 +43,7 @@ class HttpCalls:
             return None
         try:
             provider, operation, model = described
+            model = None if model is None else model_text(model)
             call = Call(provider, model, operation, self._find_call_site(), sdk=True, single=True)
             call.counted = self._calls.begin_request(operation or OTHER, provider)
             call.counted.model = model

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from ..pool.call import Call
 from ..vocabulary import FAILED
-from .hosts import operation_of, provider_for_host
+from .hosts import operation_of
 from .sdk import Described, SdkCalls
 
 _PACKAGES = ("mistralai", "mistralai.azure", "mistralai.gcp")
@@ -36,6 +36,8 @@ class MistralCalls(SdkCalls):
         "calls": "calls of the SDK",
         "items": "when a stream has ended, and how long the wait for its next item takes",
     }
+
+    _provider = "mistral"
 
     def __init__(self, *settings: Any) -> None:
         super().__init__("mistralai", "mistralai", *settings)
@@ -63,7 +65,7 @@ class MistralCalls(SdkCalls):
         if operation is None or request.method != "POST":
             return None
         platform = _PLATFORMS.get(type(sdk).__module__.split(".")[1])
-        provider = platform or provider_for_host(request.url.host) or "mistral"
+        provider = platform or self._naming.provider(request.url.host, request.url.port)
         found = _MODEL.match(request.content)
         return provider, operation, found and found[1].decode("utf-8", "replace"), stream is True
 

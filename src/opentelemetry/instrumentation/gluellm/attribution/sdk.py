@@ -20,13 +20,15 @@ from ..pool.call_site import CallSite
 from ..vocabulary import BACKOFF, SDK
 from .calls import OnError, model_text
 from .context import NO_CALL, current_call, outer_call
+from .hosts import Naming
 from .streams import AsyncStream, Hold, SyncStream, current
 
 HELD = "_gluellm_call"
 """Attribute of an SDK's response whose body is open: ends the call when both are dropped."""
 
-Described = tuple[str, str, "str | None", bool]
-"""Provider (any-llm's key), operation and model of a call, and whether it is streamed."""
+Described = tuple["str | None", str, "str | None", bool]
+"""Provider (any-llm's key; None if unknown), operation and model of a call, and whether it is
+streamed."""
 
 
 class SdkCalls(ModulePatches):
@@ -34,11 +36,13 @@ class SdkCalls(ModulePatches):
 
     ``on_error`` receives the kind and the exception of each caught failure of the instrumentation;
     the application's call continues. ``on_hooks`` receives the hooks each time that the SDK is
-    patched. ``calls`` counts calls; None if they are not counted.
+    patched. ``calls`` counts calls; None if they are not counted. ``naming`` finds their providers.
     """
 
     LOST: ClassVar[Mapping[str, str]]
     """Each hook, with what is not observed without it (text for a warning)."""
+    _provider: str
+    """any-llm's key of the provider whose API the SDK speaks: that of calls to unknown hosts."""
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class SdkCalls(ModulePatches):
         on_hooks: Callable[[Hooks], None],
         find_call_site: Callable[[], CallSite | None],
         calls: LiveCalls | None,
+        naming: Naming,
     ) -> None:
         super().__init__()
         self.hooks: Hooks | None = None
@@ -58,6 +63,7 @@ class SdkCalls(ModulePatches):
         self._on_hooks = on_hooks
         self._find_call_site = find_call_site
         self._calls = calls
+        self._naming = naming
 
     def uninstall(self) -> None:
         """Restore the original functions. Calls in progress continue."""
@@ -145,7 +151,11 @@ class SdkCalls(ModulePatches):
             if described is None:
                 return NO_CALL
             provider, operation, model, streamed = described
-            model = model_text(model) if isinstance(model, str) else None
+            if provider is None or not isinstance(model, str):
+                of_span, _, model_of_span = self._naming.of_span() or (None, None, None)
+                provider = provider or of_span or self._provider
+                model = model if isinstance(model, str) else model_of_span
+            model = None if model is None else model_text(model)
             call = Call(provider, model, operation, self._find_call_site(), sdk=True)
             if self._calls is not None:
                 counted = self._calls.begin(SDK, operation, provider, streamed=streamed)

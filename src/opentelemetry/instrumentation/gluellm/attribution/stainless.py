@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from ..vocabulary import PREPARING
 from .context import counted_call
-from .hosts import operation_of, provider_for_host
+from .hosts import operation_of
 from .sdk import Described, SdkCalls, platform_of
 from .streams import wrapper_of
 
@@ -76,7 +76,8 @@ class StainlessCalls(SdkCalls):
         if operation is None or options.method.lower() != "post":
             return None
         kind: type = type(client)
-        provider = _provider(kind, str(client.base_url.host)) or self._provider
+        url = client.base_url
+        provider = platform_of(kind) or self._naming.provider(str(url.host), url.port)
         body = options.json_data
         model = body.get("model") if isinstance(body, Mapping) else None
         return provider, operation, model, stream is True
@@ -132,11 +133,6 @@ class StainlessCalls(SdkCalls):
         finally:
             if counted is not None:
                 counted.enter(PREPARING)
-
-
-@functools.lru_cache(maxsize=1_000)
-def _provider(client: type, host: str) -> str | None:
-    return platform_of(client) or provider_for_host(host)
 
 
 @functools.lru_cache(maxsize=100)

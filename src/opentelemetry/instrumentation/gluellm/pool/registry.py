@@ -54,7 +54,7 @@ class PoolRegistry(Registry):
         ledgers: Ledgers | None = None,
         entry_context: Callable[[], object] = _nothing,
         find_call_site: Callable[..., CallSite | None] = lambda *_: None,
-        provider_for_host: Callable[[str], str | None] = lambda _host: None,
+        provider_for_host: Callable[[str, int | None], str | None] = lambda *_: None,
         loop_lag: bool = False,
         silence_threshold: float = thresholds.CALL_SILENT_AFTER,
     ) -> None:
@@ -136,7 +136,7 @@ class PoolRegistry(Registry):
         and the new tracker. Several threads can send the first request of a pool at once: all of
         them get the same tracker, and only one calls ``adopt``.
         """
-        provider = provider or owner.provider or self.provider_for_host(host)
+        provider = provider or owner.provider or self.provider_for_host(host, None)
         now = self.clock()
         ledger = self.ledgers.pool(owner.name, provider, library, now, kind.ledger_type)
         made = kind(self, ledger, pool, reader, owner.provider)

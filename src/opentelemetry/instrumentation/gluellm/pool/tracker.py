@@ -63,7 +63,7 @@ class Registry(Protocol):
     open: bool
     observer: PoolObserver
     outbox: Outbox
-    provider_for_host: Callable[[str], str | None]
+    provider_for_host: Callable[[str, int | None], str | None]
     trackers: dict[int, PoolTracker]
     ending: dict[PoolTracker, None]
 
@@ -154,7 +154,7 @@ class PoolTracker(Tracker):
         if found is None:
             asked = provider
             if provider is None:
-                provider = self.builder or self.registry.provider_for_host(_text(host))
+                provider = self.builder or self.registry.provider_for_host(_text(host), port)
             self.ledger.asked_for(provider, self.clock())
             found = self.registry.ledgers.origin(self.ledger, host, port, scheme, provider)
             if found.address.encode() != host.lower():
@@ -184,7 +184,7 @@ class PoolTracker(Tracker):
         name = _text(host)
         first, provider = self.first
         if name != first:
-            provider = self.builder or self.registry.provider_for_host(name)
+            provider = self.builder or self.registry.provider_for_host(name, port)
         return self.registry.ledgers.origin(self.ledger, host, port, scheme, provider)
 
     def __reduce__(self) -> tuple[Any, ...]:

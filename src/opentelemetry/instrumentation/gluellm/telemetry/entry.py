@@ -38,6 +38,11 @@ def entry_context() -> Callable[[], object]:
     return get if callable(get) else get_current
 
 
+def span_in(context: Context) -> Any:
+    """Return the current span of a context; None, or one that does not record, if there is none."""
+    return context.get(_SPAN_KEY) if _SPAN_KEY else trace.get_current_span(context)
+
+
 def suppressed() -> bool:
     """Return whether the current context has the key that suppresses instrumentation."""
     return _is_suppressed(get_current())
@@ -70,7 +75,7 @@ class EntryObserver(PoolObserver):
     def call_began(self, call: CountedCall, context: object) -> None:
         if not isinstance(context, Context):
             return
-        span: Any = context.get(_SPAN_KEY) if _SPAN_KEY else trace.get_current_span(context)
+        span: Any = span_in(context)
         call.observed = None if span is None else span.get_span_context()
         if _SUPPRESS_INSTRUMENTATION_KEY in context or _SUPPRESS_PLAIN in context:
             call.observed = _unless_suppressed(call.observed, context)

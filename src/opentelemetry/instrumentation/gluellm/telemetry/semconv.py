@@ -213,6 +213,15 @@ def registered_provider_name(key: str) -> str:
     return _REGISTERED_PROVIDERS.get(key, key)
 
 
+_KEYS: Final = {name: key for key, name in reversed(_REGISTERED_PROVIDERS.items())}
+
+
+def provider_key(name: str) -> str:
+    """Return any-llm's key of a provider, which a span or a user names in any case."""
+    name = name.strip().lower()
+    return _KEYS.get(name, name)
+
+
 ATTRIBUTE_VALUES: Final[dict[str, tuple[str, ...]]] = {
     POOL_LIBRARY: POOL_LIBRARIES,
     PROTOCOL_NAME: (WEBSOCKET,),
