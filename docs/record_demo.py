@@ -18,7 +18,7 @@ from pathlib import Path
 import pyte
 
 COLUMNS, ROWS = 96, 30
-EVERY = 1.7
+EVERY = 3.0
 """Seconds of the demo between two frames, each of which is shown for a second."""
 HELD = 3
 """Further frames that show the end."""
