@@ -70,4 +70,6 @@ def test_clients_that_no_adapter_sees_are_named(tmp_path, names, named):
             module.touch()
     log, (_, unobserved), _ = report(tmp_path, names)
     assert unobserved == named
-    assert log == [f"{name} is imported: its requests are not observed." for name in named]
+    assert log == [
+        f"{name} is imported: its requests and calls are not observed." for name in named
+    ]

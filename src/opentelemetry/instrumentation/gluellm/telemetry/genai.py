@@ -15,8 +15,9 @@ from .entry import entry_context, span_in
 
 _OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
 """Operations that call a model. ``invoke_agent`` and ``execute_tool`` contain tools' requests."""
-_KINDS = frozenset({SpanKind.CLIENT, SpanKind.INTERNAL})
-"""INTERNAL, since some instrumentations set no kind."""
+# As names: looking up a member of an enumeration, or its hash, would take as long as all the rest.
+_CLIENT = SpanKind.CLIENT
+_INTERNAL = SpanKind.INTERNAL  # some instrumentations set no kind
 _SYSTEM = "gen_ai.system"
 """Former name of ``gen_ai.provider.name``."""
 _MOST_UNKNOWN = 10
@@ -24,7 +25,7 @@ _LONGEST = 64
 
 
 class GenAISpans:
-    """Reads the current span, whoever made it."""
+    """Reads the current span of any instrumentation."""
 
     def __init__(self) -> None:
         self._context = entry_context()
@@ -36,7 +37,8 @@ class GenAISpans:
         if not context or not isinstance(context, Context):
             return None
         span: Any = span_in(context)
-        if getattr(span, "kind", None) not in _KINDS or not span.is_recording():
+        kind = getattr(span, "kind", None)
+        if (kind is not _CLIENT and kind is not _INTERNAL) or not span.is_recording():
             return None
         found = getattr(span, "attributes", None)
         operation = found.get(semconv.OPERATION_NAME) if found else None

@@ -51,7 +51,7 @@ def log_requests_outside(requests: int, scope: str) -> None:
 def warn_of_unobserved(libraries: Iterable[str]) -> None:
     """Log a WARNING for each imported library whose requests are not observed, once per process."""
     for library in libraries:
-        warn_once(f"{library} is imported: its requests are not observed.")
+        warn_once(f"{library} is imported: its requests and calls are not observed.")
 
 
 def warn_of_failures(failures: Failures) -> None:
