@@ -19,12 +19,12 @@ help:
 	@echo "                and builds these programs the first time with Go and npm (10 min, 6.4 GB)"
 	@echo "make nightly    studies ('make -C tests/studies' lists them) and the compatibility matrix (3 h 45 min);"
 	@echo "                builds the programs of 'make e2e' first"
-	@echo "make lint       check style (ruff), the directions of imports, and words to avoid"
+	@echo "make lint       check style (ruff), the directions of imports, ceilings on sizes, and words to avoid"
 	@echo "make types      mypy --strict, pyright"
 	@echo "make bench      measure the cost of the instrumentation and compare it with its budgets (15 min)"
 	@echo "make docs       generate pages of docs/ and files of dashboards/, and build the site into .cache/site"
 	@echo "make dist       build the distributions of a release: BASE=... is the address of the repository"
-	@echo "make measures   count lines of code and words of prose, by folder"
+	@echo "make measures   count lines of code and words of prose, by folder, and compare them with their ceilings"
 	@echo "Other targets: format, dashboards, dashboard-preview, check-generated, e2e-tools, clean."
 	@echo "ARGS=... is passed to the command: make test ARGS=\"-k queued -x\". PYTHON=... selects the interpreter."
 
@@ -107,6 +107,7 @@ lint: $(VENV)/.installed-dev vocabulary
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/python tests/studies/measures.py --check
 
 # .vocabulary lists words to avoid, one regular expression a line; CONTRIBUTING.md has the words to use.
 vocabulary:

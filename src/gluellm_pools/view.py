@@ -166,7 +166,7 @@ Subject = Key | None
 """What a finding is about; None for the whole process."""
 
 
-class Found(NamedTuple):
+class ShownFinding(NamedTuple):
     """A finding that a process reports about itself."""
 
     severity: str
@@ -180,12 +180,12 @@ class Found(NamedTuple):
         return ": ".join(filter(None, (self.severity, self.kind.replace("_", " "), self.text)))
 
 
-def evidence_of(message: str) -> str:
+def logged_evidence(message: str) -> str:
     """Return the evidence in the log record of a finding: its first line after kind and subject."""
     return message.partition("\n")[0].split(": ", 2)[-1]
 
 
-def subject_of(attributes: Mapping[str, Any]) -> Subject:
+def logged_subject(attributes: Mapping[str, Any]) -> Subject:
     """Return what a finding is about, from the attributes of its series or of its log record."""
     if semconv.POOL_NAME in attributes:
         library = str(attributes.get(semconv.POOL_LIBRARY, "?"))
@@ -229,7 +229,7 @@ class View:
     """Errors of the instrumentation and records that it dropped."""
     judgements: int | None = _of(semconv.FINDING_JUDGED, empty=None)
     """Number of judgements that the process made of itself; None if it makes none."""
-    findings: dict[Subject, list[Found]] = field(default_factory=dict)
+    findings: dict[Subject, list[ShownFinding]] = field(default_factory=dict)
     """What it found, by subject, errors first."""
     over: float | None = None
     """Seconds that the counters cover; None if they count from the start of the process."""
@@ -287,9 +287,12 @@ def read_points(
             _add(calls, name, attributes, point)
         elif name == semconv.FINDING_CURRENT.name:
             if point.value:
-                subject, kind = subject_of(attributes), str(attributes.get(semconv.FINDING_KIND))
+                subject, kind = (
+                    logged_subject(attributes),
+                    str(attributes.get(semconv.FINDING_KIND)),
+                )
                 severity = str(attributes.get(semconv.FINDING_SEVERITY))
-                found = Found(severity, kind, texts.get((subject, kind), ""))
+                found = ShownFinding(severity, kind, texts.get((subject, kind), ""))
                 bisect.insort(view.findings.setdefault(subject, []), found)
         elif name in METRICS and semconv.POOL_NAME in attributes:
             library = str(attributes.get(semconv.POOL_LIBRARY, "?"))

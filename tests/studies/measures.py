@@ -23,15 +23,15 @@ _ON_CHANNELS = re.compile(
 
 
 CEILINGS = {
-    "code lines of src/library": 14_400,
-    "code lines of src/gluellm_diagnosis": 4_400,
-    "code lines of src/gluellm_pools": 5_850,
+    "code lines of src/library": 15_020,
+    "code lines of src/gluellm_diagnosis": 4_580,
+    "code lines of src/gluellm_pools": 6_440,
     "code lines of dashboards": 5_000,
-    "code lines of tests": 50_000,
-    "code lines of tests without studies": 38_500,
+    "code lines of tests": 52_900,
+    "code lines of tests without studies": 40_300,
     "modules in import cycles": 0,
-    "attributes of a lease": 26,
-    "files that assign an attribute of a lease": 8,
+    "attributes of a lease": 27,
+    "files that assign an attribute of a lease": 11,
     "conditions on channels outside adapters/grpc": 1,
     "public names defined in more than one module": 10,
     "lines of the longest function that judges": 60,

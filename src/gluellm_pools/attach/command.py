@@ -18,7 +18,7 @@ from ..arguments import CommandError, write_output
 from ..doctor.files import print_report, save
 from ..text import printable_lines, seconds
 from . import stacks, target
-from .listed import snapshot_of, with_unread
+from .listed import listed_snapshot, with_unread
 from .sending import STARTS_WITHIN, NotRunError, Program
 
 _BETWEEN = 1.0
@@ -48,7 +48,7 @@ def attach(options: argparse.Namespace) -> int:
     """Print what a process waits for and what its pools list, and return the exit status."""
     pid = options.attach
     target.check(pid)
-    with target.explained(pid):
+    with target.refusals_explained(pid):
         first = stacks.look(pid)
         time.sleep(_BETWEEN)
         second = stacks.look(pid)
@@ -58,7 +58,7 @@ def attach(options: argparse.Namespace) -> int:
     if _agrees(options):
         snapshot, notes = _inside(pid, options.period or 0.0)
         if snapshot is not None and options.period:
-            with contextlib.suppress(CommandError), target.explained(pid):
+            with contextlib.suppress(CommandError), target.refusals_explained(pid):
                 second = stacks.look(pid)
         if snapshot is not None:
             readers = sum(1 for wait in second.values() if wait.state in _READERS)
@@ -103,7 +103,7 @@ def _inside(pid: int, period: float) -> tuple[Snapshot | None, list[str]]:
             found = program.look()
             if "error" in found:
                 raise CommandError(f"the program failed in process {pid}: {found['error']}")
-            snapshot, notes = snapshot_of(found, pid), [*_notes(found), _NO_HISTORY]
+            snapshot, notes = listed_snapshot(found, pid), [*_notes(found), _NO_HISTORY]
             if period:
                 print(f"process {pid}: observing it for {seconds(period)}", file=sys.stderr)
                 end = program.end()
@@ -117,7 +117,7 @@ def _inside(pid: int, period: float) -> tuple[Snapshot | None, list[str]]:
         raise CommandError(what) from None
     except NotRunError as error:
         blocks = "its main thread is in a call of C code"
-        with contextlib.suppress(CommandError), target.explained(pid):
+        with contextlib.suppress(CommandError), target.refusals_explained(pid):
             where = stacks.main_thread(pid)
             blocks += f", called at {call_site_text(where)}" if where else ""
         return None, [

@@ -26,7 +26,7 @@ CHECKED_EVERY = 1024
 POLL = 0.1
 
 
-def run() -> None:
+def look_and_observe() -> None:
     """Write what the pools list and, after the period, the snapshot of an observation."""
     write("began", {})
     step = "look"
@@ -193,4 +193,4 @@ def load() -> None:
 
 
 if __name__ == "gluellm_attached":
-    run()
+    look_and_observe()

@@ -29,7 +29,7 @@ _COPIED = (
 )
 
 
-def snapshot_of(look: dict[str, Any], pid: int) -> Snapshot:
+def listed_snapshot(look: dict[str, Any], pid: int) -> Snapshot:
     """Return the snapshot of what the program in a process has found."""
     pools = [_pool(one) for one in look["pools"]]
     number = Counter((pool["name"], pool["provider"], pool["library"]) for pool in pools)

@@ -104,7 +104,7 @@ class Program:
             raise CommandError(
                 f"process {self.pid} is stopped: continue it with kill -CONT {self.pid}"
             )
-        with target.explained(self.pid):
+        with target.refusals_explained(self.pid):
             sys.remote_exec(self.pid, str(self._script))  # type: ignore[attr-defined, unused-ignore]
         # The script stays if this fails or is interrupted, since the process may still open it.
         kept = self._kept.pop_all()

@@ -152,6 +152,14 @@ def _look(pid: int) -> Waits:
             at = f"{frames[0].file} {frames[0].function}"  # code that runs changes its line
             found[False, number, at] = Wait(False, state, application_line(frames))
             blocked |= {number} if state == LOOP else set()
+    for (key, where), wait in _tasks(loops):
+        if not (wait.state == OTHER and blocked):
+            found[True, key, where] = wait
+    return found
+
+
+def _tasks(loops: Iterable[Any]) -> Iterator[tuple[tuple[int, str], Wait]]:
+    """Yield what tasks wait for, by their number and innermost frame."""
     tasks = [task for loop in loops for task in loop.awaited_by]
     parents = {int(parent.task_name) for task in tasks for parent in task.awaited_by}
     for task in tasks:
@@ -159,11 +167,9 @@ def _look(pid: int) -> Waits:
         state = _waits_for(frames)
         if state is None and frames and int(task.task_id) not in parents:
             state = OTHER if application_line(frames[:1]) else None
-        if state and not (state == OTHER and blocked):
-            found[True, int(task.task_id), str(frames[0])] = Wait(
-                True, state, application_line(frames)
-            )
-    return found
+        if state:
+            key = int(task.task_id), str(frames[0])
+            yield key, Wait(True, state, application_line(frames))
 
 
 def main_thread(pid: int) -> str:

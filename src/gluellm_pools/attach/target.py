@@ -96,7 +96,7 @@ def check(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def explained(pid: int) -> Iterator[None]:
+def refusals_explained(pid: int) -> Iterator[None]:
     """Raise a CommandError with the reason and what to do for what can fail in the block."""
     try:
         yield

@@ -10,7 +10,7 @@ from opentelemetry.instrumentation.gluellm.thresholds import QUEUED_SHARE
 
 from ..fake_provider import Behaviour, RateLimit
 from . import faults
-from .evidence import WARNINGS, Check
+from .evidence import WARNINGS, Criterion
 from .load import Traffic
 from .targets import ANTHROPIC, CONNECTIONS, HTTP2, MAX_STREAMS, OPENAI, QUICK, SILENT, TARGETS
 
@@ -26,7 +26,7 @@ class Act:
     name: str
     line: str
     """What happens, for the viewer."""
-    evidence: Sequence[Check]
+    evidence: Sequence[Criterion]
     """The act goes on until all of them hold, within reason."""
     finding: Sequence[Kind] = ()
     """The act also goes on until one of them is its worst finding. Without any, it has none."""
@@ -45,12 +45,12 @@ class Act:
 _CALM_TRAFFIC = (Traffic(OPENAI, 2, stream=True), Traffic(ANTHROPIC, 2))
 
 
-def _calm(target: str) -> Sequence[Check]:
+def _calm(target: str) -> Sequence[Criterion]:
     return (
-        Check(target, "calls", 2),
-        Check(target, "failed", at_most=0),
-        Check(target, "queued", at_most=QUEUED_SHARE),
-        Check(target, "reuse", 0.5),
+        Criterion(target, "calls", 2),
+        Criterion(target, "failed", at_most=0),
+        Criterion(target, "queued", at_most=QUEUED_SHARE),
+        Criterion(target, "reuse", 0.5),
     )
 
 
@@ -72,8 +72,8 @@ STORY = (
         finding=(Kind.POOL_TOO_SMALL, Kind.POOL_SATURATED),
         evidence=(
             # On a busy machine all phases grow: an idle one has three times as much.
-            Check(OPENAI, "queued", 0.25),
-            Check(OPENAI, "pool timeouts", 1),
+            Criterion(OPENAI, "queued", 0.25),
+            Criterion(OPENAI, "pool timeouts", 1),
         ),
         by_default=True,
     ),
@@ -84,9 +84,9 @@ STORY = (
         behaviours=dict.fromkeys(TARGETS, _SLOW),
         finding=(Kind.READ_TIMEOUT,),
         evidence=(
-            Check(OPENAI, "time at the provider", 0.8),
-            Check(OPENAI, "queued", at_most=QUEUED_SHARE),
-            Check(OPENAI, "read timeouts", 1),
+            Criterion(OPENAI, "time at the provider", 0.8),
+            Criterion(OPENAI, "queued", at_most=QUEUED_SHARE),
+            Criterion(OPENAI, "read timeouts", 1),
         ),
         by_default=True,
     ),
@@ -97,7 +97,7 @@ STORY = (
         traffic=(Traffic(OPENAI, 4, retries=2), Traffic(ANTHROPIC, 1)),
         behaviours={OPENAI: RateLimit(1, QUICK)},
         finding=(Kind.RETRIES,),
-        evidence=(Check(OPENAI, "retries", 5), Check(OPENAI, "back-off", 0.5)),
+        evidence=(Criterion(OPENAI, "retries", 5), Criterion(OPENAI, "back-off", 0.5)),
     ),
     Act(
         name="stalled-stream",
@@ -107,7 +107,10 @@ STORY = (
         behaviours={OPENAI: _STALLED},
         fault=faults.read_stalled_streams,
         finding=(Kind.STALLED_STREAMS, Kind.CALLS_SILENT),
-        evidence=(Check(OPENAI, "silent calls", 3), Check(OPENAI, "read timeouts", at_most=0)),
+        evidence=(
+            Criterion(OPENAI, "silent calls", 3),
+            Criterion(OPENAI, "read timeouts", at_most=0),
+        ),
     ),
     Act(
         name="churn",
@@ -116,8 +119,8 @@ STORY = (
         traffic=(Traffic(OPENAI, 2, pause=0.1, client_per_call=True), Traffic(ANTHROPIC, 1)),
         finding=(Kind.CLIENT_CHURN,),
         evidence=(
-            Check(OPENAI, "pools per call", 1),
-            Check(OPENAI, "reuse", at_most=0),
+            Criterion(OPENAI, "pools per call", 1),
+            Criterion(OPENAI, "reuse", at_most=0),
         ),
     ),
     Act(
@@ -128,10 +131,10 @@ STORY = (
         fault=faults.abandon_streams,
         finding=(Kind.LEAK,),
         evidence=(
-            Check(OPENAI, "leaks suspected", CONNECTIONS[OPENAI]),
-            Check(OPENAI, "unread now", CONNECTIONS[OPENAI]),
-            Check(OPENAI, "pool timeouts", 1),
-            Check("", WARNINGS, 2),
+            Criterion(OPENAI, "leaks suspected", CONNECTIONS[OPENAI]),
+            Criterion(OPENAI, "unread now", CONNECTIONS[OPENAI]),
+            Criterion(OPENAI, "pool timeouts", 1),
+            Criterion("", WARNINGS, 2),
         ),
         by_default=True,
     ),
@@ -143,9 +146,9 @@ STORY = (
         fault=faults.give_up_streams,
         finding=(Kind.HTTP2_STUCK,),
         evidence=(
-            Check(HTTP2, "streams orphaned", MAX_STREAMS),
-            Check(HTTP2, "stream_queued", 0.001),
-            Check(HTTP2, "protocol errors", 1),
+            Criterion(HTTP2, "streams orphaned", MAX_STREAMS),
+            Criterion(HTTP2, "stream_queued", 0.001),
+            Criterion(HTTP2, "protocol errors", 1),
         ),
         shown=(HTTP2,),
     ),
@@ -156,7 +159,7 @@ STORY = (
         traffic=(Traffic(OPENAI, 2, stream=True), Traffic(ANTHROPIC, 6, pause=0.0)),
         fault=faults.block_loop,
         finding=(Kind.BLOCKED_EVENT_LOOP,),
-        evidence=(Check(ANTHROPIC, "calls", 1),),
+        evidence=(Criterion(ANTHROPIC, "calls", 1),),
     ),
     Act(
         name="failures",
@@ -166,9 +169,9 @@ STORY = (
         refusing=(ANTHROPIC,),
         finding=(Kind.READ_TIMEOUT, Kind.CONNECT_FAILURES),
         evidence=(
-            Check(OPENAI, "read timeouts", 1),
-            Check(ANTHROPIC, "connection errors", 1),
-            Check(ANTHROPIC, "new connections", at_most=0),
+            Criterion(OPENAI, "read timeouts", 1),
+            Criterion(ANTHROPIC, "connection errors", 1),
+            Criterion(ANTHROPIC, "new connections", at_most=0),
         ),
         shown=(OPENAI, ANTHROPIC),
     ),

@@ -43,7 +43,7 @@ _SHARES = ("queued", "time at the provider", "reuse", "stream_queued", "back-off
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Criterion:
     """Bounds of one value: of a target's calls or pool, or of the process without a target."""
 
     target: str
@@ -60,11 +60,11 @@ class Check:
         return f"{self.measure} {text}"
 
 
-def holds(checks: Sequence[Check], observed: Observed) -> bool:
+def holds(checks: Sequence[Criterion], observed: Observed) -> bool:
     return all(check.at_least <= check.value(observed) <= check.at_most for check in checks)
 
 
-def evidence_text(checks: Sequence[Check], observed: Observed) -> str:
+def evidence_text(checks: Sequence[Criterion], observed: Observed) -> str:
     """Return the values by target: ``openai: queued 76%, pool timeouts 83; anthropic: ...``."""
     parts = []
     for target in dict.fromkeys(check.target for check in checks):

@@ -7,7 +7,7 @@ from collections import Counter, deque
 
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import FINDING_KIND, SCOPE_NAME
 
-from ..view import Subject, evidence_of, subject_of
+from ..view import Subject, logged_evidence, logged_subject
 
 _MOST = 20
 
@@ -27,7 +27,9 @@ class Logs(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text, attributes = record.getMessage(), vars(record)
         if FINDING_KIND in attributes:
-            self.evidence[subject_of(attributes), attributes[FINDING_KIND]] = evidence_of(text)
+            self.evidence[logged_subject(attributes), attributes[FINDING_KIND]] = logged_evidence(
+                text
+            )
         elif record.name.startswith(SCOPE_NAME):
             self.leaks += "leak" in text
         else:

@@ -49,7 +49,7 @@ _OVERTIME = 20.0
 _LONGEST_NOTE = 500
 
 
-class Outcome(NamedTuple):
+class ActResult(NamedTuple):
     """What an act has shown."""
 
     act: str
@@ -66,7 +66,7 @@ def run(acts: Sequence[Act]) -> int:
         "Real any-llm calls to a fake provider on this machine, and their connection pools. "
         "Each act lasts until its process finds what is wrong, at most 25 s; Ctrl-C ends it."
     )
-    outcomes: list[Outcome] = []
+    outcomes: list[ActResult] = []
     status = 0
     try:
         for where, act in headed(acts):
@@ -96,7 +96,7 @@ def _by_act(found: Iterable[tuple[str, str]]) -> str:
     return "; ".join(f"{what} ({', '.join(its)})" for what, its in acts.items() if what)
 
 
-def _played_apart(where: str, act: Act) -> list[Outcome]:
+def _played_apart(where: str, act: Act) -> list[ActResult]:
     """Play an act in a new process. Raises CommandError and ModuleNotFoundError."""
     context = multiprocessing.get_context("spawn")
     ours, its = context.Pipe()
@@ -109,7 +109,7 @@ def _played_apart(where: str, act: Act) -> list[Outcome]:
         signal.signal(signal.SIGINT, handler)
     its.close()
     try:
-        result: list[Outcome] | ModuleNotFoundError = ours.recv()
+        result: list[ActResult] | ModuleNotFoundError = ours.recv()
     except EOFError:
         raise CommandError(f"the process of the act {act.name} has failed") from None
     finally:
@@ -121,7 +121,7 @@ def _played_apart(where: str, act: Act) -> list[Outcome]:
 
 
 def _play_apart(where: str, name: str, connection: Connection) -> None:
-    result: list[Outcome] | ModuleNotFoundError
+    result: list[ActResult] | ModuleNotFoundError
     try:
         result = play([(where, SCENARIOS[name])], connection=connection)
     except ModuleNotFoundError as error:
@@ -136,7 +136,7 @@ def play(
     *,
     seconds: float | None = None,
     connection: Connection | None = None,
-) -> list[Outcome]:
+) -> list[ActResult]:
     """Play acts in this process, print, and return what they have shown.
 
     An act lasts for ``seconds``, or until its finding is shown. The other end of ``connection``
@@ -184,7 +184,7 @@ class Demo:
         acts: Sequence[tuple[str, Act]],
         seconds: float | None,
         connection: Connection | None,
-    ) -> list[Outcome]:
+    ) -> list[ActResult]:
         if connection is not None:
             _cancel_at_end_of(connection)
         self.load = Load(self.providers)
@@ -196,7 +196,7 @@ class Demo:
             for where, act in acts:
                 play = Play(self, act, seconds, where)
                 await play.run()
-                outcomes.append(Outcome(act.name, play.error.rstrip("."), play.cause.at_fault))
+                outcomes.append(ActResult(act.name, play.error.rstrip("."), play.cause.at_fault))
         except asyncio.CancelledError:
             pass  # interrupted
         await self.load.close()

@@ -18,9 +18,17 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import FINDING_KIND, SCOPE_NAME
 
 from ..text import printable
-from ..view import METRICS, evidence_of, subject_of
+from ..view import METRICS, logged_evidence, logged_subject
 from . import limits
-from .points import Point, SeriesKey, UnfitPointError, distinct_name, point_of, series_of, text_of
+from .points import (
+    Point,
+    SeriesKey,
+    UnfitPointError,
+    attribute_text,
+    distinct_name,
+    point_of,
+    series_of,
+)
 from .processes import Identity, Processes
 
 REQUESTS: dict[str, Any] = {
@@ -102,7 +110,7 @@ class Intake:
     def _take_metrics(self, resource: Any, rejected: list[str]) -> None:
         scopes = self._counted(resource.scope_metrics)
         own = [scope for scope in scopes if scope.scope.name == SCOPE_NAME]
-        identity = identity_of(self._counted(resource.resource.attributes))
+        identity = sender_of(self._counted(resource.resource.attributes))
         process = self.processes.of(identity)
         points = list(self._points(own, rejected))
         if process is None:
@@ -136,7 +144,7 @@ class Intake:
                         rejected.append(f"{metric.name}: {error}")
 
     def _take_logs(self, resource: Any) -> None:
-        identity = identity_of(self._counted(resource.resource.attributes))
+        identity = sender_of(self._counted(resource.resource.attributes))
         process = self.processes.get(identity)
         for scope in self._counted(resource.scope_logs):
             if scope.scope.name != SCOPE_NAME:
@@ -149,8 +157,8 @@ class Intake:
                     self.messages.add(f"{level} from {identity[0]}: {_one_line(text)}")
                 found = attributes_of(self._counted(record.attributes))
                 if process is not None and FINDING_KIND in found and level == "WARNING":
-                    evidence = printable(evidence_of(text), limits.MESSAGE_CHARACTERS)
-                    process.take_text(subject_of(found), found[FINDING_KIND], evidence)
+                    evidence = printable(logged_evidence(text), limits.MESSAGE_CHARACTERS)
+                    process.take_text(logged_subject(found), found[FINDING_KIND], evidence)
 
 
 def _one_line(text: str) -> str:
@@ -191,10 +199,10 @@ def _decoded(signal: str, body: bytes) -> Any:
 
 def attributes_of(attributes: Iterable[KeyValue]) -> dict[str, str]:
     """The attributes with their values as printable text."""
-    return {pair.key: distinct_name(text_of(pair)) for pair in attributes}
+    return {pair.key: distinct_name(attribute_text(pair)) for pair in attributes}
 
 
-def identity_of(attributes: Iterable[KeyValue]) -> Identity:
+def sender_of(attributes: Iterable[KeyValue]) -> Identity:
     """The process, from its resource's attributes."""
     found = attributes_of(attributes)
     service = found.get("service.name") or "unknown_service"

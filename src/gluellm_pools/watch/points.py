@@ -62,7 +62,11 @@ def point_of(metric: Metric, kind: str, raw: Any) -> Point:
     if temporality not in (AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE, None):
         raise UnfitPointError(_NOT_CUMULATIVE)
     point = Point(
-        {p.key: distinct_name(text_of(p)) for p in raw.attributes if p.key in semconv.ATTRIBUTES},
+        {
+            p.key: distinct_name(attribute_text(p))
+            for p in raw.attributes
+            if p.key in semconv.ATTRIBUTES
+        },
         raw.start_time_unix_nano,
         raw.time_unix_nano,
         cumulative=temporality is not None,
@@ -125,7 +129,7 @@ def distinct_name(text: str) -> str:
     return printable_ends(text, limits.NAME_CHARACTERS, f"...{mark}...")
 
 
-def text_of(pair: KeyValue) -> str:
+def attribute_text(pair: KeyValue) -> str:
     """Value of an attribute; empty for lists and the like."""
     which = pair.value.WhichOneof("value")
     return str(getattr(pair.value, which)) if which in _PLAIN else ""

@@ -10,7 +10,7 @@ from gluellm_pools.demo.acts import SCENARIOS, STORY
 from gluellm_pools.demo.evidence import holds
 from gluellm_pools.demo.logs import Logs
 from gluellm_pools.demo.verdict import Symptoms, cause_of, explanation, short
-from gluellm_pools.view import CallKey, Found, PoolKey, View
+from gluellm_pools.view import CallKey, PoolKey, ShownFinding, View
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 
@@ -29,21 +29,21 @@ def test_four_acts_by_default():
 POOL, CALLS = PoolKey("openai", "httpx2"), CallKey("openai", "any_llm")
 
 
-def cause(*findings: Found, judgements: int = 1, expected: tuple[str, ...] = ()) -> str:
+def cause(*findings: ShownFinding, judgements: int = 1, expected: tuple[str, ...] = ()) -> str:
     view = View(judgements=judgements, findings={POOL: [*findings], CALLS: []})
     return cause_of(view, (POOL, CALLS, None), expected).text
 
 
 def test_cause_is_the_worst_finding_of_the_process():
     """Of several, it is one that the act expects. Until the first judgement, it is unknown."""
-    stuck, leak = Found("error", "http2_stuck", "4 of 4."), Found("error", "leak")
-    retries = Found("warning", "retries")
+    stuck, leak = ShownFinding("error", "http2_stuck", "4 of 4."), ShownFinding("error", "leak")
+    retries = ShownFinding("warning", "retries")
     assert cause(judgements=0) == "not judged yet"
     assert cause() == "nobody: the process has no finding"
     assert cause(stuck, retries) == "the HTTP library: http2 stuck: 4 of 4."
     assert cause(leak, stuck, expected=("http2_stuck",)).startswith("the HTTP library: ")
     assert cause(leak, retries, expected=("retries",)) == "the program: leak"
-    assert cause(Found("error", "calls_failing")) == "calls failing"
+    assert cause(ShownFinding("error", "calls_failing")) == "calls failing"
 
 
 def test_callers_see_rounded_times_and_the_most_frequent_error():

@@ -6,7 +6,7 @@ from gluellm_diagnosis.findings import Kind
 from gluellm_pools.demo.screen import Screen
 from gluellm_pools.demo.verdict import cause_of
 from gluellm_pools.screens import Terminal
-from gluellm_pools.view import Found, PoolKey, View
+from gluellm_pools.view import PoolKey, ShownFinding, View
 from unit.gluellm_diagnosis.building import a_pool, a_request, a_snapshot, found, the_totals
 
 
@@ -16,7 +16,7 @@ def test_verdict_on_a_leak_names_its_line_on_80_columns():
     unread = [a_request("unread", 5.0, leak_suspected=True, call_site=call_site)] * 4
     snapshot = a_snapshot(the_totals(leaks=4), a_pool(unread, max_connections=4))
     pool = PoolKey("openai", "httpx2")
-    leak = Found("error", "leak", found(Kind.LEAK, snapshot).observed)
+    leak = ShownFinding("error", "leak", found(Kind.LEAK, snapshot).observed)
     verdict = {
         "what callers see": "calls to openai now take ~1 s, and all fail",
         "at fault": cause_of(View(judgements=1, findings={pool: [leak]}), [pool], ()).text,

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from gluellm_pools.histogram import Histogram
 from gluellm_pools.render import health_lines, row_block, view_lines
-from gluellm_pools.view import CallKey, CallsView, Found, PoolKey, PoolView, View
+from gluellm_pools.view import CallKey, CallsView, PoolKey, PoolView, ShownFinding, View
 
 BUSY = PoolView(
     providers=frozenset({"openai"}),
@@ -94,7 +94,7 @@ def test_the_largest_share_of_time_is_first():
 def test_verdict_is_first():
     """Both with and without a terminal. There is no line without a verdict."""
     view = view_of(PoolView(requests=1, live=1))
-    view.findings[PoolKey("openai", "httpx2")] = [Found("error", "leak", "2 of 2 held")]
+    view.findings[PoolKey("openai", "httpx2")] = [ShownFinding("error", "leak", "2 of 2 held")]
     assert drawn(view).splitlines()[1] == " verdict      error: leak: 2 of 2 held"
     (line,) = view_lines(view)
     assert line.startswith("openai/httpx2: verdict: error: leak: 2 of 2 held | connections")

@@ -8,7 +8,7 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.metrics.view import View as SdkView
 
 from gluellm_pools.render import health_lines
-from gluellm_pools.view import CallKey, CallsView, PoolKey, PoolView, View, evidence_of, read
+from gluellm_pools.view import CallKey, CallsView, PoolKey, PoolView, View, logged_evidence, read
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
 POOL = {
@@ -284,4 +284,4 @@ def test_findings_belong_to_a_pool_to_calls_or_to_the_process():
 
 def test_evidence_of_a_finding_is_in_the_first_line_of_its_log_record():
     line = "Finding (error): leak in openai/httpx2: 4 of 4: held\nERROR: leak in openai/httpx2"
-    assert evidence_of(line) == "4 of 4: held"
+    assert logged_evidence(line) == "4 of 4: held"

@@ -9,7 +9,7 @@ from opentelemetry.instrumentation.gluellm.pool.counts import ACTIVE_1, IDLE_1, 
 from opentelemetry.instrumentation.gluellm.pool.lease import (
     ConnectionView,
     Lease,
-    PoolView,
+    ReadPool,
     TrackedConnection,
 )
 from opentelemetry.instrumentation.gluellm.pool.ledger import Owner
@@ -71,9 +71,9 @@ class Reader:
                 counts.origins[origin][call_site] += number
         return sum(pool.active.values()), pool.maximum, pool.idle_maximum
 
-    def view(self, pool: FakePool, tracker: PoolTracker) -> PoolView:
+    def view(self, pool: FakePool, tracker: PoolTracker) -> ReadPool:
         """The connections that a test has put into ``pool.views``."""
-        return PoolView(pool.maximum, pool.idle_maximum, 5.0, False, tuple(pool.views))
+        return ReadPool(pool.maximum, pool.idle_maximum, 5.0, False, tuple(pool.views))
 
     def sockets(
         self, pool: FakePool, wanted: Container[TrackedConnection]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ValueRule:
     """Allowed values of a setting."""
 
     allowed: str
@@ -26,12 +26,12 @@ class Rule:
         return value
 
 
-def one_of(*values: str) -> Rule:
+def one_of(*values: str) -> ValueRule:
     """Allow some texts, in any case in the environment."""
-    return Rule(" or ".join(f'"{value}"' for value in values), values.__contains__, str.lower)
+    return ValueRule(" or ".join(f'"{value}"' for value in values), values.__contains__, str.lower)
 
 
-def number(allowed: str, accepts: Callable[[float], bool]) -> Rule:
+def number(allowed: str, accepts: Callable[[float], bool]) -> ValueRule:
     """Allow finite numbers for which ``accepts`` returns True."""
 
     def accepts_value(value: object) -> bool:
@@ -39,16 +39,16 @@ def number(allowed: str, accepts: Callable[[float], bool]) -> Rule:
             return False
         return abs(value) <= sys.float_info.max and accepts(value)
 
-    return Rule(allowed, accepts_value, float)
+    return ValueRule(allowed, accepts_value, float)
 
 
-def whole_number(low: int, high: int) -> Rule:
+def whole_number(low: int, high: int) -> ValueRule:
     """Allow whole numbers of a range, both ends included."""
 
     def accepts(value: object) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
-    return Rule(f"a whole number from {low} to {high}", accepts, int)
+    return ValueRule(f"a whole number from {low} to {high}", accepts, int)
 
 
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
@@ -60,12 +60,12 @@ def _boolean_of(text: str) -> bool:
     return _WORDS[text.lower()]
 
 
-BOOLEAN = Rule(
+BOOLEAN = ValueRule(
     "True or False (true, false, 1 or 0 in the environment)",
     lambda value: isinstance(value, bool),
     _boolean_of,
 )
-BOOLEAN_OR_NONE = Rule(
+BOOLEAN_OR_NONE = ValueRule(
     "True, False or None (true, false, 1 or 0 in the environment)",
     lambda value: value is None or isinstance(value, bool),
     _boolean_of,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
-from .allowed import BOOLEAN, BOOLEAN_OR_NONE, Rule, number, one_of, whole_number
+from .allowed import BOOLEAN, BOOLEAN_OR_NONE, ValueRule, number, one_of, whole_number
 from .environment import ENVIRONMENT_PREFIX, LIMIT_VARIABLES
 from .failures import warn_once
 from .pool.ledger import is_host
@@ -76,7 +76,7 @@ def _hosts_in(text: str) -> object:
     return hosts
 
 
-def _setting(default: _T, rule: Rule, unit: str = "") -> _T:
+def _setting(default: _T, rule: ValueRule, unit: str = "") -> _T:
     return field(default=default, metadata={"rule": rule, "unit": unit})
 
 
@@ -94,7 +94,7 @@ class Config:
     GenAI span. Pools that OpenTelemetry exports through are never observed."""
     hosts: Mapping[str, str] | None = _setting(
         None,
-        Rule(
+        ValueRule(
             'None or a mapping of hosts to providers, such as {"llm.corp.example": "openai", '
             '"*.corp.example": "mistral", "10.1.2.3:8000": "vllm"}',
             lambda value: (
@@ -181,7 +181,7 @@ class Config:
     where judgements would use more than 0.1 % of a CPU (1 % for an interval below 10 s)."""
     snapshot_signal: str | None = _setting(
         None,
-        Rule(
+        ValueRule(
             'None, "SIGUSR1", "SIGUSR2", or a real-time signal such as "SIGRTMIN+1"',
             # SignalReporter.install() checks the name and explains why a signal is not allowed.
             lambda value: value is None or (isinstance(value, str) and bool(value)),
@@ -233,7 +233,7 @@ class Setting:
 
     name: str
     default: object
-    rule: Rule
+    rule: ValueRule
     unit: str
     """``s``, a plural noun, or empty if the value has no unit."""
 

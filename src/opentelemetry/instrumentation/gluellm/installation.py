@@ -31,6 +31,7 @@ from .environment import ENVIRONMENT_PREFIX
 from .failures import warn
 from .patching import Hooks
 from .pool import call_site
+from .pool.call import LiveCalls
 from .pool.registry import PoolRegistry
 from .snapshots.collect import collect
 from .snapshots.pool_timeout_note import NoteObserver
@@ -48,6 +49,7 @@ from .watch.loop_lag import LoopLag
 from .watch.watch import Watch
 
 if TYPE_CHECKING:
+    from .attribution.sdk import SdkCalls
     from .http_spans import HttpSpans
     from .snapshots.on_signal.reporter import SignalReporter
 
@@ -148,19 +150,8 @@ class Installation:
             calls_model=(lambda *_: None) if clients_only else http.described,
             begin_call=http.begin,
         )
-        caught = self._failures.caught
-        any_llm = AnyLLMAttribution(
-            caught, logs.warn_of_missing_hooks, whole_stacks=config.leak_stacks, calls=calls
-        )
-        gluellm = (
-            () if calls is None else (GlueLLMObserver(caught, logs.warn_of_missing_hooks, calls),)
-        )
-        settings = caught, logs.warn_of_missing_hooks, self.registry.find_call_site, calls, naming
-        sdks = [StainlessCalls(sdk, *settings) for sdk in SDKS]
-        others = GoogleCalls(*settings), MistralCalls(*settings)
-        drains = StreamDrains()
         self._attribution = (
-            (drains,) if clients_only else (any_llm, *gluellm, *sdks, *others, drains)
+            (StreamDrains(),) if clients_only else (*self._calls_of(calls, naming), StreamDrains())
         )
         self._adapters = tuple(
             adapter(module, logs.warn_of_missing_hooks)
@@ -175,6 +166,19 @@ class Installation:
             self._http_spans = HttpSpans(
                 tracer_provider=tracer_provider, meter_provider=meter_provider
             )
+
+    def _calls_of(
+        self, calls: LiveCalls | None, naming: Naming
+    ) -> tuple[AnyLLMAttribution | GlueLLMObserver | SdkCalls, ...]:
+        """Return what hooks any-llm, GlueLLM and the SDKs."""
+        caught, warn_of_missing = self._failures.caught, logs.warn_of_missing_hooks
+        any_llm = AnyLLMAttribution(
+            caught, warn_of_missing, whole_stacks=self._config.leak_stacks, calls=calls
+        )
+        gluellm = () if calls is None else (GlueLLMObserver(caught, warn_of_missing, calls),)
+        settings = caught, warn_of_missing, self.registry.find_call_site, calls, naming
+        sdks = [StainlessCalls(sdk, *settings) for sdk in SDKS]
+        return (any_llm, *gluellm, *sdks, GoogleCalls(*settings), MistralCalls(*settings))
 
     def install(self) -> None:
         """Apply all patches and connect the instruments. Undoes everything if a step raises."""
@@ -279,7 +283,10 @@ class Installation:
         if self._judgement is None:
             return identity
         active = self._judgement.now.values()
-        return {**identity, "findings": [f"{a.severity}: {logs.named(a.finding)}" for a in active]}
+        return {
+            **identity,
+            "findings": [f"{a.severity}: {logs.title_of(a.finding)}" for a in active],
+        }
 
     def _text_of(self, snapshot: Snapshot) -> str:
         active = self._judgement.now.values() if self._judgement is not None else ()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from ..allowed import Rule, number, whole_number
+from ..allowed import ValueRule, number, whole_number
 from ..providers import (
     GRPC,
     KEEPALIVE_EXPIRY,
@@ -33,7 +33,7 @@ LONGEST = 86_400.0
 class Limit:
     """A limit's allowed values."""
 
-    rule: Rule
+    rule: ValueRule
     unit: str
     advice: str
     """Advice for a value that is not allowed."""

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from .counts import Occupancy, PoolSums
-from .lease import PoolView, TrackedConnection, Tracker
+from .lease import ReadPool, TrackedConnection, Tracker
 
 Sockets = Iterable[tuple[TrackedConnection, Any]]
 """Connections with their socket objects, or None without one."""
@@ -30,7 +30,7 @@ class PoolReader(Protocol[TrackerT]):
     def count(self, pool: Any, tracker: TrackerT, counts: PoolSums) -> Occupancy:
         """Add the pool's connections to ``counts``. Cheap, since each collection calls it."""
 
-    def view(self, pool: Any, tracker: TrackerT) -> PoolView:
+    def view(self, pool: Any, tracker: TrackerT) -> ReadPool:
         """Read the limits and each connection."""
 
     def sockets(self, pool: Any, wanted: Container[TrackedConnection]) -> Sockets:

@@ -29,7 +29,7 @@ from ..vocabulary import (
 )
 from .call import Call
 from .call_site import CallSite, CallSites, Near
-from .lease import Lease, PoolView, TrackedConnection, Tracker, Wait, WaitSnapshot
+from .lease import Lease, ReadPool, TrackedConnection, Tracker, Wait, WaitSnapshot
 from .ledger import OTHER, Ledgers, OriginLedger, PoolLedger
 from .observer import PoolObserver
 from .outbox import Outbox
@@ -600,7 +600,7 @@ class PoolTracker(Tracker):
         reference = self.reference
         return None if reference is None else reference()
 
-    def view(self) -> PoolView | None:
+    def view(self) -> ReadPool | None:
         """Read the pool as it is now; None if it is gone or cannot be read at this moment."""
         pool = self.live_pool()
         if pool is None:

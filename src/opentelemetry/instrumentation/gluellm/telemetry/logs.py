@@ -183,7 +183,7 @@ class FindingObserver(PoolObserver):
             finding = active.finding
             _logger.info(
                 "Finding ended: %s, after %s.",
-                named(finding),
+                title_of(finding),
                 duration_text(now - active.began_at),
                 extra=_attributes_of(active),
             )
@@ -206,14 +206,14 @@ class FindingObserver(PoolObserver):
         _logger.warning(
             "Finding (%s): %s: %s\n%s",
             active.severity,
-            named(finding),
+            title_of(finding),
             one_line(finding.observed, _LONGEST_ADVICE),
             finding,
             extra=_attributes_of(active),
         )
 
 
-def named(finding: Found) -> str:
+def title_of(finding: Found) -> str:
     """Return kind and subject of a finding: ``leak in openai/httpx2``."""
     subject = finding.pool or finding.provider
     where = f" in {one_line(subject, LONGEST)}" if subject else ""

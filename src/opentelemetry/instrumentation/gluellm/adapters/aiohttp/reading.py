@@ -11,7 +11,7 @@ from typing import Any
 
 from ...concurrency import snapshot_of
 from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, Occupancy, PoolSums
-from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
+from ...pool.lease import ConnectionView, ReadPool, TrackedConnection, close_missing
 from ...pool.ledger import OriginLedger
 from ...pool.reader import Sockets, seconds_or_none
 from ...pool.tracker import PoolTracker
@@ -67,7 +67,7 @@ class AiohttpReader(LibraryReader[PoolTracker]):
             close_missing(tracker, listed)
         return busy, _bound(pool._limit), None
 
-    def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
+    def view(self, pool: Any, tracker: PoolTracker) -> ReadPool:
         """Return the state of each connection of a pool. Like `count`, it touches no socket."""
         known, _ = _in_use(pool, tracker)
         found = [
@@ -86,7 +86,7 @@ class AiohttpReader(LibraryReader[PoolTracker]):
             for record in snapshot_of(tracker.connections.keys)
             if not record.established_at
         ]
-        return PoolView(
+        return ReadPool(
             max_connections=_bound(pool._limit),
             keepalive_expiry=0.0 if pool._force_close else seconds_or_none(pool._keepalive_timeout),
             tcp_keepalive=_tcp_keepalive(pool),

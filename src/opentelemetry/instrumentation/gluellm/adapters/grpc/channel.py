@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ...concurrency import snapshot_of
-from ...pool.lease import Lease, PoolView
+from ...pool.lease import Lease, ReadPool
 from ...pool.ledger import CONNECT_ERRORS, Counters, PoolLedger
 from ...pool.tracker import PoolTracker
 from ...vocabulary import AWAITING_RESPONSE, CONNECTING, QUEUED, READING, UNREAD
@@ -79,7 +79,7 @@ class ChannelLedger(PoolLedger):
             self.spent[channel.state] += now - channel.since
 
 
-class ChannelView(PoolView):
+class ChannelView(ReadPool):
     """A channel at one moment."""
 
     __slots__ = ()

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...concurrency import snapshot_of
 from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Occupancy, PoolSums
-from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
+from ...pool.lease import ConnectionView, ReadPool, TrackedConnection, close_missing
 from ...pool.reader import Sockets, seconds_or_none
 from ...pool.tracker import PoolTracker
 from ..executors import workers_of
@@ -63,7 +63,7 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
             close_missing(tracker, {connection_of(item) for item in tuple(pool._connections)})
         return busy, bound(pool._max_connections), bound(pool._max_keepalive_connections)
 
-    def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
+    def view(self, pool: Any, tracker: PoolTracker) -> ReadPool:
         """Return the state of each connection of a pool. Like `count`, it touches no socket."""
         requests = tuple(pool._requests)
         wanted = {id(request.connection) for request in requests}
@@ -88,7 +88,7 @@ class HttpcoreReader(LibraryReader[PoolTracker]):
                 else None
             )
             found.append(ConnectionView(record, state, at in wanted, limit, held_before))
-        return PoolView(
+        return ReadPool(
             max_connections=bound(pool._max_connections),
             max_idle_connections=bound(pool._max_keepalive_connections),
             keepalive_expiry=seconds_or_none(getattr(pool, "_keepalive_expiry", None)),

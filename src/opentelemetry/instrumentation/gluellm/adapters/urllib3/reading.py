@@ -8,7 +8,7 @@ from typing import Any
 
 from ...concurrency import snapshot_of
 from ...pool.counts import ACTIVE, CONNECTING, IDLE_1, IDLE_2, Occupancy, PoolSums
-from ...pool.lease import ConnectionView, PoolView, TrackedConnection, close_missing
+from ...pool.lease import ConnectionView, ReadPool, TrackedConnection, close_missing
 from ...pool.reader import Sockets
 from ...pool.tracker import PoolTracker
 from ..executors import workers_of
@@ -42,7 +42,7 @@ class Urllib3Reader(LibraryReader[PoolTracker]):
             close_missing(tracker, queued | {record for record, _ in connected_sockets()})
         return busy, *_limits(pool)
 
-    def view(self, pool: Any, tracker: PoolTracker) -> PoolView:
+    def view(self, pool: Any, tracker: PoolTracker) -> ReadPool:
         """Return the state of each connection of a pool."""
         found = [ConnectionView(record, "idle", False, None) for record in _idle(pool, tracker)]
         for record in snapshot_of(tracker.connections.keys):
@@ -50,7 +50,7 @@ class Urllib3Reader(LibraryReader[PoolTracker]):
                 state = "active" if record.established_at else "connecting"
                 found.append(ConnectionView(record, state, True, None))
         maximum, idle_maximum = _limits(pool)
-        return PoolView(
+        return ReadPool(
             max_connections=maximum,
             max_idle_connections=idle_maximum,
             tcp_keepalive=_tcp_keepalive(pool),
