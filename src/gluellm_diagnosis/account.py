@@ -39,7 +39,7 @@ from opentelemetry.instrumentation.gluellm.vocabulary import CALLS, OUTCOMES, It
 
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .case import Activity, activity_of
-from .findings import Fact, Finding, Kind, Part, PartKind, Severity, results, times
+from .findings import Fact, Finding, Kind, Part, PartKind, Severity, observed_text, results, times
 from .rules.timeouts import TIME_LIMIT, evidence_of, time_limit
 from .table import EXPLAINS, TIMES_OUT
 
@@ -186,8 +186,6 @@ _EXPLANATIONS: dict[Part, str] = {
 _TO_GET = (301, 302, 303)
 """Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""
 _REDIRECTS = (*_TO_GET, 307, 308)
-_REPEAT = ("connect_failures", "retries", "read_timeout", "slow_provider", "calls_cut_short")
-"""Findings whose sentences may repeat the account's numbers; such sentences are left out."""
 _MOST_ERRORS = 3
 _NOTICED = 0.1
 """Share of a difference from which a part of it is named."""
@@ -204,6 +202,8 @@ class Trouble:
     """Name and library of the pools that serve the calls."""
     parts: frozenset[Part]
     """The largest part of the account. A finding has to explain one of them."""
+    counts: frozenset[int] = frozenset()
+    """Numbers of calls and requests that its text states."""
     needs_cause: bool = False
     """Whether it is dropped if no finding explains it: longer streams at the same speed, and
     streams that are cancelled while their items arrive, are no trouble by themselves."""
@@ -309,6 +309,8 @@ class _Group:
         pools = [pool for pool in snapshot.pools if pool.label in self._pools]
         self._requests = [request for pool in pools for request in pool.requests]
         self._calls: CallsSnapshot | None = None
+        self._counts: set[int] = set()
+        """Numbers of calls and requests that its texts state so far."""
         self._to = f"requests in {one_line(subject[0])}"
         running: Counter[float] = Counter()
         for request in self._requests:
@@ -365,6 +367,7 @@ class _Group:
         errors = side.errors.most_common()
         part = Part("result", errors[0][0] if errors else "_OTHER")
         which = [with_outcome(count, error) for error, count in errors[:_MOST_ERRORS]]
+        self._counts.update(int(count) for _, count in errors[:_MOST_ERRORS])
         limit = time_limit(part.name, self._latest("failures"), self._latest("answers"))
         listed = ", ".join(which).replace("_OTHER", "an unclassified error")
         text += f": {listed}{self._origin()}{self._amplification()}{limit}."
@@ -445,6 +448,7 @@ class _Group:
             verb = "were cancelled" if what == "cancelled" else what
             period = period_text(side.period)
             text = f"{count:.0f} of {whole:.0f} {self._to} {verb} in the last {period}"
+            self._counts |= {round(count), round(whole)}
             if before is not None and (earlier := sum(before.outcomes[one] for one in of)) > 0:
                 text += f" ({percent(before.outcomes[what] / earlier)} earlier)"
             return side, text
@@ -613,6 +617,7 @@ class _Group:
         after = f" after {reason.name}" if reason else ""
         running = int(now.running.total())
         calls = counted(now.ended + running, "call")
+        self._counts |= {now.ended + running, retries}
         calls += f" ({running} in flight)" if running else ""
         return f"; {calls} became {requests}, {retries} of them sent again{after}"
 
@@ -631,7 +636,7 @@ class _Group:
             advice=_ON_PURPOSE * (kind is Kind.CALLS_CANCELLED) + _advice(detail),
             evidence=self._evidence(kind, part),
         )
-        return Trouble(finding, self._pools, frozenset(parts))
+        return Trouble(finding, self._pools, frozenset(parts), frozenset(self._counts))
 
     def _evidence(self, kind: Kind, part: Part) -> tuple[Fact, ...]:
         """Return the call site and model of more than half of the requests concerned."""
@@ -698,7 +703,7 @@ def explained(found: Sequence[Trouble], findings: Sequence[Finding]) -> list[Fin
             replace(
                 finding,
                 severity=min(severities, key=_SEVERITIES.index),
-                observed=_observed([trouble.finding.observed for trouble in its], finding),
+                observed=_observed(its, finding),
                 evidence=finding.evidence or its[0].finding.evidence,
             )
         )
@@ -706,17 +711,15 @@ def explained(found: Sequence[Trouble], findings: Sequence[Finding]) -> list[Fin
     return first + [finding for n, finding in enumerate(findings) if n not in accounts]
 
 
-def _observed(accounts: Sequence[str], finding: Finding) -> str:
+def _observed(its: Sequence[Trouble], finding: Finding) -> str:
     """Return what calls suffer and what a rule observed, with each number only once."""
-    text, parts = " ".join(accounts), finding.observed.removesuffix(".").split("; ")
-    if finding.kind in _REPEAT:
-        words = set(text.split())  # "80 of 90 requests ..." repeats an account with these numbers
-        parts = [
-            one
-            for one in parts
-            if one not in text and not (one[:1].isdigit() and words >= {*one.split()[:3:2]})
-        ]
-    return f"{text} {'; '.join(parts)}." if any(parts) else text
+    stated = frozenset().union(*(trouble.counts for trouble in its))
+    observed = finding.observed
+    if finding.clauses:
+        observed = observed_text(
+            clause for clause in finding.clauses if not clause.counts or clause.counts - stated
+        )
+    return " ".join(filter(None, (*(trouble.finding.observed for trouble in its), observed)))
 
 
 def _explains(finding: Finding, trouble: Trouble) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
@@ -157,6 +157,20 @@ def caller_text(model: str | None, call_site: str | None) -> str:
     return f"{where} ({one_line(model)})" if model else where
 
 
+class Clause(NamedTuple):
+    """A part of what a rule observed."""
+
+    text: str
+    counts: frozenset[int] = frozenset()
+    """Numbers of calls or requests that it states, if it states nothing else."""
+
+
+def observed_text(clauses: Iterable[Clause]) -> str:
+    """Return the sentence of some clauses; empty without any."""
+    text = "; ".join(clause.text for clause in clauses)
+    return f"{text}." if text else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One cause or risk, with evidence and advice."""
@@ -179,6 +193,8 @@ class Finding:
     """What to do, in the terms of the pool's client or SDK."""
     evidence: tuple[Fact, ...] = ()
     """Call site and model of more than half of the requests concerned; empty if there is none."""
+    clauses: tuple[Clause, ...] = ()
+    """Parts of ``observed``, where some only state what an account of the calls states as well."""
 
     @property
     def held(self) -> bool:
@@ -187,7 +203,9 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for ``json.dumps``."""
-        return {**asdict(self), "evidence": [asdict(fact) for fact in self.evidence]}
+        found = {**asdict(self), "evidence": [asdict(fact) for fact in self.evidence]}
+        del found["clauses"]
+        return found
 
     def __str__(self) -> str:
         where = f" in {one_line(self.pool)}" if self.pool else ""

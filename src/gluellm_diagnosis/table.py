@@ -88,7 +88,7 @@ class Hidden(NamedTuple):
     why: str
     """Reason, for the generated page; empty between two rules on the same cause."""
     but: str = ""
-    """Condition under which they do not."""
+    """Rule or condition; while it holds, they do not hide."""
 
 
 class Rule(NamedTuple):
@@ -101,9 +101,9 @@ class Rule(NamedTuple):
     """Kinds of its finding, and the parts of the account that each can explain."""
     hidden: tuple[Hidden, ...] = ()
     asks: Mapping[str, tuple[str, ...]] = {}
-    """Arguments of ``find`` that are True if one of these rules found something."""
+    """Arguments of ``find`` that are True if one of these rules or conditions holds."""
     milder: tuple[str, ...] = ()
-    """Rules and conditions that explain an ERROR, and so make a WARNING of it."""
+    """If one of these rules or conditions holds, an ERROR of this rule becomes a WARNING."""
     hides_from: Severity = Severity.INFO
     """Least severity at which its finding hides others."""
 

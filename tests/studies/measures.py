@@ -24,7 +24,7 @@ _ON_CHANNELS = re.compile(
 
 CEILINGS = {
     "code lines of src/library": 15_020,
-    "code lines of src/gluellm_diagnosis": 4_580,
+    "code lines of src/gluellm_diagnosis": 4_620,
     "code lines of src/gluellm_pools": 6_440,
     "code lines of dashboards": 5_000,
     "code lines of tests": 52_900,

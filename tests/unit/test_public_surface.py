@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from gluellm_diagnosis.findings import Kind, Severity
+from gluellm_diagnosis.findings import Fact, Kind, Severity
 from gluellm_pools import main as command
 from opentelemetry.instrumentation import gluellm
 from opentelemetry.instrumentation.gluellm import limits
@@ -20,6 +20,9 @@ from opentelemetry.instrumentation.gluellm.config import SETTINGS
 from opentelemetry.instrumentation.gluellm.snapshots.format import FORMAT
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
+FINDING = gluellm.Finding(
+    kind=Kind.LEAK, severity=Severity.ERROR, observed="", explanation="", advice=""
+)
 GOLDEN = Path(__file__).with_name("public_surface.txt")
 
 
@@ -90,7 +93,12 @@ def surface() -> str:
         "settings": (f"{each.name} {each.variable} {each.default!r}" for each in SETTINGS),
         "metrics": telemetry(),
         f"snapshot, format {FORMAT}": fields_of(gluellm.Snapshot, ""),
-        "findings": (*fields_of(gluellm.Finding, ""), *map(str, Severity), *map(str, Kind)),
+        "findings": (
+            *FINDING.to_dict(),
+            *fields_of(Fact, "evidence."),
+            *map(str, Severity),
+            *map(str, Kind),
+        ),
         "commands": options(),
     }
     lines = [f"# {title}\n" + "\n".join(sorted(set(each))) for title, each in sections.items()]

@@ -24,7 +24,7 @@ from opentelemetry.instrumentation.gluellm.vocabulary import WEBSOCKET
 
 from ..advice.servers import CERTIFICATE_HELP, CONNECT_HELP, SET_UP_HELP, server_words
 from ..case import Activity, PoolCase
-from ..findings import Finding, Kind, Meaning, Severity
+from ..findings import Clause, Finding, Kind, Meaning, Severity, observed_text
 from .timeouts import Requests, evidence_of
 
 _NOT_READY = ("connecting", "transient_failure")
@@ -169,11 +169,17 @@ def connect_failures(case: PoolCase) -> Finding | None:
     )
     provider = case.totals.provider if case.process.any_llm else None
     words = server_words(provider, case.totals.library)
+    left = max(activity.left, count)
+    observed = Clause(
+        f"{count} of {counted(left, 'request')} ({percent(share)}) got no connection: {kinds}"
+        f"{_failing_origin(activity, failures)[1]}",
+        frozenset((count, left)),
+    )
     return Finding(
         kind=Kind.CONNECT_FAILURES,
         severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
-        observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
-        f"got no connection: {kinds}{_failing_origin(activity, failures)[1]}.",
+        observed=observed_text([observed]),
+        clauses=(observed,),
         explanation=f"{explanation}.",
         advice=f"{advice.format(**words)}.",
     )

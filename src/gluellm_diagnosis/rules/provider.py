@@ -307,17 +307,19 @@ def overdue_requests(case: PoolCase) -> Finding | None:
 def silent_provider(case: PoolCase) -> Finding | None:
     """Detect that requests are sent and none is answered.
 
-    Needs no baseline: applies if no request was answered in the period and all requests in flight
-    have waited for long. It is a WARNING for several requests unless earlier answers took about as
+    Needs no baseline: applies if all requests in flight have waited for long, and none was answered
+    meanwhile. It is a WARNING for several requests unless earlier answers took about as
     long: reasoning models are silent for 300 to 700 s.
     """
     lost = set(map(id, case.lost))
     sent = [r for r in case.requests if r.held is not None and id(r) not in lost]
     waiting = [request for request in sent if request.phase == "awaiting_response"]
-    if not waiting or len(waiting) < len(sent) or case.activity.errors[None] > 0:
+    if not waiting or len(waiting) < len(sent):
         return None
     ages = [request.phase_age for request in waiting]
-    if min(ages) < thresholds.SILENT_FOR:
+    # Without kept answers, the number of the period has to do.
+    last = min((answer.ago for answer in case.totals.answers), default=0.0)
+    if min(ages) < thresholds.SILENT_FOR or (case.activity.errors[None] > 0 and last < min(ages)):
         return None
     before = case.baseline
     usual = before.provider_time("awaiting_response", at_most=True) if before is not None else 0.0

@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.gluellm.text import counted, one_line, percen
 from opentelemetry.instrumentation.gluellm.vocabulary import is_retried
 
 from ..case import Activity, PoolCase, to_origin
-from ..findings import Finding, Kind, Severity
+from ..findings import Clause, Finding, Kind, Severity, observed_text
 from .timeouts import TIME_LIMIT, evidence_of, time_limit
 
 _EXHAUSTED = "RESOURCE_EXHAUSTED"
@@ -121,18 +121,22 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     ):
         return None
     after = f" after failed requests ({reasons})" if str(reasons) else ""
-    observed = f"{percent(share)} of the calls' time was back-off{after}; {counted(began, 'call')}"
-    observed += f" became {counted(began + calls.retries, 'request')}"
+    became = f"{counted(began, 'call')} became {counted(began + calls.retries, 'request')}"
+    clauses = [
+        Clause(f"{percent(share)} of the calls' time was back-off{after}"),
+        Clause(became, frozenset({began})),
+    ]
     if reasons.busier >= thresholds.BUSIER:
-        observed += f"; {reasons.busier:.2g} times as many calls arrive as before"
+        clauses.append(Clause(f"{reasons.busier:.2g} times as many calls arrive as before"))
     if failed:
-        observed += f"; {counted(failed, 'call')} failed in the end"
+        clauses.append(Clause(f"{counted(failed, 'call')} failed in the end", frozenset({failed})))
     if calls.pauses_requested:
-        observed += f"; for {calls.pauses_requested} of {counted(calls.pauses, 'pause')}"
-        observed += ", the provider sent Retry-After"
+        asked = f"for {calls.pauses_requested} of {counted(calls.pauses, 'pause')}"
+        clauses.append(Clause(f"{asked}, the provider sent Retry-After"))
     elif calls.pauses:
-        observed += "; no Retry-After was sent"
-    observed += reasons.limit
+        clauses.append(Clause("no Retry-After was sent"))
+    if reasons.limit:
+        clauses.append(Clause(reasons.limit.removeprefix("; ")))
     severe = thresholds.calls_fail(failed, succeeded, calls.source) and reasons.of_provider
     explanation, advice = reasons.advice(synchronous=any(case.synchronous for case in its))
     whose, less = _whose(calls)
@@ -143,7 +147,8 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
         pool=its[0].label if len(its) == 1 else None,
         provider=calls.provider,
         source=calls.source,
-        observed=f"{observed}.",
+        observed=observed_text(clauses),
+        clauses=tuple(clauses),
         evidence=evidence_of("The last failed requests", again),
         explanation=f"{explanation} {whose} A larger pool does not help.",
         advice=f"{advice} {less}",
@@ -194,14 +199,18 @@ def refusals(case: PoolCase) -> Finding | None:
         who = "Retry-After made urllib3 pause"
         whose = "urllib3 pauses inside the caller's request, and its timeouts do not limit that."
         less = "To wait less, lower total or retry_after_max (2.6.3 or newer) of urllib3's Retry."
-    waited = (
-        f"; {who} {counted(pauses, 'time')}, for {period_text(paused)} summed over all requests"
-    )
+    share = f"{refused} of {counted(left, 'request')} ({percent(refused / left)}) were refused"
+    clauses = [Clause(f"{share}: {reasons}", frozenset((refused, left)))]
+    if reasons.limit:
+        clauses.append(Clause(reasons.limit.removeprefix("; ")))
+    if paused:
+        waited = f"{counted(pauses, 'time')}, for {period_text(paused)} summed over all requests"
+        clauses.append(Clause(f"{who} {waited}"))
     return Finding(
         kind=Kind.RETRIES,
         severity=Severity.WARNING,
-        observed=f"{refused} of {counted(left, 'request')} ({percent(refused / left)}) were "
-        f"refused: {reasons}{reasons.limit}{waited if paused else ''}.",
+        observed=observed_text(clauses),
+        clauses=tuple(clauses),
         evidence=evidence_of("The last refused requests", its),
         explanation=f"{explanation} {whose} A larger pool does not help.",
         advice=f"{advice} {less}",

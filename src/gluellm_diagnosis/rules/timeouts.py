@@ -20,7 +20,7 @@ from opentelemetry.instrumentation.gluellm.text import (
 )
 
 from ..case import PoolCase
-from ..findings import Fact, Finding, Kind, Meaning, Severity
+from ..findings import Clause, Fact, Finding, Kind, Meaning, Severity, observed_text
 
 Requests = Iterable[Answer | Failure | RequestSnapshot]
 _STILL = {
@@ -215,12 +215,18 @@ def cut_answers(case: PoolCase, *, slower: bool) -> Finding | None:
     if shared or not near or 2 * len(at_it) <= len(cut):
         return None
     wanted = max(60, 3 * round(timeout))
+    number, left = case.activity.number("timeout", "read"), case.activity.left
+    late = f"{seconds(min(near))} to {seconds(max(near))}"
+    clauses = (
+        Clause(f"The client's own read timeout is {seconds(timeout)} without a byte"),
+        Clause(f"{_ended(case)} in it", frozenset((number, left))),
+        Clause(f"{counted(len(near), 'answer')} began only after {late}"),
+    )
     return Finding(
         kind=Kind.READ_TIMEOUT,
         severity=Severity.ERROR,
-        observed=f"The client's own read timeout is {seconds(timeout)} without a byte; "
-        f"{_ended(case)} in it; {counted(len(near), 'answer')} began only after "
-        f"{seconds(min(near))} to {seconds(max(near))}.",
+        observed=observed_text(clauses),
+        clauses=clauses,
         evidence=evidence_of("The last requests that the timeout ended", cut),
         explanation="Your timeout ends requests on which the provider still works: other answers "
         "take nearly as long as the timeout.",

@@ -55,7 +55,7 @@ FROM_HERE = f"import sys; sys.path[:0] = {sys.path!r}\n"
 _DOCTOR = f"""
 from {MAIN} import main
 # Import this first, since another user may not have access to the source.
-from gluellm_pools.doctor import ask
+from gluellm_pools.doctor import ask, processes
 {{before}}
 sys.exit(main(["doctor", *sys.argv[1:]]))
 """

@@ -107,7 +107,8 @@ def test_snapshot_is_saved_and_judged_later(name, doctor, begin, provider, tmp_p
     import httpx
     from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
     GlueLLMInstrumentor().instrument(scope="all", snapshot_signal="SIGUSR2")
-    httpx.Client(trust_env=False).get("{provider.openai_url}/models?key=canary")
+    client = httpx.Client(trust_env=False)
+    client.get("{provider.openai_url}/models?key=canary")
     ready()
     wait()
     """

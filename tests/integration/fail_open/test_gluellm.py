@@ -61,7 +61,7 @@ from types import SimpleNamespace
 _CHAT = SimpleNamespace(url="/v1/messages", method="post", json_data={"model": "m"})
 
 class BaseClient:
-    base_url = SimpleNamespace(host="api.anthropic.com")
+    base_url = SimpleNamespace(host="api.anthropic.com", port=None)
 
     def _build_request(self, options):
         return options.url

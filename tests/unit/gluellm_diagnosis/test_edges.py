@@ -1,6 +1,7 @@
 """Edges: a finding that explains another one withholds it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from gluellm_diagnosis import diagnose as diagnosis
 from gluellm_diagnosis import table
 from gluellm_diagnosis.diagnose import diagnose
+from gluellm_diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
 from .building import (
@@ -241,3 +243,11 @@ def test_finding_is_reported_if_the_other_does_not_explain_it(row, hidden, monke
     monkeypatch.setattr(diagnosis, "OF_POOL", rows)
     less = [one for one in reported if one not in diagnose(*showing(*signs))]
     assert {one.kind for one in less} & {*row.explains}
+
+
+def test_each_kind_has_a_rule_and_a_row_in_the_guide():
+    """A kind without a rule is never found, and alerts link to the guide's table of kinds."""
+    of_account = {Kind.CALLS_FAILING, Kind.CALLS_CANCELLED, Kind.CALLS_SLOW}
+    assert {*Kind} - of_account == {*table.EXPLAINS}
+    guide = (Path(__file__).parents[3] / "docs" / "when-calls-hang.md").read_text()
+    assert [kind for kind in Kind if f"`{kind}`" not in guide] == []

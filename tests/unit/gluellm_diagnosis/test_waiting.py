@@ -600,6 +600,18 @@ def test_provider_that_answers_no_request_is_a_finding():
     assert found(UNANSWERED, a_snapshot(the_totals(0), hung(2))).severity is Severity.INFO
 
 
+@pytest.mark.parametrize(("ago", "silent"), [(50.0, True), (20.0, False)])
+def test_provider_that_has_stopped_answering_is_no_small_pool(ago, silent):
+    """A few requests were answered before; the others hold the pool and queue for it."""
+    requests = [a_request("awaiting_response", 40.0)] * 10 + [a_request("queued", 38.0)] * 8
+    pool = a_pool(requests, [a_connection("active")] * 10)
+    before = (Answer(ago, "gpt-4o", 0.3, 0.1, 0),) * 4
+    totals = the_totals(4, {"queued": 60.0}, peak_active=10, answers=before)
+    assert (UNANSWERED in kinds(a_snapshot(totals, pool))) is silent
+    if silent:
+        assert SMALL not in kinds(a_snapshot(totals, pool))
+
+
 @pytest.mark.parametrize(
     ("snapshot", "before"),
     [

@@ -117,8 +117,8 @@ def close_reason_of(protocol: Any, record: TrackedConnection) -> str:
 
 
 def is_complete(protocol: Any) -> bool:
-    """Whether all of the response has arrived."""
-    payload = protocol._payload
+    """Whether all of the response has arrived, as far as it is known."""
+    payload = getattr(protocol, "_payload", None)  # a release must end even without it
     return payload is None or payload.is_eof()
 
 
