@@ -91,6 +91,7 @@ class Process(TalkingProcess):
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
             "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+            "OTEL_PYTHON_GLUELLM_FINDINGS": "false",  # a slow run would have one
             "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{k}={v}" for k, v in self.resource.items()),
         }
         super().__init__(["studies.arrival.program", str(folder)], folder / "log", settings)
