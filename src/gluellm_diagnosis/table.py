@@ -92,13 +92,13 @@ class Hidden(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A rule. Rules that it names come before it."""
+    """A rule. It may name only rules above it in its table: a later one is never found yet."""
 
     name: str
     find: Callable[..., Finding | None]
     """Returns its finding on a case."""
     explains: Mapping[Kind, Iterable[Part]]
-    """Kinds of its finding, and the parts of the account that each can explain."""
+    """For each kind of finding that ``find`` can return: the parts of the account it explains."""
     hidden: tuple[Hidden, ...] = ()
     asks: Mapping[str, tuple[str, ...]] = {}
     """Arguments of ``find`` that are True if one of these rules or conditions holds."""
