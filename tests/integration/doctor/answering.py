@@ -56,6 +56,7 @@ _DOCTOR = f"""
 from {MAIN} import main
 # Import this first, since another user may not have access to the source.
 from gluellm_pools.doctor import ask, processes
+from opentelemetry.instrumentation.gluellm.snapshots import text
 {{before}}
 sys.exit(main(["doctor", *sys.argv[1:]]))
 """

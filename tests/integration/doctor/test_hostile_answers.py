@@ -52,6 +52,13 @@ def end():
 """
 
 
+KEEPS_ENTRY = """
+from opentelemetry.instrumentation.gluellm.snapshots.on_signal import reporter as on_signal
+on_signal._FIRST_LOOK = 3600.0
+"""
+"""Otherwise, the process writes its entry anew from time to time."""
+
+
 @pytest.mark.parametrize(
     ("respond", "status", "message"),
     [
@@ -79,7 +86,7 @@ def test_invalid_answer_is_reported_at_once(doctor, private, begin, respond, sta
 
 def test_entry_that_names_another_signal_gets_no_signal(doctor, private, begin):
     """SIGINT, for which Python has a handler, would end the program."""
-    process = begin(USUAL)
+    process = begin(f"{KEEPS_ENTRY}\n{USUAL}")
     entry = private / f"{process.pid}.json"
     content = json.loads(entry.read_text())
     for number in (9, 2, 0, -5, 10**30, True, "SIGUSR2", None):
