@@ -75,6 +75,11 @@ class _Reasons:
     def of_provider(self) -> bool:
         return self.statuses.total() >= max(self.errors.total(), 1)
 
+    @property
+    def limits(self) -> list[Clause]:
+        """The time limit of a gateway as a clause, if most requests are refused after it."""
+        return [Clause(self.limit.removeprefix("; "))] if self.limit else []
+
     def advice(self, *, synchronous: bool) -> tuple[str, str]:
         """Return what most of them mean, and what to do."""
         if not self.of_provider:
@@ -135,8 +140,7 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
         clauses.append(Clause(f"{asked}, the provider sent Retry-After"))
     elif calls.pauses:
         clauses.append(Clause("no Retry-After was sent"))
-    if reasons.limit:
-        clauses.append(Clause(reasons.limit.removeprefix("; ")))
+    clauses += reasons.limits
     severe = thresholds.calls_fail(failed, succeeded, calls.source) and reasons.of_provider
     explanation, advice = reasons.advice(synchronous=any(case.synchronous for case in its))
     whose, less = _whose(calls)
@@ -201,8 +205,7 @@ def refusals(case: PoolCase) -> Finding | None:
         less = "To wait less, lower total or retry_after_max (2.6.3 or newer) of urllib3's Retry."
     share = f"{refused} of {counted(left, 'request')} ({percent(refused / left)}) were refused"
     clauses = [Clause(f"{share}: {reasons}", frozenset((refused, left)))]
-    if reasons.limit:
-        clauses.append(Clause(reasons.limit.removeprefix("; ")))
+    clauses += reasons.limits
     if paused:
         waited = f"{counted(pauses, 'time')}, for {period_text(paused)} summed over all requests"
         clauses.append(Clause(f"{who} {waited}"))

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,26 +29,10 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
 @pytest.fixture
-def start(server: HTTP1Server) -> Iterator:
+def start(server: HTTP1Server, begin) -> Callable[..., subprocess.Popen[str]]:
     """Start the script, and return its process once its requests have begun."""
     url = server.reply("/silent", Reply(head_after=server.gate()))
-    started = []
-
-    def begin(how: str, python: str = sys.executable) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [python, str(SCRIPT), how, url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout.readline() == "ready\n"
-        return process
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.communicate()
+    return lambda how, python=sys.executable: begin(python, SCRIPT, how, url)
 
 
 def attach(pid: int, *arguments: str) -> subprocess.CompletedProcess[str]:

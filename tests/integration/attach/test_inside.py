@@ -32,34 +32,17 @@ def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def start(server: HTTP1Server):
+def start(server: HTTP1Server, begin):
     """Start a script, and return its process once its requests have begun."""
     silent = server.reply("/silent", Reply(head_after=server.gate()))
     unread = server.reply("/unread", Reply(chunks=((0.0, b"a"), (server.gate(), b"b"))))
-    started = []
 
-    def begin(script: str, *words: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    def run(script: str, *words: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         streams = any(word in ("unread", "audit hook", "without wrapt") for word in words)
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                *options,
-                str(SCRIPTS / script),
-                *words,
-                unread if streams else silent,
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout.readline() == "ready\n"
-        return process
+        url = unread if streams else silent
+        return begin(sys.executable, *options, SCRIPTS / script, *words, url)
 
-    yield begin
-    for process in started:
-        process.kill()
-        process.communicate()
+    return run
 
 
 @pytest.fixture
