@@ -72,17 +72,22 @@ def line_of(child: subprocess.Popen[str]) -> str:
     return child.stdout.readline().strip()
 
 
-def ask(pid: int) -> dict[str, Any]:
-    """Request a report from a process, as the doctor does.
+def interrupt(pid: int) -> None:
+    """Send the signal to a process that sleeps.
 
     Python handles a signal that arrives just before a blocking system call only after that call.
     """
+    wait_until(lambda: status_of(pid).get("State", "S").startswith("S"), "it sleeps")
+    os.kill(pid, signal.SIGUSR2)
+
+
+def ask(pid: int) -> dict[str, Any]:
+    """Request a report from a process, as the doctor does."""
     directory = Directory.open()
     assert presence_of(directory, pid)
     request = ReportRequest(directory, pid)
     request.write()
-    wait_until(lambda: status_of(pid).get("State", "S").startswith("S"), "it sleeps")
-    os.kill(pid, signal.SIGUSR2)
+    interrupt(pid)
     answer = wait_until(request.answer, "an answer")
     request.close()
     return answer
@@ -113,14 +118,14 @@ def test_the_doctor_is_answered_whatever_the_main_thread_does(start, place):
     report = f"Report on SIGUSR2: report of {child.pid}"
     assert line_of(child) == "hangs"
     assert ask(child.pid) == answer
-    child.send_signal(signal.SIGUSR2)
+    interrupt(child.pid)
     assert line_of(child) == report
     assert ask(child.pid) == answer
     child.stdin.write("\n")
     child.stdin.flush()
     assert line_of(child) == "locked"
     assert ask(child.pid) == answer
-    child.send_signal(signal.SIGUSR2)
+    interrupt(child.pid)
     child.stdin.write("\n")
     child.stdin.flush()
     assert line_of(child) == report
@@ -217,11 +222,11 @@ def test_forked_child_and_parent_answer_separately(start, place):
         reporter.install()
         os.register_at_fork(after_in_child=reporter.after_fork_in_child)
         forked = os.fork()
-        if not forked:
-            while True:
-                signal.pause()
-        print(forked, flush=True)
-        os.waitpid(forked, 0)
+        if forked:
+            print(forked, flush=True)
+        # In short steps, since waitpid() and pause() miss a signal that arrives just before them.
+        while not forked or os.waitpid(forked, os.WNOHANG) == (0, 0):
+            time.sleep(0.02)
         print("goes on", flush=True)
         sys.stdin.readline()
         """
@@ -232,7 +237,7 @@ def test_forked_child_and_parent_answer_separately(start, place):
         wait_until(lambda: presence_of(directory, forked), "the child's entry")
         for pid in (forked, child.pid, forked):
             assert ask(pid)["pid"] == pid
-            os.kill(pid, signal.SIGUSR2)
+            interrupt(pid)
             assert line_of(child) == f"Report on SIGUSR2: report of {pid}"
     finally:
         os.kill(forked, signal.SIGKILL)
