@@ -304,7 +304,8 @@ class Play:
             return False
         found, expected = self._cause(view), self.act.finding
         judged_enough = (view.judgements or 0) >= _JUDGEMENTS and not found.kind
-        return self.seconds is not None or (found.kind in expected if expected else judged_enough)
+        is_found = found.kind in expected and found.is_whole
+        return self.seconds is not None or (is_found if expected else judged_enough)
 
     def _cause(self, view: View) -> Cause:
         demo, shown = self.demo, self.act.shown

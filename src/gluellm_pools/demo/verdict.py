@@ -90,6 +90,8 @@ class Cause(NamedTuple):
     """Kind of the finding; empty if there is none."""
     at_fault: str = ""
     """Party at fault; empty if unknown or if nothing is wrong."""
+    is_whole: bool = False
+    """Whether its log record, which has the evidence, has arrived as well as its metric."""
 
 
 NOT_JUDGED = Cause("not judged yet")
@@ -106,7 +108,7 @@ def cause_of(view: View, subjects: Collection[Subject], expected: Collection[str
     found = min(findings, key=lambda one: (one.severity, one.kind not in expected))
     at_fault = _AT_FAULT.get(found.kind, "the program")
     text = ": ".join(filter(None, (at_fault, found.kind.replace("_", " "), found.text)))
-    return Cause(text, found.kind, at_fault)
+    return Cause(text, found.kind, at_fault, bool(found.text))
 
 
 def short(text: str, longest: int) -> str:
