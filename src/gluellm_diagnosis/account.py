@@ -40,7 +40,8 @@ from opentelemetry.instrumentation.gluellm.vocabulary import CALLS, OUTCOMES, It
 from .advice.servers import CONNECT_HELP, SET_UP_HELP
 from .case import Activity, activity_of
 from .findings import Fact, Finding, Kind, Part, PartKind, Severity, observed_text, results, times
-from .rules.timeouts import TIME_LIMIT, evidence_of, time_limit
+from .rules.timeouts import TIME_LIMIT, at_one_age, evidence_of, time_limit
+from .severity import severity
 from .table import EXPLAINS, TIMES_OUT
 
 _WAITS = ("limited", "preparing", "backoff", "queued", "connecting", "stream_queued")
@@ -363,7 +364,7 @@ class _Group:
             return None
         side, text = over
         severe = self._of_calls or self._nearly_all_fail(side)
-        severity = Severity.ERROR if severe else Severity.WARNING
+        how = severity(failed=severe, slower=True)
         errors = side.errors.most_common()
         part = Part("result", errors[0][0] if errors else "_OTHER")
         which = [with_outcome(count, error) for error, count in errors[:_MOST_ERRORS]]
@@ -403,7 +404,7 @@ class _Group:
             )
             text += f" {some} request."
             part = _UNSENT
-        return self._trouble(Kind.CALLS_FAILING, severity, text, part, parts)
+        return self._trouble(Kind.CALLS_FAILING, how, text, part, parts)
 
     def _unsent(self, side: _Side) -> int:
         """Return how many failed calls sent no request, at least; 0 if that is unknown."""
@@ -423,9 +424,11 @@ class _Group:
         part, where = self._largest(start=": on average ")
         parts = {Part("result", "cancelled"), *self._parts(part)}
         text = f"{over[1]}{where}."
-        found = self._trouble(Kind.CALLS_CANCELLED, Severity.WARNING, text, part, parts)
-        # Consumers that have what they need leave while their answers arrive.
         cut = [one for one in self._latest("failures") if one.result == "cancelled"]
+        alike = len(at_one_age(cut)) >= thresholds.NEARLY_ALL * max(len(cut), thresholds.CUT_CALLS)
+        how = severity(failed=alike, slower=True)
+        found = self._trouble(Kind.CALLS_CANCELLED, how, text, part, parts)
+        # Consumers that have what they need leave while their answers arrive.
         fed = sum(one.phase in ("reading", "unread") and 2 * one.phase_age < one.age for one in cut)
         return replace(found, needs_cause=fed >= thresholds.NEARLY_ALL * max(len(cut), 1))
 
@@ -476,7 +479,7 @@ class _Group:
         if part not in parts:
             number = number_of(one for one in self._requests if one.phase == part.name)
             text, parts = f"{text}; {counted(number, 'request')} in {part.name}", frozenset({part})
-        return self._trouble(Kind.CALLS_SILENT, Severity.ERROR, f"{text}.", part, parts)
+        return self._trouble(Kind.CALLS_SILENT, severity(stuck=True), f"{text}.", part, parts)
 
     def _slow(self) -> Trouble | None:
         now, before = self._now, self._before
@@ -490,7 +493,7 @@ class _Group:
         slower = before is not None and _slower(now, before)
         if not (slower or waits or long > thresholds.CALL_SLOW_LIMIT):
             return None
-        each = times.total() / now.number
+        each, usual = times.total() / now.number, 0.0
         # A bound of a class can exceed the process's life.
         bounds = (min(_quantile(now.took, share), self._snapshot.uptime) for share in (0.5, 0.95))
         half, most = map(seconds, bounds)
@@ -500,14 +503,15 @@ class _Group:
         )
         text += f"; {running} are in flight)" if running else ")"
         if slower and before is not None:
-            more = seconds(each - before.times.total() / before.number)
-            text += f", {more} more than earlier"
+            usual = before.times.total() / before.number
+            text += f", {seconds(each - usual)} more than earlier"
         part, where = self._largest(None if slower or not waits else _WAITS)
         text += f"{where}{self._amplification()}."
         if part.name == "preparing":
             text += self._hosts()
         streams = self._calls is None or self._calls.oldest_silence is not None
-        found = self._trouble(Kind.CALLS_SLOW, Severity.WARNING, text, part, self._parts(part))
+        how = severity(waited=times["queued"] / calls, took=each, usual=usual, slower=True)
+        found = self._trouble(Kind.CALLS_SLOW, how, text, part, self._parts(part))
         return replace(found, needs_cause=part.name == "reading" and streams)
 
     def _prepares(self, times: Any) -> bool:
@@ -530,7 +534,7 @@ class _Group:
         period = period_text(self._now.period)
         text = f"In the last {period}, {self._amplification().removeprefix('; ')}."
         part = Part("time", "backoff")
-        return self._trouble(Kind.RETRIES, Severity.WARNING, text, part, self._parts(part))
+        return self._trouble(Kind.RETRIES, severity(slower=True), text, part, self._parts(part))
 
     # Where did it go?
 
@@ -622,12 +626,12 @@ class _Group:
         return f"; {calls} became {requests}, {retries} of them sent again{after}"
 
     def _trouble(
-        self, kind: Kind, severity: Severity, account: str, part: Part, parts: Iterable[Part]
+        self, kind: Kind, how: Severity, account: str, part: Part, parts: Iterable[Part]
     ) -> Trouble:
         detail = self._detail(part) or part
         finding = Finding(
             kind=kind,
-            severity=severity,
+            severity=how,
             pool=self._pools[0] if len(self._pools) == 1 and part != _UNSENT else None,
             provider=self._subject[2] if self._of_calls else None,
             source=self._subject[1] if self._of_calls else None,

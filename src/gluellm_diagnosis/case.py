@@ -189,6 +189,15 @@ class PoolCase:
         return self.totals.label
 
     @cached_property
+    def only_attempts(self) -> bool:
+        """Whether each request is a call of its own (source ``http``), as far as is known."""
+        sources = {one.source for one in self.calls if self.serves(one.provider)}
+        return sources == {"http"}
+
+    def serves(self, provider: str | None) -> bool:
+        return any(origin.provider == provider for origin in self.totals.origins)
+
+    @cached_property
     def advisor(self) -> Advisor | OwnClient:
         """Advisor on the clients of these pools."""
         return advisor_for(

@@ -10,7 +10,8 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import LOST_PEERS, Co
 from opentelemetry.instrumentation.gluellm.text import counted, seconds
 
 from ..case import PoolCase
-from ..findings import Finding, Kind, Meaning, Severity
+from ..findings import Finding, Kind, Meaning
+from ..severity import severity
 
 
 def held_before(case: PoolCase) -> Finding | None:
@@ -41,7 +42,7 @@ def held_before(case: PoolCase) -> Finding | None:
     are = "connection is" if len(held) == 1 and not of else "connections are"
     return Finding(
         kind=kind,
-        severity=Severity.ERROR if full or kind is Kind.SILENT_CONNECTIONS else Severity.WARNING,
+        severity=severity(stuck=full or kind is Kind.SILENT_CONNECTIONS, threatens=True),
         observed=f"{len(held)}{of} {are} held by requests that began before the observation"
         f"{': ' if known else ''}{', '.join(known)}; {counted(queued, 'request')} queued.",
         explanation=explanation,

@@ -10,7 +10,8 @@ from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots.parts import PoolSnapshot, ProcessSnapshot
 from opentelemetry.instrumentation.gluellm.text import counted, one_line
 
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind
+from ..severity import severity
 
 
 class Check(NamedTuple):
@@ -88,7 +89,7 @@ def capacity(
     advice = ". ".join(one.advice for one in exceeded)
     return Finding(
         kind=Kind.CAPACITY,
-        severity=Severity.WARNING if near or workers > 1 else Severity.INFO,
+        severity=severity(threatens=near or workers > 1),
         observed=f"{observed[0].upper()}{observed[1:]}.",
         explanation="Under more load, requests fail or wait before the pools are full.",
         advice=f"{advice}.",

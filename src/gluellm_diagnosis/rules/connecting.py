@@ -24,7 +24,8 @@ from opentelemetry.instrumentation.gluellm.vocabulary import WEBSOCKET
 
 from ..advice.servers import CERTIFICATE_HELP, CONNECT_HELP, SET_UP_HELP, server_words
 from ..case import Activity, PoolCase
-from ..findings import Clause, Finding, Kind, Meaning, Severity, observed_text
+from ..findings import Clause, Finding, Kind, Meaning, observed_text
+from ..severity import severity
 from .timeouts import Requests, evidence_of
 
 _NOT_READY = ("connecting", "transient_failure")
@@ -109,7 +110,7 @@ def client_churn(case: PoolCase) -> Finding | None:
         what, until = "event loop", "gluellm.close_providers() closes them"
     return Finding(
         kind=Kind.CLIENT_CHURN,
-        severity=Severity.WARNING,
+        severity=severity(threatens=True),
         observed=f"{pools} pools opened for {counted(requests, 'request')}{each} "
         f"({requests / pools:.1f} per pool), with "
         f"{counted(activity.number('opened'), 'new connection')}{over}"
@@ -177,7 +178,7 @@ def connect_failures(case: PoolCase) -> Finding | None:
     )
     return Finding(
         kind=Kind.CONNECT_FAILURES,
-        severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
+        severity=severity(failed=share, attempts=case.only_attempts),
         observed=observed_text([observed]),
         clauses=(observed,),
         explanation=f"{explanation}.",
@@ -240,7 +241,7 @@ def client_closed(case: PoolCase) -> Finding | None:
     often = _often(len(ended), len(ended) / number)
     return Finding(
         kind=Kind.CLIENT_CLOSED,
-        severity=Severity.WARNING if often else Severity.INFO,
+        severity=severity(slower=often),
         observed=f"{len(ended)} of the last {counted(number, 'request')} failed "
         f"since their own client was closed{where} while they were in flight.",
         evidence=evidence_of("These requests", ended),
@@ -288,7 +289,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         )
     return Finding(
         kind=Kind.REUSE_FAILURES,
-        severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
+        severity=severity(failed=share, attempts=case.only_attempts),
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
@@ -351,7 +352,7 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
     finding = partial(
         Finding,
         kind=Kind.CLOSED_UNANSWERED,
-        severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
+        severity=severity(failed=share, attempts=case.only_attempts),
     )
     if on_new >= thresholds.MOST_FAIL and on_reused == 0 and usable and activity.sent > new:
         return finding(
@@ -405,7 +406,7 @@ def truncated_answers(case: PoolCase) -> Finding | None:
     least, half, most = map(seconds, (min(ages), median(ages), max(ages)))
     return Finding(
         kind=Kind.TRUNCATED_ANSWERS,
-        severity=Severity.ERROR if share >= thresholds.FAILURES_SEVERE else Severity.WARNING,
+        severity=severity(failed=share, attempts=case.only_attempts),
         observed=f"{len(ended)} of the last {counted(number, 'request')} ({percent(share)}) failed "
         f"while reading the answer, {least} to {most} (median {half}) after their call began: "
         f"{kinds}.",
@@ -458,7 +459,7 @@ def slow_connecting(case: PoolCase) -> Finding | None:
     advice += f". {reuse.advice.removesuffix('.')}" if reuse else ""
     return Finding(
         kind=Kind.EXECUTOR_FULL if step == "thread" else Kind.SLOW_CONNECTING,
-        severity=Severity.WARNING,
+        severity=severity(slower=True),
         observed=f"Establishing {counted(number, 'connection')} took "
         f"{'at least ' if _running(case) else ''}{seconds(mean)} on average{before}, "
         f"{percent(share)} of it {name}.",
@@ -499,7 +500,7 @@ def not_reused(case: PoolCase) -> Finding | None:
     hurts = dear or connecting >= thresholds.CONNECTING_HURTS * spent
     return Finding(
         kind=Kind.NOT_REUSED,
-        severity=Severity.WARNING if hurts else Severity.INFO,
+        severity=severity(slower=hurts),
         observed=f"{paid} of {counted(requests, 'request')} "
         f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
         f"{percent(connecting / spent)} of the time of all requests; most connections were closed "
@@ -524,7 +525,7 @@ def channel_not_ready(case: PoolCase) -> Finding | None:
     waiting = number_of(r for r in requests if r.phase in ("queued", "connecting"))
     return Finding(
         kind=Kind.CHANNEL_NOT_READY,
-        severity=Severity.ERROR if waiting else Severity.WARNING,
+        severity=severity(stuck=waiting > 0, threatens=True),
         observed=f"{counted(len(stuck), 'channel')} not ready, one in {longest.channel_state} for "
         f"{seconds(longest.channel_state_age or 0.0)}; {counted(waiting, 'call')} waiting.",
         explanation="gRPC fails to connect and keeps trying. Calls with wait_for_ready wait until "
@@ -543,7 +544,7 @@ def wrong_event_loop(case: PoolCase) -> Finding | None:
     first, second = (call_site_text(site or "an unknown call site") for site in call_sites)
     return Finding(
         kind=Kind.WRONG_EVENT_LOOP,
-        severity=Severity.ERROR,
+        severity=severity(failed=failed / max(case.activity.left, failed)),
         observed=f"{counted(failed, 'request')} failed with RuntimeError in another event loop "
         f"than that of the client's connections. The last one was sent at {second}; connections "
         f"were established at {first}.",
@@ -561,7 +562,7 @@ def forked_client(case: PoolCase) -> Finding | None:
         return None
     return Finding(
         kind=Kind.FORKED_CLIENT,
-        severity=Severity.WARNING,
+        severity=severity(threatens=True),
         observed=f"This process uses {counted(used, 'connection')} that its parent established.",
         explanation="If both use the client, each can get the other's answers, without an error.",
         advice="Build the client in each process, after the fork, or close it before the fork.",

@@ -20,7 +20,8 @@ from opentelemetry.instrumentation.gluellm.text import (
 )
 
 from ..case import HELD, PoolCase
-from ..findings import Finding, Kind, Meaning, Severity
+from ..findings import Finding, Kind, Meaning
+from ..severity import severity
 from .process import lag_explains, waits_beyond_lag
 from .timeouts import evidence_of
 
@@ -80,7 +81,7 @@ def leaked_connections(case: PoolCase) -> Finding | None:
         return None
     return Finding(
         kind=Kind.LEAK,
-        severity=Severity.ERROR if hurts else Severity.WARNING,
+        severity=severity(stuck=hurts, threatens=True),
         observed=observed,
         explanation=explanation,
         advice=advice,
@@ -202,7 +203,7 @@ def slow_consumer(case: PoolCase) -> Finding | None:
         advice = f"{case.advisor.end_answers()}."
     return Finding(
         kind=Kind.SLOW_CONSUMER,
-        severity=Severity.WARNING,
+        severity=severity(slower=True),
         observed=f"Answers were unread for {percent(unread / held)} of the time that connections "
         f"were held, {seconds(unread / requests)} per request, and {end}.",
         explanation=explanation,
@@ -268,7 +269,7 @@ def stuck_streams(case: PoolCase) -> Finding | None:
     explanation, advice = _why_stuck(case, streams)
     return Finding(
         kind=Kind.HTTP2_STUCK,
-        severity=Severity.ERROR if severe else Severity.WARNING,
+        severity=severity(stuck=bool(severe), threatens=True),
         observed=f"{observed}.",
         explanation=explanation,
         advice=advice,

@@ -10,7 +10,8 @@ from opentelemetry.instrumentation.gluellm.text import counted, one_line, percen
 
 from ..advice.advisor import GLUELLM_PROVIDERS
 from ..case import PoolCase
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind
+from ..severity import severity
 
 
 def wait_before(case: PoolCase, cases: Sequence[PoolCase]) -> bool:
@@ -69,7 +70,7 @@ def gluellm_limiter(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding 
     most = cases[0].process.calls_per_minute if cases else None
     return Finding(
         kind=Kind.GLUELLM_LIMITER,
-        severity=Severity.WARNING,
+        severity=severity(slower=True),
         pool=case.label if case is not None else None,
         provider=calls.provider,
         source=calls.source,

@@ -15,7 +15,8 @@ from opentelemetry.instrumentation.gluellm.text import (
 )
 
 from ..case import PoolCase, ProcessCase
-from ..findings import Finding, Kind, Meaning, Severity
+from ..findings import Finding, Kind, Meaning
+from ..severity import severity
 
 
 def late_share(snapshot: Snapshot, before: Snapshot | None) -> tuple[float, float] | None:
@@ -148,19 +149,19 @@ def blocked_event_loop(case: ProcessCase) -> Finding | None:
     if loop_is_blocked(snapshot, before):
         # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn
-        severity = Severity.ERROR if severe else Severity.WARNING
+        how = severity(stuck=severe, slower=True)
         explanation += " A late loop makes all waits longer."
         if clients_churn:
             explanation += " Building a client for each call is one cause: it loads certificates."
     elif lag > thresholds.LATE_NOTICED:
-        severity = Severity.INFO
+        how = severity()
         explanation += " The delay was short, so it is not the cause of long waits or slow answers."
         advice = f"Nothing, if it stays rare. Otherwise: {advice}"
     else:
         return None
     return Finding(
         kind=Kind.BLOCKED_EVENT_LOOP,
-        severity=severity,
+        severity=how,
         observed=f"{what} was late for {percent(share)} of the last {period_text(period)}, "
         f"by up to {seconds(lag)}.{by_cause}",
         explanation=explanation,
@@ -182,9 +183,7 @@ def descriptors_near_limit(case: ProcessCase) -> Finding | None:
         return None
     return Finding(
         kind=Kind.DESCRIPTORS_NEAR_LIMIT,
-        severity=Severity.ERROR
-        if used >= thresholds.DESCRIPTORS_SEVERE * limit
-        else Severity.WARNING,
+        severity=severity(threatens=True),
         observed=f"{used} of {limit} file descriptors are open ({percent(used / limit)}), {ours} "
         "of them for connections of the pools.",
         explanation="At the limit, no connection and no file can be opened (too_many_open_files).",
@@ -201,7 +200,7 @@ def outside_scope(case: ProcessCase) -> Finding | None:
         return None
     return Finding(
         kind=Kind.OUTSIDE_SCOPE,
-        severity=Severity.WARNING,
+        severity=severity(threatens=True),
         observed="No request went through a pool in the scope, and at least "
         f"{requests} went through others.",
         explanation="Only pools with requests to LLMs, or of instrumented clients, are observed, "
@@ -218,7 +217,7 @@ def ignored_variable(case: ProcessCase) -> Finding | None:
         return None
     return Finding(
         kind=Kind.IGNORED_VARIABLE,
-        severity=Severity.INFO,
+        severity=severity(),
         observed=f"{counted(len(names), 'environment variable')} set that no library reads: "
         f"{', '.join(one_line(name) for name in names)}.",
         explanation="Neither httpx nor any SDK reads them. The pools have their clients' limits.",

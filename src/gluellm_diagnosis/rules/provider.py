@@ -19,7 +19,8 @@ from opentelemetry.instrumentation.gluellm.vocabulary import MOST_ANSWERED, SEND
 
 from ..case import Activity, PoolCase
 from ..changes import by_group, first_half, slow_share, slower_groups
-from ..findings import Finding, Kind, Meaning, Severity, caller_text
+from ..findings import Finding, Kind, Meaning, caller_text
+from ..severity import severity
 from .timeouts import evidence_of, read_timeouts
 
 _SOMETHING_HANGS = (
@@ -125,7 +126,7 @@ def slow_provider(case: PoolCase, *, slower: bool) -> Finding | None:
             advice += "raise it first."
     return Finding(
         kind=kind,
-        severity=Severity.ERROR if many else Severity.WARNING,
+        severity=severity(stuck=many, slower=True),
         observed=f"{observed}.",
         explanation=explanation,
         advice=advice,
@@ -216,7 +217,7 @@ def slow_upload(case: PoolCase) -> Finding | None:
         return None
     return Finding(
         kind=Kind.SLOW_UPLOAD,
-        severity=Severity.WARNING,
+        severity=severity(slower=True),
         observed=f"{number} of {counted(of, 'request')} that wait for an answer are "
         f"not completely sent, the longest after {seconds(max(r.phase_age for r in unsent))}: the "
         "system still has bytes of them to send.",
@@ -293,7 +294,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         explanation, advice = _PINGS
     return Finding(
         kind=kind,
-        severity=Severity.ERROR if last >= thresholds.OVERDUE_AFTER else Severity.WARNING,
+        severity=severity(stuck=last >= thresholds.OVERDUE_AFTER, slower=True),
         observed=f"{number} of {counted(of, 'request')} in flight are overdue ("
         f"{', '.join(f'{count} {phase}' for phase, count in phases.most_common())}), after up "
         f"to {seconds(max(waited.values()))}. Answers of the same model and call site took at "
@@ -332,7 +333,7 @@ def silent_provider(case: PoolCase) -> Finding | None:
     severe = many and usual < thresholds.SILENT_AS_BEFORE * min(ages)
     return Finding(
         kind=Kind.CALLS_SILENT,
-        severity=Severity.WARNING if severe else Severity.INFO,
+        severity=severity(slower=severe),
         observed=f"{counted(number, 'request')} to {origins} sent and waiting for the first "
         f"byte of an answer, the longest for {seconds(max(ages))}; none was answered meanwhile, "
         f"{case.queued_now} queued. Longest wait that was answered: "
@@ -357,7 +358,7 @@ def stalled_streams(case: PoolCase) -> Finding | None:
     many = number >= thresholds.CALL_SILENT_ALERT_COUNT
     return Finding(
         kind=Kind.STALLED_STREAMS,
-        severity=Severity.WARNING if many else Severity.INFO,
+        severity=severity(slower=many),
         observed=f"{counted(number, 'stream')} without an item, the longest for "
         f"{seconds(longest)}, while bytes arrive.",
         evidence=evidence_of("These streams", stalled),
@@ -384,7 +385,7 @@ def silent_connections(case: PoolCase) -> Finding | None:
     probe = case.probe if "unacknowledged" in number else ""
     return Finding(
         kind=Kind.SILENT_CONNECTIONS,
-        severity=Severity.ERROR if lost else Severity.WARNING,
+        severity=severity(stuck=bool(lost), slower=True),
         observed=f"{observed}.",
         explanation="Their TCP state shows that the host is gone, the network path drops packets, "
         "or the other end (behind a proxy: the proxy) has closed or stopped reading. A slow "

@@ -11,7 +11,8 @@ from opentelemetry.instrumentation.gluellm.text import counted, one_line, percen
 from opentelemetry.instrumentation.gluellm.vocabulary import is_retried
 
 from ..case import Activity, PoolCase, to_origin
-from ..findings import Clause, Finding, Kind, Severity, observed_text
+from ..findings import Clause, Finding, Kind, observed_text
+from ..severity import severity
 from .timeouts import TIME_LIMIT, evidence_of, time_limit
 
 _EXHAUSTED = "RESOURCE_EXHAUSTED"
@@ -111,7 +112,7 @@ class _Reasons:
 
 def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     """Detect calls to one provider that are delayed, multiplied or ended by refusals."""
-    its = [case for case in cases if _serves(case, calls.provider)]
+    its = [case for case in cases if case.serves(calls.provider)]
     reasons = _Reasons(its)
     began = calls.ended + calls.in_flight
     share = calls.stage_seconds.get("backoff", 0.0) / (sum(calls.stage_seconds.values()) or 1.0)
@@ -147,7 +148,7 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     again = [one for case in its for one in case.failures if one.result in reasons.all]
     return Finding(
         kind=Kind.RETRIES,
-        severity=Severity.ERROR if severe else Severity.WARNING,
+        severity=severity(failed=severe, slower=True),
         pool=its[0].label if len(its) == 1 else None,
         provider=calls.provider,
         source=calls.source,
@@ -157,10 +158,6 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
         explanation=f"{explanation} {whose} A larger pool does not help.",
         advice=f"{advice} {less}",
     )
-
-
-def _serves(case: PoolCase, provider: str | None) -> bool:
-    return any(origin.provider == provider for origin in case.totals.origins)
 
 
 def _whose(calls: CallsSnapshot) -> tuple[str, str]:
@@ -184,7 +181,7 @@ def _whose(calls: CallsSnapshot) -> tuple[str, str]:
 
 def refusals(case: PoolCase) -> Finding | None:
     """Detect requests that the provider refuses, where no calls are counted."""
-    if any(_serves(case, one.provider) for one in case.calls):
+    if any(case.serves(one.provider) for one in case.calls):
         return None
     lately, reasons = case.lately[0], _Reasons([case])
     refused, left = reasons.statuses.total(), case.activity.left
@@ -211,7 +208,7 @@ def refusals(case: PoolCase) -> Finding | None:
         clauses.append(Clause(f"{who} {waited}"))
     return Finding(
         kind=Kind.RETRIES,
-        severity=Severity.WARNING,
+        severity=severity(slower=True),
         observed=observed_text(clauses),
         clauses=tuple(clauses),
         evidence=evidence_of("The last refused requests", its),

@@ -11,7 +11,8 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import (
 from opentelemetry.instrumentation.gluellm.text import counted, seconds, timeout_text
 
 from ..case import PoolCase
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind
+from ..severity import severity
 from .process import descriptors_run_out
 from .timeouts import evidence_of
 
@@ -39,7 +40,7 @@ def unbounded_pool(case: PoolCase) -> Finding | None:
     count = sum(len(pool.connections) for pool in open_ends)
     return Finding(
         kind=Kind.UNBOUNDED_POOL,
-        severity=Severity.WARNING if descriptors_run_out(case.process) else Severity.INFO,
+        severity=severity(threatens=descriptors_run_out(case.process)),
         observed=f"No limit on connections; {counted(count, 'connection')} now.",
         explanation="A burst opens a connection for each request, until the provider refuses them "
         "or file descriptors run out.",
@@ -75,7 +76,7 @@ def pool_timeout(case: PoolCase) -> Finding | None:
     advice = case.advisor.wait_at_most(_WAIT, pool.max_connections, read)
     return Finding(
         kind=Kind.POOL_TIMEOUT,
-        severity=Severity.WARNING if longest >= thresholds.STUCK_AFTER else Severity.INFO,
+        severity=severity(threatens=longest >= thresholds.STUCK_AFTER),
         observed=f"Pool timeout {timeout_text(pool.pool_timeout)}, read timeout "
         f"{timeout_text(pool.read_timeout)}{queue if waiting else ''}.",
         explanation=f"{explanation} While it waits, no error shows that the pool is full.",
@@ -107,7 +108,7 @@ def no_read_timeout(case: PoolCase, *, overdue: bool) -> Finding | None:
         ends = "If the provider or the path hangs, nothing ends the request"
     return Finding(
         kind=Kind.NO_READ_TIMEOUT,
-        severity=Severity.WARNING if overdue else Severity.INFO,
+        severity=severity(threatens=overdue),
         observed=f"{observed}.",
         evidence=evidence_of("The waiting requests", waiting) if overdue else (),
         explanation=f"{ends}: the client waits for each byte for ever, unless the application "

@@ -10,7 +10,8 @@ from opentelemetry.instrumentation.gluellm.text import counted
 
 from ..advice.own_clients import OwnClient
 from ..case import PoolCase
-from ..findings import Finding, Kind, Severity
+from ..findings import Finding, Kind
+from ..severity import severity
 
 
 def executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
@@ -44,7 +45,7 @@ def executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Find
     return Finding(
         kind=Kind.EXECUTOR_FULL,
         # As many waiting calls as threads: a new call waits about as long as a call takes.
-        severity=Severity.WARNING if waiting >= threads else Severity.INFO,
+        severity=severity(slower=waiting >= threads),
         pool=executor.pools[0],
         observed=f"{counted(executor.requests, 'request')} in flight in the {threads_are}, and "
         f"{counted(waiting, 'call')} waiting for a thread.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 from opentelemetry.instrumentation.gluellm import thresholds
@@ -20,7 +20,8 @@ from opentelemetry.instrumentation.gluellm.text import (
 )
 
 from ..case import PoolCase
-from ..findings import Clause, Fact, Finding, Kind, Meaning, Severity, observed_text
+from ..findings import Clause, Fact, Finding, Kind, Meaning, observed_text
+from ..severity import severity
 
 Requests = Iterable[Answer | Failure | RequestSnapshot]
 _STILL = {
@@ -79,6 +80,13 @@ def time_limit(status: str, failures: Iterable[Failure], answers: Iterable[Answe
     return f"; each {status} came after {seconds(limit)}"
 
 
+def at_one_age(ended: Sequence[Failure]) -> list[Failure]:
+    """Return those that ended at about the median age of all."""
+    age = median(failure.age for failure in ended) if ended else 0.0
+    spread = max(thresholds.CUT_SPREAD * age, thresholds.CUT_SLACK)
+    return [failure for failure in ended if abs(failure.age - age) <= spread]
+
+
 def cut_calls(case: PoolCase, *, slower: bool) -> Finding | None:
     """Detect calls that a timeout of the application cancels, all at about the same age.
 
@@ -89,8 +97,7 @@ def cut_calls(case: PoolCase, *, slower: bool) -> Finding | None:
     if len(cut) < thresholds.CUT_CALLS:
         return None
     number, age = case.recent_requests, median(failure.age for failure in cut)
-    share, spread = len(cut) / number, max(thresholds.CUT_SPREAD * age, thresholds.CUT_SLACK)
-    alike = [failure for failure in cut if abs(failure.age - age) <= spread]
+    share, alike = len(cut) / number, at_one_age(cut)
     differ = len(alike) < thresholds.CUT_ALIKE * len(cut)
     # Below that age, the spread says nothing.
     if share < thresholds.CUT_SHARE or differ or age < 2 * thresholds.CUT_SLACK:
@@ -101,7 +108,6 @@ def cut_calls(case: PoolCase, *, slower: bool) -> Finding | None:
     still, least = _STILL[phase], thresholds.NEAR_READ_TIMEOUT * age
     on_its_way = phase == "reading" or any(answer.head >= least for answer in case.answers)
     many = share >= thresholds.CALL_CANCELLED_SHARE
-    severity = Severity.WARNING if slower and not on_its_way else Severity.ERROR
     if phase == "awaiting_response" and 2 * median(one.phase_age for one in alike) < age:
         still += ", shortly after the request was sent"
     advice = _longer_timeout(case)
@@ -113,7 +119,7 @@ def cut_calls(case: PoolCase, *, slower: bool) -> Finding | None:
         reason = "They wait for the pool, and the provider has not seen them"
     return Finding(
         kind=Kind.CALLS_CUT_SHORT,
-        severity=severity if many else Severity.INFO,
+        severity=severity(failed=many and (on_its_way or not slower), slower=many),
         observed=f"{len(cut)} of the last {number} requests ({percent(share)}) were cancelled; "
         f"{len(alike)} of these ended after about {seconds(age)}, {count} of them while {still}.",
         evidence=evidence_of(f"Cancelled after about {seconds(age)}", alike),
@@ -187,7 +193,7 @@ def held_back_answers(case: PoolCase) -> Finding | None:
         return None
     return Finding(
         kind=Kind.TRUNCATED_ANSWERS,
-        severity=Severity.ERROR,
+        severity=severity(failed=len(begun) / case.recent_requests),
         observed=f"{_ended(case)} in a read timeout, {len(begun)} of the last {len(silent)} "
         f"after their answer had begun: it brought no byte for {seconds(timeout)}, while 95% of "
         f"the other answers took at most {seconds(usual)} in all.",
@@ -224,7 +230,7 @@ def cut_answers(case: PoolCase, *, slower: bool) -> Finding | None:
     )
     return Finding(
         kind=Kind.READ_TIMEOUT,
-        severity=Severity.ERROR,
+        severity=severity(failed=len(cut) / case.recent_requests),
         observed=observed_text(clauses),
         clauses=clauses,
         evidence=evidence_of("The last requests that the timeout ended", cut),

@@ -19,9 +19,10 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import (
 from opentelemetry.instrumentation.gluellm.text import counted, one_line, percent, rate, seconds
 
 from ..case import HELD, PoolCase
-from ..findings import Finding, Kind, Severity, caller_text
+from ..findings import Finding, Kind, caller_text
 from ..littles_law import poisson_quantile
 from ..replay import Recording, recording_of
+from ..severity import severity
 from .holding import likely_leak, unread_now
 
 _ANOMALIES = {
@@ -58,11 +59,12 @@ def pool_too_small(case: PoolCase, *, slow_connecting: bool) -> Finding | None:
     # With several pools, each origin can have one of its own.
     sharing = [] if len(case.pools) > 1 else [case] if case.origin else [*case.lately, case]
     slow, wait = _slow_origin(sharing)
-    severity = Severity.ERROR if timeouts else Severity.WARNING
+    longest = max((pool.longest_wait for pool in case.pools), default=0.0)
+    how = severity(failed=timeouts > 0, waited=longest, slower=True)
     if wait:
         return Finding(
             kind=Kind.ONE_CALLER,
-            severity=severity,
+            severity=how,
             observed=f"{slow} Other requests queued for {seconds(wait)} each; the pool allows "
             f"{counted(maximum, 'connection')}.",
             explanation="One slow origin takes nearly all of a pool that it shares with others.",
@@ -72,7 +74,7 @@ def pool_too_small(case: PoolCase, *, slow_connecting: bool) -> Finding | None:
     limit = "limit of connections to each origin" if case.origin else "pool"
     return Finding(
         kind=Kind.POOL_TOO_SMALL,
-        severity=severity,
+        severity=how,
         observed=" ".join(filter(None, (f"{_queueing(case)}.{replayed}", slow))),
         explanation=f"Connections are held only as long as the answers take, so the {limit} is too "
         "small for so many requests at once.",
@@ -216,9 +218,10 @@ def one_caller(case: PoolCase) -> Finding | None:
     known = [a for a in case.answers if not case.origin or a.group in groups]
     if not _holds_longer(whose, requests, known):
         return None
+    timed_out = case.activity.number("timeout", "pool") > 0
     return Finding(
         kind=Kind.ONE_CALLER,
-        severity=Severity.ERROR if case.activity.number("timeout", "pool") else Severity.WARNING,
+        severity=severity(failed=timed_out, waited=longest, slower=True),
         observed=f"{count} of {counted(holders.total(), 'connection')}{_to(case)} are held by calls"
         f"{caller_text(*whose)}; {counted(queued, 'request')} of other callers queued, the "
         f"longest for {seconds(longest)}.",
@@ -287,10 +290,12 @@ def pool_saturated(case: PoolCase) -> Finding | None:
         after = thresholds.LIKELY_LEAK_AFTER
         explanation = f"Likely a leak. Answers unread over {after:g} s: {leak}."
         advice = f"{case.advisor.end_answers()}. To confirm, watch it for a minute: {command}"
-    severity = Severity.WARNING if longest >= thresholds.WAIT_NOTICED else Severity.INFO
+    timed_out = case.activity.number("timeout", "pool") > 0
     return Finding(
         kind=Kind.POOL_SATURATED,
-        severity=Severity.ERROR if case.activity.number("timeout", "pool") else severity,
+        severity=severity(
+            failed=timed_out, waited=longest, slower=longest >= thresholds.WAIT_NOTICED
+        ),
         observed=f"{observed}.",
         explanation=explanation,
         advice=advice,
@@ -350,16 +355,16 @@ def anomaly(case: PoolCase) -> Finding | None:
     update = "Update the HTTP library (of httpx, also httpcore), and search its issue tracker."
     advice = f"{update} Until then, replace the client when it happens."
     # A blocked loop can make a sound pool look wrong.
-    severity = Severity.INFO if case.loop_is_blocked else Severity.WARNING
+    how = severity(threatens=not case.loop_is_blocked)
     if not case.loop_is_blocked and slots_are_lost(case):
-        severity = Severity.ERROR
+        how = severity(stuck=True)
         observed += f" (the pool's limit is {case.maximum}), while requests queue"
         if case.totals.library == "httpx":
             update = "httpcore 1.0 loses them when requests are cancelled; httpx2 does not."
         advice = f"Replace the client now: the connections do not come back by themselves. {update}"
     return Finding(
         kind=Kind.ANOMALY,
-        severity=severity,
+        severity=how,
         observed=f"{observed}.",
         explanation="; ".join(f"{kind}: {_ANOMALIES.get(kind, 'not known here')}" for kind in found)
         + ". These are faults in the pool itself, not in the application.",

@@ -316,7 +316,7 @@ def test_slower_calls_need_a_baseline():
             assert not kinds(taken(*young, *[slow] * 3))
     assert not kinds(taken(*HOUR[:4], *[of_calls(20, {"finishing": 30.0}, took=34.0)] * 5))
     finding = top(*HOUR, *[of_calls(20, {"finishing": 30.0}, took=34.0)] * 5)
-    assert (finding.kind, finding.severity) == (Kind.CALLS_SLOW, Severity.WARNING)
+    assert (finding.kind, finding.severity) == (Kind.CALLS_SLOW, Severity.ERROR)
     assert "30 s more than earlier: +30 s in finishing" in finding.observed
 
 

@@ -152,7 +152,7 @@ def test_wait_that_no_pause_explains_is_always_reported(longest, fires):
     """The limit is ten times the worst lag of the blocked loop."""
     pool = a_pool([a_request("queued", longest)], [a_connection("active")] * 10)
     found_kinds = kinds(a_snapshot(the_totals(), pool, **BLOCKED))
-    assert (found_kinds == [Kind.BLOCKED_EVENT_LOOP, Kind.POOL_SATURATED]) is fires
+    assert ({Kind.BLOCKED_EVENT_LOOP, Kind.POOL_SATURATED} == {*found_kinds}) is fires
     assert fires or found_kinds == [Kind.BLOCKED_EVENT_LOOP]
 
 
@@ -281,7 +281,7 @@ def test_hub_of_greenlets_that_is_late_is_named_as_such():
     [
         (819, 1024, None),
         (820, 1024, Severity.WARNING),
-        (973, 1024, Severity.ERROR),
+        (1024, 1024, Severity.WARNING),
         (5000, None, None),
         (None, 1024, None),
     ],

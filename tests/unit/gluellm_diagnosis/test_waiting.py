@@ -567,13 +567,13 @@ ONE_LOOP = "Run all calls in one event loop: asyncio.run(main()) once for the pr
 def test_second_loop_is_a_fault_of_the_application(library, process, instead):
     """The finding is an ERROR, and separate from anomalies of the library."""
     sites = ("app.py:1 in first", "")
-    counts = {"wrong_event_loop": 2, "orphaned_connection": 1}
+    counts = {"wrong_event_loop": 20, "orphaned_connection": 1}
     totals = the_totals(library=library, anomalies=counts, two_event_loops=sites)
     snapshot = a_snapshot(totals, a_pool(library=library), **process)
     finding = found(Kind.WRONG_EVENT_LOOP, snapshot)
     assert finding.severity is Severity.ERROR
     assert finding.observed == (
-        "2 requests failed with RuntimeError in another event loop than that of the client's "
+        "20 requests failed with RuntimeError in another event loop than that of the client's "
         "connections. The last one was sent at an unknown call site; connections were established "
         "at app.py:1 in first."
     )

@@ -18,7 +18,7 @@ STUCK_AFTER = 10.0
 connection whose HTTP/2 streams are all taken is another state, with ORPHANED_SHARE and
 STREAM_WAIT: it can be stuck while no request waits."""
 STUCK_ALERT_AFTER = 30.0
-"""GlueLLMRequestsStuck pages, so it waits longer: some pools recover by
+"""GlueLLMRequestsStuck pages, and a finding is an ERROR, so they wait longer: some pools recover by
 themselves within 30 s."""
 QUEUED_SHARE = 0.1
 """Share of all request time. httpcore 1.0.9 can assign one idle connection to several requests, and
@@ -246,6 +246,9 @@ CALL_CANCELLED_SHARE = 0.3
 """Share of the calls that ended. Users who leave cancel fewer, timeouts of the application more."""
 CALL_SLOWER = 3.0
 """Factor on the time per call of the hour before. A different mix of questions causes less."""
+MUCH_SLOWER = 10.0
+MUCH_SLOWER_BY = 10.0
+"""Factor on the time that calls took before, and increase in seconds. Callers give up by then."""
 CALL_SLOW_TIME = 60.0
 """Time that all calls together spent within 10 minutes. Less time needs no reaction."""
 CALL_SLOW_BUSY = 0.5
@@ -357,8 +360,6 @@ handshake takes tenths of a second."""
 
 DESCRIPTORS_NEAR = 0.8
 """Share of the limit. The rest is for files and for the burst in which connections are opened."""
-DESCRIPTORS_SEVERE = 0.95
-"""Share of the limit. A single burst can take the rest; then connections and files fail to open."""
 CAPACITY_NEAR = 0.5
 """Share of a resource that is in use, while the limits of the pools allow more than all of it.
 Twice the load means failures."""
