@@ -39,17 +39,12 @@ _ENDED_EARLY = ("cancelled", "read_timeout")
 
 @dataclass(frozen=True, slots=True)
 class NewPools:
-    """Pools that had their first request to an origin, without live pools that are kept."""
+    """Pools of a period that were used little: those that are gone, and live ones without use."""
 
     pools: Counter[str] = field(default_factory=Counter)
     """Their number, their requests and the call sites that built them, by origin."""
     requests: Counter[str] = field(default_factory=Counter)
     built_at: dict[str, Counter[str]] = field(default_factory=dict)
-
-    def __sub__(self, before: NewPools) -> NewPools:
-        """Return what was added since ``before``, never below 0."""
-        sites = {o: its - before.built_at.get(o, Counter()) for o, its in self.built_at.items()}
-        return NewPools(self.pools - before.pools, self.requests - before.requests, sites)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -410,30 +405,27 @@ def calls_in(calls: parts.CallsSnapshot, window: Window) -> parts.CallsSnapshot:
     return replace(calls, **parts.calls_counted(items))
 
 
-def pool_cases(snapshot: Snapshot, previous: Snapshot | None, compared: Windows) -> list[PoolCase]:
-    """Return one case per pool name, in the order of the totals.
-
-    Clients that are built are those since ``previous``.
-    """
-    was = {one.label: _new_pools(previous, one) for one in previous.totals} if previous else {}
+def pool_cases(snapshot: Snapshot, compared: Windows) -> list[PoolCase]:
+    """Return one case per pool name, in the order of the totals."""
     cases = []
     earlier = compared.before
     for totals in snapshot.totals:
-        before = was.get(totals.label, NewPools())
-        new = _new_pools(snapshot, totals) - before
         held = sum(o.requests_now.get(phase, 0) for o in totals.origins for phase in HELD)
 
         def its(subject: Subject, label: str = totals.label) -> bool:
             return subject[0] == label
 
+        pools = tuple(pool for pool in snapshot.pools if pool.label == totals.label)
+        activity = replace(activity_of(compared.recent, its), held_now=held)
+        baseline = activity_of(earlier, its) if earlier else None
         case = PoolCase(
             totals=totals,
             process=snapshot.process,
             leak_threshold=snapshot.leak_threshold,
             age=snapshot.uptime,
-            activity=replace(activity_of(compared.recent, its), new=new, held_now=held),
-            baseline=replace(activity_of(earlier, its), new=before) if earlier else None,
-            pools=_pools(snapshot, totals),
+            activity=replace(activity, new=_new_pools(activity, totals, pools)),
+            baseline=baseline and replace(baseline, new=_new_pools(baseline, totals, ())),
+            pools=pools,
         )
         cases.append(replace(case, activity=_without_lost(case)))
     return cases
@@ -470,34 +462,32 @@ def _without_lost(case: PoolCase) -> Activity:
     return replace(case.activity, items=items, held_now=held_now)
 
 
-def _pools(snapshot: Snapshot, totals: parts.PoolTotals) -> tuple[parts.PoolSnapshot, ...]:
-    return tuple(pool for pool in snapshot.pools if pool.label == totals.label)
+def _new_pools(
+    activity: Activity, totals: parts.PoolTotals, pools: Iterable[parts.PoolSnapshot]
+) -> NewPools:
+    """Return the pools that are gone since the period began, and live ones with few requests.
 
-
-def _new_pools(snapshot: Snapshot, totals: parts.PoolTotals) -> NewPools:
-    """Return pools, requests and call sites by origin, without live pools that are kept.
-
-    A pool is kept if it had at least ``CHURN_REQUESTS_PER_POOL`` requests, and it is left out if it
-    serves one origin only: a pool does not count its requests by origin. One that is kept is left
-    out of the baseline as well, with the requests that it had served by then. So neither the pool
-    nor its requests count in any period.
+    A live pool with at least ``CHURN_REQUESTS_PER_POOL`` requests is kept. One that serves several
+    origins is left out, since a pool does not count its requests by origin.
     """
     opened: Counter[str] = Counter()
     requests: Counter[str] = Counter()
     built_at: dict[str, Counter[str]] = {}
-    for origin in totals.origins:  # several providers can share an origin
-        opened[origin.origin] += origin.pools
-        requests[origin.origin] += origin.requests_entered
-        built_at.setdefault(origin.origin, Counter()).update(origin.pools_built_at)
-    known = set(built_at)
-    for pool in _pools(snapshot, totals):
+    for totals_of in totals.origins:  # several providers can share an origin
+        built_at.setdefault(totals_of.origin, Counter()).update(totals_of.pools_built_at)
+    for origin, items in activity.by_origin.items():
+        opened[origin] += int(items["pools_gone",])
+        requests[origin] += int(items["requests_gone",])
+    for pool in pools:
         served = {connection.origin for connection in pool.connections}
         served |= {request.origin for request in pool.requests}
-        served = served or known
-        if pool.requests_entered >= CHURN_REQUESTS_PER_POOL and len(served) == 1:
-            (only,) = served
-            opened[only] -= 1
-            requests[only] -= pool.requests_entered
+        if len(served := served or set(built_at)) != 1:
+            continue
+        (only,) = served
+        if pool.requests_entered >= CHURN_REQUESTS_PER_POOL:
             if pool.built_at is not None:
                 built_at.setdefault(only, Counter())[pool.built_at] -= 1
-    return NewPools(+opened, +requests, {origin: +sites for origin, sites in built_at.items()})
+        elif pool.age <= activity.period:
+            opened[only] += 1
+            requests[only] += pool.requests_entered
+    return NewPools(opened, requests, {origin: +sites for origin, sites in built_at.items()})

@@ -49,11 +49,11 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     latest = [compared]
     if before is None:
         latest = [windows(snapshot.account, snapshot.uptime, rows) for rows in _LATELY]
-    lately = [pool_cases(snapshot, before, period) for period in latest]
+    lately = [pool_cases(snapshot, period) for period in latest]
     calls = tuple(calls_in(one, compared.recent) for one in snapshot.process.calls)
     cases = [
         replace(case, loop_is_blocked=blocked, calls=calls, lately=its)
-        for case, *its in zip(pool_cases(snapshot, before, compared), *lately, strict=True)
+        for case, *its in zip(pool_cases(snapshot, compared), *lately, strict=True)
     ]
     found = list(judged(OF_PROCESS, ProcessCase(snapshot, before, cases)))
     for executor in snapshot.process.executors:

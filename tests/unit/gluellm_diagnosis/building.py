@@ -144,7 +144,7 @@ def a_snapshot(
     loop = {"event_loop_lag": 0.01, "event_loop_late": 0.0, "event_loop_late_share": 0.0}
     all_totals = (totals,) if isinstance(totals, PoolTotals) else tuple(totals or (the_totals(),))
     calls = process.get("calls", ())
-    whole = {**counted(all_totals, calls), **account.total}
+    whole = {**counted(all_totals, calls, pools), **account.total}
     # Without rows of its own, all of it was in the last minutes.
     rows = account.rows or (AccountRow(since=0.0, until=uptime, numbers=whole),)
     return Snapshot(
@@ -158,8 +158,12 @@ def a_snapshot(
     )
 
 
-def counted(totals: Sequence[PoolTotals], calls: Sequence[CallsSnapshot]) -> Any:
-    """The account's totals for a process with these totals and calls."""
+def counted(
+    totals: Sequence[PoolTotals],
+    calls: Sequence[CallsSnapshot],
+    live: Sequence[PoolSnapshot] = (),
+) -> Any:
+    """The account's totals for a process with these totals, calls and live pools."""
     found: dict[Any, dict[Any, float]] = {}
     for one in calls:
         of_calls = found["calls", one.source, one.provider] = {}
@@ -186,6 +190,11 @@ def counted(totals: Sequence[PoolTotals], calls: Sequence[CallsSnapshot]) -> Any
                 ("reuse_failures",): origin.reuse_failures,
                 ("lost_peers",): origin.requests_lost_peer,
             }
+            # At least one pool is alive. The others had the requests that the live ones had not.
+            gone = max(origin.pools - max(len(live), 1), 0)
+            served = sum(one.requests_entered for one in live)
+            items["pools_gone",] = gone
+            items["requests_gone",] = max(origin.requests_entered - served, gone) if gone else 0
             items |= {("phase", phase): time for phase, time in origin.phase_seconds.items()}
             items |= {("step", step): time for step, time in origin.set_up_seconds.items()}
             items |= {("timeout", kind): count for kind, count in origin.timeouts.items()}

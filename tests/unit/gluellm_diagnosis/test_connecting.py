@@ -60,7 +60,8 @@ def test_churn_of_websockets_has_its_own_advice():
     """lmstudio opens six for each call, so calls and protocol are named."""
     origin = {"pools": 60, "requests_resent": 50, "protocols": ("1.1", "websocket")}
     names = {"provider": "lmstudio", "name": "lmstudio"}
-    finding = found(CHURN, opened(60, 60, of_origin=origin, **names))
+    used_once = a_pool(requests_entered=1, **names)
+    finding = found(CHURN, opened(60, 60, used_once, of_origin=origin, **names))
     assert finding.observed.startswith(
         "60 pools opened for 60 requests of 10 calls (1.0 per pool), "
     )
@@ -69,7 +70,7 @@ def test_churn_of_websockets_has_its_own_advice():
 
 
 KEPT = a_pool(requests_entered=400)
-BUSY = (replace(KEPT, requests_entered=1000), a_pool(requests_entered=1))
+BUSY = (replace(KEPT, requests_entered=1000), a_pool(requests_entered=1, age=9.0))
 SLOWER = opened(40, 60, each={"awaiting_response": 3.0})
 
 
@@ -89,7 +90,7 @@ SLOWER = opened(40, 60, each={"awaiting_response": 3.0})
             None,
             [],
         ),
-        # A client with several hosts: its number of requests per host is unknown.
+        # A kept client with several hosts.
         (
             opened(
                 21,
@@ -97,7 +98,7 @@ SLOWER = opened(40, 60, each={"awaiting_response": 3.0})
                 a_pool((), [a_connection(), a_connection(origin="x:443")], requests_entered=1000),
             ),
             None,
-            [],
+            [CHURN],
         ),
         (opened(20, 20, of_origin={"pools": 1}), None, []),  # a pool for each host
         # Beyond max_origins, one name has all hosts.

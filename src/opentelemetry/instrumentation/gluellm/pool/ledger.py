@@ -199,8 +199,8 @@ class OriginLedger:
         self.pools = 0
         """Pools that ever had a request for it. A pool that two providers share is counted in one
         of its two ledgers for the origin."""
-        self.pools_gone = 0
-        """Discarded pools among `pools`, each counted in one ledger as well."""
+        self.pools_gone = self.requests_gone = 0
+        """Discarded pools among `pools`, each counted in one ledger as well, and their requests."""
         self.built_at: dict[tuple[str, int], BuiltAt] = {}
         """Known call sites that built these pools, by `CallSite.key`."""
         self.protocols: set[str] = set()

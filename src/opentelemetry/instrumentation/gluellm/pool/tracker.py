@@ -630,6 +630,7 @@ class PoolTracker(Tracker):
             asked = {found.reported: found for found in snapshot_of(self._origins.values)}
             for found in asked.values():
                 found.pools_gone += 1
+                found.requests_gone += self.entered
             if self.leases and reason == "closed":
                 ledger.closed_at = registry.find_call_site()
         if reason == "garbage_collected":

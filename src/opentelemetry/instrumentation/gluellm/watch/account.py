@@ -219,5 +219,7 @@ def _of_origin(origin: OriginLedger, counts: PoolSums, now: int) -> Iterator[tup
         yield ("cut", error), count
     yield ("pauses",), origin.pauses + origin.pausing
     yield ("paused",), origin.paused + max(origin.pausing * now - origin.pausing_since, 0)
+    yield ("pools_gone",), origin.pools_gone
+    yield ("requests_gone",), origin.requests_gone
     for what in ("entered", "resent", "on_new_connection", "reuse_failures", "lost_peers"):
         yield (what,), getattr(origin, what)
