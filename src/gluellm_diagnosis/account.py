@@ -435,7 +435,7 @@ class _Group:
     def _nearly_all_fail(self, side: _Side) -> bool:
         failed, succeeded = side.outcomes["failed"], side.outcomes["succeeded"]
         # One call of an SDK fails three times with its retries.
-        least = 1 if self._of_calls else thresholds.CALL_ALERT_COUNT
+        least = 1 if self._of_calls else thresholds.CALL_MANY
         return failed >= max(thresholds.NEARLY_ALL * (failed + succeeded), least)
 
     def _over(self, what: str, of: Sequence[str], share: float) -> tuple[_Side, str] | None:
@@ -459,7 +459,7 @@ class _Group:
 
     def _silent(self) -> Trouble | None:
         calls = self._calls
-        if calls is None or calls.silent < thresholds.CALL_SILENT_ALERT_COUNT:
+        if calls is None or calls.silent < thresholds.CALL_SILENT_COUNT:
             return None
         if calls.silent <= thresholds.CALL_SILENT_SHARE * calls.in_flight:
             return None

@@ -29,9 +29,9 @@ def severity(
     - ``threatens``: calls will fail as it goes on or as the load grows, because of what is held or
       grows, or because of a setting.
     """
-    most = thresholds.HTTP_FAILURE_ALERT_SHARE if attempts else thresholds.FAILURES_SEVERE
+    most = thresholds.HTTP_FAILURE_SHARE if attempts else thresholds.FAILURES_SEVERE
     much_slower = 0 < thresholds.MUCH_SLOWER * usual <= took >= usual + thresholds.MUCH_SLOWER_BY
-    if failed >= most or stuck or waited > thresholds.STUCK_ALERT_AFTER or much_slower:
+    if failed >= most or stuck or waited > thresholds.STUCK_SEVERE_AFTER or much_slower:
         return Severity.ERROR
     if failed or slower or threatens:
         return Severity.WARNING

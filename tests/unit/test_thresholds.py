@@ -42,7 +42,7 @@ def test_limits_of_churn_stuck_requests_and_slow_consumers():
     assert thresholds.is_churn(10, 29)
     assert not thresholds.is_churn(10, 30)
     assert not thresholds.is_churn(9, 9)
-    assert thresholds.STUCK_ALERT_AFTER > thresholds.STUCK_AFTER
+    assert thresholds.STUCK_SEVERE_AFTER > thresholds.STUCK_AFTER
     enough = thresholds.UNREAD_REQUESTS
     for share, held, requests, slow in (
         (thresholds.UNREAD_SHARE + 0.01, 10, enough, True),

@@ -48,7 +48,7 @@ def board() -> Board:
 
 def _status() -> list[Panel]:
     """Return the eight tiles: calls of any LLM client, requests that wait, what is not seen."""
-    share = thresholds.CALL_FAILURE_ALERT_SHARE
+    share = thresholds.CALL_FAILURE_SHARE
     return [
         figure("Calls", calls.CALLS, PLAIN, no_value=_NO_CALL),
         figure(
@@ -68,7 +68,7 @@ def _status() -> list[Panel]:
         figure(
             "Silent calls",
             calls.SILENT,
-            shared.limits(1, thresholds.CALL_SILENT_ALERT_COUNT),
+            shared.limits(1, thresholds.CALL_SILENT_COUNT),
             no_value=_NO_CALL,
             links=links.to_runbook("GlueLLMCallsSilent"),
         ),
@@ -164,7 +164,7 @@ def _pools() -> Panel:
     job, provider, pool = (f"${{__data.fields.{name}}}" for name in ("Service", "Provider", "Pool"))
     churn = shared.limits(thresholds.CHURN_BOARD_WARNING, thresholds.CHURN_BOARD_MUCH)
     unreachable, dropped = paging.CONNECT_FAILURES, paging.REUSE_FAILURES
-    much = thresholds.REUSE_FAILURE_ALERT_COUNT
+    much = thresholds.REUSE_FAILURES_MANY
     timed_out = shared.limits(0.5, thresholds.POOL_TIMEOUT_ALERT_COUNT)
     return rows(
         "Pools",

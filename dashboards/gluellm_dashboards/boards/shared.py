@@ -22,7 +22,7 @@ def limits(warning: float, much: float) -> Steps:
 SOME: Steps = [(0, GREEN), (1, ORANGE)]
 """Colours of a number that should be 0."""
 WAIT = limits(thresholds.WAIT_NOTICED, thresholds.STUCK_AFTER)
-STUCK: Steps = [(thresholds.STUCK_ALERT_AFTER, RED)]
+STUCK: Steps = [(thresholds.STUCK_SEVERE_AFTER, RED)]
 """The limit of GlueLLMRequestsStuck."""
 LATE = limits(thresholds.LATE_SHARE, thresholds.LATE_SHARE_SEVERE)
 LATE_SEEN = 1.25 * thresholds.LATE_SHARE
@@ -30,7 +30,7 @@ LATE_SEEN = 1.25 * thresholds.LATE_SHARE
 FAILED = limits(thresholds.FAILED_WARNING, thresholds.FAILED_MUCH)
 RESENT = limits(thresholds.RESENT_WARNING, thresholds.RESENT_MUCH)
 QUEUED = limits(thresholds.QUEUED_REQUESTS, thresholds.QUEUED_MANY)
-CONNECT_FAILURES = limits(0.5, thresholds.CONNECT_FAILURE_ALERT_COUNT)
+CONNECT_FAILURES = limits(0.5, thresholds.CONNECT_FAILURES_MANY)
 OCCUPANCY = limits(thresholds.OCCUPANCY_HIGH, thresholds.OCCUPANCY_FULL)
 
 

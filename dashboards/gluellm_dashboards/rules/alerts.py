@@ -146,7 +146,7 @@ ALERTS: Final = (
         name="GlueLLMRequestsStuck",
         severity=CRITICAL,
         kind="connection",
-        expr=f"{at(OF_POOL, conditions.OLDEST_QUEUED)}\n  > {thresholds.STUCK_ALERT_AFTER:g}",
+        expr=f"{at(OF_POOL, conditions.OLDEST_QUEUED)}\n  > {thresholds.STUCK_SEVERE_AFTER:g}",
         labels=OF_POOL,
         board=links.POOL,
         summary=f"Requests of pool {_POOL} have waited {_DURATION} for a connection",
@@ -161,7 +161,7 @@ ALERTS: Final = (
         severity=CRITICAL,
         kind="stream",
         expr=(
-            f"{at(OF_POOL, conditions.OLDEST_STREAM_QUEUED)}\n  > {thresholds.STUCK_ALERT_AFTER:g}"
+            f"{at(OF_POOL, conditions.OLDEST_STREAM_QUEUED)}\n  > {thresholds.STUCK_SEVERE_AFTER:g}"
         ),
         labels=OF_POOL,
         board=links.POOL,

@@ -56,7 +56,7 @@ def _share(calls: Recorded, part: str, among: str, count: int, share: float) -> 
 
 
 def _often_or_mostly(part: str, among: str, share: float, own: str = "") -> str:
-    often = _share(CALLS, part + own, among + own, thresholds.CALL_ALERT_COUNT, share)
+    often = _share(CALLS, part + own, among + own, thresholds.CALL_MANY, share)
     mostly = _share(
         CALLS_OF_QUIET, part, among, thresholds.CALL_QUIET_COUNT, thresholds.CALL_QUIET_SHARE
     )
@@ -69,7 +69,7 @@ def calls_fail() -> str:
     Calls of the source ``http`` are attempts. Some of them may fail although users see none fail,
     so only the second condition counts them.
     """
-    share, own = thresholds.CALL_FAILURE_ALERT_SHARE, f",{conditions.NOT_ATTEMPTS}"
+    share, own = thresholds.CALL_FAILURE_SHARE, f",{conditions.NOT_ATTEMPTS}"
     return _often_or_mostly(conditions.FAILED, conditions.FAILED_OR_NOT, share, own)
 
 
@@ -134,7 +134,7 @@ def calls_silent() -> str:
     silent = at(OF_CALLS, conditions.CALLS_SILENT)
     longest = at(OF_CALLS, conditions.LONGEST_SILENCE)
     return (
-        f"(\n  {silent} >= {thresholds.CALL_SILENT_ALERT_COUNT}\n"
+        f"(\n  {silent} >= {thresholds.CALL_SILENT_COUNT}\n"
         f"  or\n  ({silent} > 0 and {longest} >= {thresholds.CALL_SILENT_FIRST:g})\n)\n"
         f"  / {at(OF_CALLS, conditions.CALLS_IN_FLIGHT)}\n  > {thresholds.CALL_SILENT_SHARE:g}"
     )

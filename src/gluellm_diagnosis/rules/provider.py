@@ -213,7 +213,7 @@ def slow_upload(case: PoolCase) -> Finding | None:
     checked = [request for request in case.requests if request.peer]
     unsent = [r for r in checked if r.peer == SENDING and r.phase == "awaiting_response"]
     number, of = number_of(unsent), number_of(checked)
-    if number < thresholds.CALL_SILENT_ALERT_COUNT or 2 * number <= of:
+    if number < thresholds.CALL_SILENT_COUNT or 2 * number <= of:
         return None
     return Finding(
         kind=Kind.SLOW_UPLOAD,
@@ -355,7 +355,7 @@ def stalled_streams(case: PoolCase) -> Finding | None:
         return None
     longest = max(request.item_wait or 0.0 for request in stalled)
     number = number_of(stalled)
-    many = number >= thresholds.CALL_SILENT_ALERT_COUNT
+    many = number >= thresholds.CALL_SILENT_COUNT
     return Finding(
         kind=Kind.STALLED_STREAMS,
         severity=severity(slower=many),

@@ -119,7 +119,7 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     failed, succeeded = calls.outcomes.get("failed", 0), calls.outcomes.get("succeeded", 0)
     refused = sum(calls.errors.get(status, 0) for status in _LIMITED)
     delayed = share >= thresholds.BACKOFF_SHARE
-    least = thresholds.CALL_FAILURE_ALERT_SHARE if reasons.limit else thresholds.RESENT_MUCH
+    least = thresholds.CALL_FAILURE_SHARE if reasons.limit else thresholds.RESENT_MUCH
     multiplied = calls.retries >= least * began
     backed_off = calls.retries + calls.now.get("backoff", 0)
     if not thresholds.calls_fail(refused, succeeded, calls.source) and (

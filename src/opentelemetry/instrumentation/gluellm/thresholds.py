@@ -1,8 +1,7 @@
 """Every threshold once, with its reason.
 
 The rules of ``diagnose()``, the log, the boards and the alerts read them here, so that
-all of them use the same definitions. Where an alert differs on purpose, its value has ``_ALERT_``
-in its name and states the reason. This module imports nothing.
+all of them use the same definitions. This module imports nothing.
 
 Durations are seconds. Shares are between 0 and 1.
 """
@@ -17,9 +16,9 @@ STUCK_AFTER = 10.0
 """Time in the queue after which a request is stuck, for `diagnose()`: a burst would be over. A
 connection whose HTTP/2 streams are all taken is another state, with ORPHANED_SHARE and
 STREAM_WAIT: it can be stuck while no request waits."""
-STUCK_ALERT_AFTER = 30.0
-"""GlueLLMRequestsStuck pages, and a finding is an ERROR, so they wait longer: some pools recover by
-themselves within 30 s."""
+STUCK_SEVERE_AFTER = 30.0
+"""Time in the queue after which GlueLLMRequestsStuck pages and a finding is an ERROR. Some pools
+recover by themselves within 30 s."""
 QUEUED_SHARE = 0.1
 """Share of all request time. httpcore 1.0.9 can assign one idle connection to several requests, and
 all but one queue for a moment although connections are free: that stays below this share."""
@@ -37,7 +36,8 @@ established, not by requests."""
 POOL_TIMEOUT_SHARE = 0.01
 """Share of the requests. Each of these waited for the whole pool timeout and then failed."""
 POOL_TIMEOUT_ALERT_COUNT = 5
-"""GlueLLMPoolTimeouts pages, so a single failure of a quiet service is not enough."""
+"""In GlueLLMPoolTimeouts and on boards. An alert that pages needs more than a single failure of a
+quiet service."""
 OCCUPANCY_HIGH = 0.8
 """Share of the limit, on boards only. The rest is for bursts."""
 OCCUPANCY_FULL = 1.0
@@ -225,14 +225,15 @@ CALL_SILENT_FIRST = 600.0
 minutes, and if none is of the last hour. The SDKs time out after the same time, and an unstreamed
 answer can take minutes.
 A stream that has been silent for so long is reported even if it is the only one."""
-CALL_FAILURE_ALERT_SHARE = 0.05
+CALL_FAILURE_SHARE = 0.05
 """Share of the calls that failed or succeeded. SDKs and GlueLLM retry, so a call that still fails
 is a failure that a user sees."""
-HTTP_FAILURE_ALERT_SHARE = 0.5
+HTTP_FAILURE_SHARE = 0.5
 """The same for calls of source ``http``. Each is one attempt, and nothing shows whether the
 application repeats it: a provider that refuses a fifth of them is no outage."""
-CALL_ALERT_COUNT = 10
-"""GlueLLMCallsFail pages, so a few failed calls within 5 minutes are not enough."""
+CALL_MANY = 10
+"""Number of calls from which `are_many()` compares their share. GlueLLMCallsFail pages, so a few
+failed calls within 5 minutes are not enough."""
 CALL_QUIET_SHARE = 0.5
 """Share within 15 minutes, for services with about a call a minute. Among so few calls, a smaller
 share is chance."""
@@ -264,20 +265,20 @@ CALL_WAITS_LIMIT = 10.0
 """Time per call until its request is sent, and between two attempts, that is too long without a
 baseline. Answers can take minutes, and so can the tools between two requests."""
 CALL_SILENT_SHARE = 0.2
-CALL_SILENT_ALERT_COUNT = 2
+CALL_SILENT_COUNT = 2
 """Share and number of the calls in flight. A single silent call can be one lost stream."""
 
 
 def are_many(some: float, calls: float, share: float) -> bool:
     """Return whether some of the calls are more than a share, or than half of few calls."""
-    return (some >= CALL_ALERT_COUNT and some > share * calls) or (
+    return (some >= CALL_MANY and some > share * calls) or (
         some >= CALL_QUIET_COUNT and some > CALL_QUIET_SHARE * calls
     )
 
 
 def failure_share(source: str | None) -> float:
     """Return the share of failed calls of a source from which users notice them."""
-    return HTTP_FAILURE_ALERT_SHARE if source == "http" else CALL_FAILURE_ALERT_SHARE
+    return HTTP_FAILURE_SHARE if source == "http" else CALL_FAILURE_SHARE
 
 
 def calls_fail(failed: int, succeeded: int, source: str | None = None) -> bool:
@@ -307,7 +308,7 @@ minutes of GlueLLMCallsSilent. Streams of reasoning models pause for longer than
 CONNECT_FAILURES = 3
 CONNECT_FAILURE_SHARE = 0.01
 """Share of the requests. The retries of the SDKs cover rarer failures."""
-CONNECT_FAILURE_ALERT_COUNT = 5
+CONNECT_FAILURES_MANY = 5
 """On boards only. Failures that retries still cover are not shown as many."""
 FAILURES_SEVERE = 0.1
 """Share of the requests. Retries no longer cover these."""
@@ -317,7 +318,7 @@ fails."""
 REUSE_FAILURES = 2
 REUSE_FAILURE_SHARE = 0.005
 """Share of the requests. A server that closes just when a request is sent cannot be ruled out."""
-REUSE_FAILURE_ALERT_COUNT = 3
+REUSE_FAILURES_MANY = 3
 """On boards only. Failures that retries still cover are not shown as many."""
 ALIKE = 0.5
 """Share of new connections that fail, divided by the share of reused ones that fail. From here on,
