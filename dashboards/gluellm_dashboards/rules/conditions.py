@@ -26,6 +26,7 @@ FAILED_OR_NOT: Final = f'{OUTCOME}=~"failed|succeeded"'
 """Cancelled and abandoned calls count neither as failed nor as succeeded."""
 CANCELLED: Final = f'{OUTCOME}="cancelled"'
 NOT_ATTEMPTS: Final = f'{SOURCE}!="http"'
+ATTEMPTS: Final = f'{SOURCE}="http"'
 """Calls of the source ``http`` are attempts: their application may repeat them."""
 
 

@@ -55,27 +55,33 @@ def _share(calls: Recorded, part: str, among: str, count: int, share: float) -> 
     return f"({counted} >= {count})\n  / {all_of_them}\n  > {share:g}"
 
 
-def _often_or_mostly(part: str, among: str, share: float, own: str = "") -> str:
-    often = _share(CALLS, part + own, among + own, thresholds.CALL_MANY, share)
+def _often_or_mostly(part: str, among: str, shares: dict[str, float]) -> str:
+    often = [
+        _share(CALLS, part + own, among + own, thresholds.CALL_MANY, share)
+        for own, share in shares.items()
+    ]
     mostly = _share(
         CALLS_OF_QUIET, part, among, thresholds.CALL_QUIET_COUNT, thresholds.CALL_QUIET_SHARE
     )
-    return f"{often}\nor\n{mostly}"
+    return "\nor\n".join([*often, mostly])
 
 
 def calls_fail() -> str:
     """Return the condition on failed calls: a share of many, or over half of few.
 
     Calls of the source ``http`` are attempts. Some of them may fail although users see none fail,
-    so only the second condition counts them.
+    so they have a share of their own.
     """
-    share, own = thresholds.CALL_FAILURE_SHARE, f",{conditions.NOT_ATTEMPTS}"
-    return _often_or_mostly(conditions.FAILED, conditions.FAILED_OR_NOT, share, own)
+    shares = {
+        f",{conditions.NOT_ATTEMPTS}": thresholds.CALL_FAILURE_SHARE,
+        f",{conditions.ATTEMPTS}": thresholds.HTTP_FAILURE_SHARE,
+    }
+    return _often_or_mostly(conditions.FAILED, conditions.FAILED_OR_NOT, shares)
 
 
 def calls_cancelled() -> str:
     """Return the condition on cancelled calls; the window is longer for few calls."""
-    return _often_or_mostly(conditions.CANCELLED, "", thresholds.CALL_CANCELLED_SHARE)
+    return _often_or_mostly(conditions.CANCELLED, "", {"": thresholds.CALL_CANCELLED_SHARE})
 
 
 def found(findings: Query) -> str:
