@@ -103,6 +103,7 @@ def test_holders_and_queue_of_a_pool_are_listed(how, phase, arguments, start):
     wait_until(waits, timeout=60)
     pool = found[0]
     assert pool["max_connections"] == 2
+    assert pool["pool_timeout"] == (600 if how == "unread" else None) or how == "aiohttp"
     assert pool["queued_before"] == 2 or (how == "aiohttp" and arguments)
     assert pool["requests"] == []
     assert pool["connections"][0]["silence"] is not None

@@ -123,7 +123,8 @@ def retrying_calls(**changes: object) -> CallsSnapshot:
 def test_numbers_of_what_has_not_happened_are_not_misleading():
     """25 requests are in flight and none has ended; the program has no event loop."""
     waiting = the_totals(0, now={"awaiting_response": 25})
-    text = str(a_snapshot(waiting, event_loop_lag=0.0))
+    text = str(a_snapshot(waiting, a_pool(requests_entered=0), event_loop_lag=0.0))
+    assert "0 requests" not in text
     assert "; requests ended 0;" in " ".join(text.split())
     assert text.splitlines()[1] == "50 of 1024 file descriptors open"
 

@@ -227,7 +227,7 @@ class Installation:
             host = next((one["host"] for one in listed["connections"]), "")
             for adapter in self._adapters:
                 if adapter.library == library:
-                    adapter.track(pool, host, listed.get("read_timeout"))
+                    adapter.track(pool, host, listed)
 
     def read_sockets(self) -> None:
         """Read the sockets of silent connections now, also of pools that get no request."""

@@ -33,7 +33,8 @@ async def with_async_client(library):
 async def with_unread_streams():
     import httpx2
 
-    client = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=2), timeout=None)
+    timeout = httpx2.Timeout(None, pool=600)
+    client = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=2), timeout=timeout)
     kept = []
 
     async def call():

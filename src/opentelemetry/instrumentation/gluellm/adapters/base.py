@@ -66,10 +66,13 @@ class Adapter(ABC):
         self._scope = None
         self._patches.undo()
 
-    def track(self, pool: Any, host: str, read_timeout: float | None) -> None:
+    def track(self, pool: Any, host: str, timeouts: Mapping[str, Any]) -> None:
         """Track a pool before its next request, if it is in scope and the library is patched."""
         if self._scope is not None and self.hooks is not None:
-            self._scope.enter(pool, lambda: (host, read_timeout, None))
+            first = (host, timeouts.get("read_timeout"), None)
+            tracker = self._scope.enter(pool, lambda: first)
+            if tracker is not None and tracker.ledger.acquire_timeout is None:
+                tracker.ledger.acquire_timeout = timeouts.get("pool_timeout")
 
     def probe(self, name: str, works: bool) -> bool:
         """Record whether a hook works; return False if it does not or an earlier probe failed."""

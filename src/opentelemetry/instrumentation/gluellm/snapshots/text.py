@@ -217,7 +217,7 @@ def _limits(pool: parts.PoolSnapshot) -> Iterator[str]:
     yield from wrapped(
         f"keeps {idle} idle {expiry}, pool timeout {timeout_text(pool.pool_timeout)}, "
         f"read timeout {timeout_text(pool.read_timeout)}{keepalive[pool.tcp_keepalive]}"
-        f"{requests if pool.age else ''}",  # without an age, nothing was observed
+        f"{requests if pool.age and pool.requests_entered else ''}",
         "  ",
     )
 
@@ -226,7 +226,8 @@ def _connections(connections: Sequence[parts.ConnectionSnapshot]) -> Iterator[st
     """Yield one line on the connections to an origin, since there may be a thousand."""
     states = Counter(connection.state for connection in connections)
     text = ", ".join(f"{count} {one_line(state)}" for state, count in states.items())
-    oldest = max(connection.age for connection in connections)
+    known = (one.age for one in connections if one.held_before is None)
+    oldest = max(known, default=0.0)
     served = sum(connection.requests_served for connection in connections)
     text += f"; oldest opened {seconds(oldest)} ago" if oldest else ""
     text += f"; {counted(served, 'request')} answered"
