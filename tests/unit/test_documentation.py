@@ -41,7 +41,7 @@ def test_links_examples_and_names_of_a_page_exist(page):
     assert set(re.findall(r"OTEL_PYTHON_GLUELLM_[A-Z_]+", text)) <= known
 
 
-def test_classifier_and_readme_agree_with_the_version():
+def test_classifier_readme_and_changelog_agree_with_the_version():
     """A development or alpha version is alpha, any other before 1.0 is beta."""
     major = int(__version__.split(".")[0])
     early = re.search(r"\.dev|a\d", __version__)
@@ -49,6 +49,8 @@ def test_classifier_and_readme_agree_with_the_version():
     assert f'"Development Status :: {stage}"' in (ROOT / "pyproject.toml").read_text()
     word = stage.split(" - ")[1].lower()
     assert f"Version {__version__}, {word}:" in (ROOT / "README.md").read_text()
+    newest = re.search(r"^## \[(.*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest and newest[1] == ("Unreleased" if "dev" in __version__ else __version__)
 
 
 def test_readme_has_the_pool_timeout_of_openai():
