@@ -49,8 +49,8 @@ def test_classifier_readme_and_changelog_agree_with_the_version():
     assert f'"Development Status :: {stage}"' in (ROOT / "pyproject.toml").read_text()
     word = stage.split(" - ")[1].lower()
     assert f"Version {__version__}, {word}:" in (ROOT / "README.md").read_text()
-    newest = re.search(r"^## \[(.*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert newest and newest[1] == ("Unreleased" if "dev" in __version__ else __version__)
+    newest, *_ = re.findall(r"^## \[(.*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest == ("Unreleased" if "dev" in __version__ else __version__)
 
 
 def test_readme_has_the_pool_timeout_of_openai():
