@@ -62,7 +62,7 @@ NOTICE = "<!-- Written by `make docs`; edit docs/generate.py or the code, not th
 METRICS_INTRODUCTION = """
 # Metrics
 
-This page lists all metrics that the package emits. Durations are in seconds. The instrumentation scope is
+Durations are in seconds. The instrumentation scope is
 `{scope}`, the schema URL `{schema}`. Names can still change: [stability](maintainers/stability.md).
 
 Counters, up-down counters and gauges are asynchronous. Each collection reads all of them from one
@@ -101,16 +101,29 @@ METRICS_CLOSE = """
 
 A pool can serve several providers, so the provider is that of the request:
 
-- **O** series have the provider of the call, of the innermost one of any-llm; else of the any-llm call that built the pool;
-  else the one to which the host belongs; else none. A connection has the provider of its latest request.
+- **O** series have the first of these that is known: the provider of any-llm's innermost call, of the current call, of the
+  any-llm call that built the pool, of the host. A connection has the provider of its latest request.
 - **P** series have a provider while all requests of the pool name go to one provider. When a second one appears, new
   series without `gen_ai.provider.name` start at 0. The old ones end after 10 minutes, in which their counters stand
   still and their gauges are 0. So sums over both are correct.
 
 ## Pool names
 
-A pool has the name given to `instrument_client`; else, for any-llm and GlueLLM, any-llm's name of the provider; else the name
-of the SDK that built it or sent its first request ({sdks}); else the name of the library.
+A pool has the first of these names that exists:
+
+1. the name given to `instrument_client`
+2. for any-llm and GlueLLM, any-llm's name of the provider
+3. the SDK that built the pool or sent its first request: {sdks}
+4. the library
+
+## The error of a call
+
+A failed call has the first of these as its `error.type`:
+
+1. `timeout`, if a timeout of the call cancelled its last request
+2. the failure of its last request
+3. its status, if at least 400
+4. the class of its exception (at most 20 classes)
 
 ## When series start and end
 

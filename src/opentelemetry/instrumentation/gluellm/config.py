@@ -145,9 +145,8 @@ class Config:
     """Measure the stages of each LLM call, including the time outside its requests. Without it,
     there are no `gluellm.call` metrics and spans, and GlueLLM's rate limiter is not observed."""
     silence_threshold: float = _setting(CALL_SILENT_AFTER, _POSITIVE, "s")
-    """Shortest wait for an answer, or for the next item of a stream, after which a call counts in
-    `gluellm.call.silent`. The wait must also be longer than three times the longest recent one.
-    In a process with few answers so far, calls without a stream count only after 10 minutes."""
+    """Shortest wait for an answer, or for the next item of a stream, after which a call can count
+    in `gluellm.call.silent`. The wait must also exceed three times the longest recent one."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""

@@ -60,10 +60,8 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 still refers to."""
 ERROR_TYPE: Final = "error.type"
 """Kind of failure, the same for every library. Absent on success. Requests have only the listed
-values, and an HTTP status sets none. A failed call has the failure of its last request; `timeout`
-if a timeout of the call cancelled that request; else its status, if at least 400, or the class of
-the exception (at most 20 classes). `invalid_response`: the client cannot parse the head of the
-answer. `client_closed`: the application closed the client before the request ended.
+values, and an HTTP status sets none. See "The error of a call".
+`invalid_response`: the client cannot parse the head of the answer. `client_closed`: the application closed the client before the request ended.
 `protocol_error`: the other end closed the connection early or broke the protocol."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
@@ -653,8 +651,8 @@ HOOK_MISSING: Final = _up_down_counter(
     "gluellm.instrumentation.hook.missing",
     "{hook}",
     (HOOK_LIBRARY,),
-    "Hooks that the installed version of a library lacks; 0 if all work. Reported from "
-    "`instrument()` on; for all libraries but any-llm, not before their import. The log and "
+    "Hooks that the installed version of a library lacks; 0 if all work. any-llm's are "
+    "reported from `instrument()` on, others once their library is imported. The log and "
     "`snapshot()` name the hooks and the affected metrics.",
 )
 INSTRUMENTATION_ERRORS: Final = _counter(
