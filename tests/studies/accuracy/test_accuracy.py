@@ -9,9 +9,7 @@ from . import clock
 from .catalogue import CONTROL, EXPECTED, HALVES, INCIDENTS
 from .scoring.judging import Seen, share
 
-CALLS_FAIL, LEAK, REUSE = (
-    f"GlueLLM{what}" for what in ("CallsFail", "ConnectionLeakSuspected", "ReuseFailures")
-)
+CALLS_FAIL, FOUND, BLIND = (f"GlueLLM{what}" for what in ("CallsFail", "FindingError", "Blind"))
 LEAKED = {
     "kind": "leak",
     "severity": "error",
@@ -43,12 +41,12 @@ def test_the_catalogue_states_what_has_to_be_reported() -> None:
 @pytest.mark.parametrize(
     ("name", "findings", "alerts", "verdicts"),
     [
-        ("stream-leaked", [LEAKED, CHURN], [LEAK], ("yes", "yes", "yes")),
+        ("stream-leaked", [LEAKED, CHURN], [FOUND], ("yes", "yes", "yes")),
         ("stream-leaked", [{**LEAKED, "observed": "", "advice": ""}], [], ("partly", "yes", "no")),
         ("stream-leaked", [CHURN, LEAKED], [CALLS_FAIL], ("partly", "yes", "partly")),
-        ("stream-leaked", [CHURN], [LEAK, REUSE], ("wrong", "yes", "wrong")),
-        ("stream-leaked", [FAILING, LEAKED], [LEAK], ("partly", "yes", "yes")),
-        ("stream-leaked", [FAILING, CHURN], [LEAK], ("no", "yes", "yes")),
+        ("stream-leaked", [CHURN], [FOUND, BLIND], ("wrong", "yes", "wrong")),
+        ("stream-leaked", [FAILING, LEAKED], [FOUND], ("partly", "yes", "yes")),
+        ("stream-leaked", [FAILING, CHURN], [FOUND], ("no", "yes", "yes")),
         ("stream-leaked", [INFO], [], ("no", "no", "no")),
         ("few-errors", [INFO], [], ("yes", "yes", "yes")),
         ("few-errors", [CHURN], [CALLS_FAIL], ("wrong", "wrong", "wrong")),
