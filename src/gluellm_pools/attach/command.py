@@ -28,7 +28,7 @@ _UNKNOWN = (
     "minute: what is still listed hangs."
 )
 _READERS = (stacks.BYTES, stacks.SOCKET, stacks.OTHER)
-"""Waits that can be those of the reader of an answer."""
+"""Waits in which a task or thread may be reading an answer."""
 _PROGRAM = (
     "process {pid}: a thread of it will run a small program of this command for at most 2 s, which "
     "reads its connection pools and changes nothing. To start it, the main thread may be stopped "

@@ -35,7 +35,7 @@ class HTTP2Connection(Connection):
             initial_values={SettingCodes.MAX_CONCURRENT_STREAMS: self._origin.max_streams},
         )
         self._streams: dict[int, _Stream] = {}
-        """The open ones, including those whose request is still arriving."""
+        """Open streams, including streams whose request is still arriving."""
         try:
             await self._read()
             self._counts.abandoned += len(self._tasks())

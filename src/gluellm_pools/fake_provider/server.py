@@ -25,7 +25,7 @@ class FakeProvider(Origin):
     _connections: dict[asyncio.Task[None], Connection] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        # Imported here: what is not spoken need not be installed.
+        # Imported here, since each protocol needs a library of its own.
         if self.http2:
             from .http2 import HTTP2Connection
 

@@ -140,7 +140,7 @@ class Store:
         try:
             rows = _rows(data)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
-            raise RefusedError("the answer is not that of a query") from None
+            raise RefusedError("the answer is not the result of a query") from None
         if len(rows) > MOST_ROWS:
             self.cut.append(promql)
         return rows[:MOST_ROWS]

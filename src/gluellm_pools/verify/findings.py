@@ -70,7 +70,7 @@ def _nothing(contents: Contents) -> Finding:
     """Explain a store without data of this package."""
     if contents.others:
         names = some(contents.others)
-        observed = f"no known metric of the pools, but those of another instrumentation: {names}"
+        observed = f"metrics of another instrumentation, but no known metric of pools: {names}"
         return _finding("another_instrumentation", observed)
     path = _OTLP_PATHS.get(contents.product.name)
     url = f"{printable(contents.url, 200)}{path}" if path else "the store's URL"

@@ -99,7 +99,7 @@ class DaemonThread:
         """End the thread for good, and wait for it for at most a second."""
         self.stopped.set()
         thread, self.current = self.current, None
-        # Another thread may be about to start it. It then ends at once.
+        # Another thread may be about to start this thread, which then ends at once.
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             thread.join(timeout=1.0)
 

@@ -221,15 +221,15 @@ CALL_SILENT_FACTOR = 3.0
 """Factor on the longest wait that ended in an item or an answer, of the last hour or the last 100
 waits. Reasoning models pause for minutes, and do so again."""
 CALL_SILENT_FIRST = 600.0
-"""Shortest wait for an unstreamed answer that is silence, until those that are known cover 12
-minutes, and if none is of the last hour. The SDKs time out after the same time, and an unstreamed
-answer can take minutes.
-A stream that has been silent for so long is reported even if it is the only one."""
+"""Shortest wait for an unstreamed answer that is silence while too little is known: the waits that
+ended cover less than 12 minutes, or none is of the last hour. The SDKs time out after the same
+time, and an unstreamed answer can take minutes. A stream that is silent for so long is reported
+even if it is the only one."""
 CALL_FAILURE_SHARE = 0.05
 """Share of the calls that failed or succeeded. SDKs and GlueLLM retry, so a call that still fails
 is a failure that a user sees."""
 HTTP_FAILURE_SHARE = 0.5
-"""The same for calls of source ``http``. Each is one attempt, and nothing shows whether the
+"""Share of failed calls of source ``http``. Each is one attempt, and nothing shows whether the
 application repeats it: a provider that refuses a fifth of them is no outage."""
 CALL_MANY = 10
 """Number of calls from which `are_many()` compares their share. GlueLLMCallsFail pages, so a few

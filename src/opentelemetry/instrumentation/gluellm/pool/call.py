@@ -68,9 +68,9 @@ MAX_ERRORS = 1_200
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One call of any-llm or an SDK, to which its requests are attributed, or one request.
+    """One call of any-llm or an SDK, or one request outside of calls.
 
-    So are the pools that any-llm builds inside a call.
+    Requests and any-llm's pools that begin inside a call are attributed to it.
     """
 
     provider: str | None

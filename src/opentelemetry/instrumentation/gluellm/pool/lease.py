@@ -459,9 +459,9 @@ class TrackedConnection:
     network_type: str | None = None
     """``ipv4`` or ``ipv6``; None for other sockets, and until it is known."""
     peer: tuple[str, int] | None = None
-    """Address and port that it connects to, which a span reports: only a valid host."""
+    """Address and port of the peer, which a span reports; None if the host is not valid."""
     verify_code = 0
-    """OpenSSL's code if its certificate did not verify; else 0."""
+    """OpenSSL's code if the peer's certificate did not verify; else 0."""
     heard_at = 0
     """When its last byte arrived, by the watch's latest check of the connections that are held
     since before their pool was tracked; 0 if unknown."""
@@ -554,8 +554,8 @@ class TrackedConnection:
         self.deactivate()
         tracker = self.tracker
         tracker.connections.pop(self, None)
-        # Leave no reference cycle to the garbage collector. A request that is in flight on it
-        # notices the close at its next read, and its end drops the reference.
+        # Leave no reference cycle to the garbage collector. A request in flight on this connection
+        # notices the close at its next read; when the request ends, it drops the reference.
         self.first_lease = None
         lease = self.lease
         if lease is None or lease.ended_at or lease.connection is not self:

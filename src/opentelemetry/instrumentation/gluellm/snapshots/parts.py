@@ -59,8 +59,8 @@ LISTED = 200
 LISTED_IN_ALL = 2_000
 """With requests in more than ten pools, each pool has an equal share of these."""
 AGES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
-"""Bounds of the classes of age by which the others are counted, in seconds. All fixed ages that
-rules compare with are among them, so what these rules count stays exact."""
+"""Bounds in seconds of the classes of age in which requests that are not listed are counted. They
+include every fixed age that a rule compares with, so the numbers of these rules stay exact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ class _PoolNotes:
     entered: int = 0
     """Value of `PoolTracker.entered` at the previous pass."""
     passes_left: int = PASSES_AFTERWARDS
-    """Passes in which it is still checked although it has no request."""
+    """Passes in which the pool is still checked although it has no request."""
 
 
 @dataclass(slots=True, eq=False)

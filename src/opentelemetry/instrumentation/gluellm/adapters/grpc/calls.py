@@ -116,7 +116,7 @@ class CallLeases:
         tracker = lease.tracker
         try:
             if status == CANCELLED:
-                # The call may have been dropped and this called by the garbage collector.
+                # If the call was dropped, the garbage collector runs this.
                 tracker.call_failed(lease, status, "cancelled", in_finalizer=True)
                 return
             if status != OK or tracker.state != READY:

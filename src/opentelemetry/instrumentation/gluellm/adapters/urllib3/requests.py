@@ -113,7 +113,7 @@ class Urllib3RequestHooks:
                     record = getattr(connection, CONNECTION, None)
                     if blocks and lease.wait is None and record is not None:
                         last = record.lease
-                        # A starved thread needs as long, but then the connection was free before.
+                        # A thread that got no CPU is as late, but its connection was free before.
                         if (
                             last is not None
                             and last.ended_at > lease.entered_at
