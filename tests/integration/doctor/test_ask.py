@@ -17,6 +17,15 @@ from .answering import USUAL, finish, next_line, resume
 from .conftest import PYTHON, SCRIPTS, has_signals, line_number, only_linux
 
 ON = {"OTEL_PYTHON_GLUELLM_SNAPSHOT_SIGNAL": "SIGUSR2"}
+UNINSTRUMENTING = """
+from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2")
+ready()
+wait()
+GlueLLMInstrumentor().uninstrument()
+ready()
+wait()
+"""
 pytestmark = has_signals
 
 
@@ -58,16 +67,7 @@ def test_blocked_event_loop_is_reported_with_the_blocking_line(doctor, begin, pr
 
 def test_no_finding_is_status_0(doctor, begin):
     """The process makes no call. After uninstrument(), its entry is gone."""
-    code = """
-    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-    GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2")
-    ready()
-    wait()
-    GlueLLMInstrumentor().uninstrument()
-    ready()
-    wait()
-    """
-    process = begin(code)
+    process = begin(UNINSTRUMENTING)
     done = doctor("--pid", process.pid)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("no problem found")
@@ -124,16 +124,7 @@ def test_snapshot_is_saved_and_judged_later(name, doctor, begin, provider, tmp_p
 
 def test_process_that_uninstruments_while_it_is_watched_is_reported(doctor, begin, monkeypatch):
     """Every process that ends uninstruments. The message does not blame its settings."""
-    code = """
-    from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
-    GlueLLMInstrumentor().instrument(snapshot_signal="SIGUSR2")
-    ready()
-    wait()
-    GlueLLMInstrumentor().uninstrument()
-    ready()
-    wait()
-    """
-    process = begin(code)
+    process = begin(UNINSTRUMENTING)
 
     def ends_within(*_):
         resume(process)
