@@ -15,9 +15,7 @@ from ..variables import LABELS
 CRITICAL: Final = "critical"
 """Pages on call."""
 WARNING: Final = "warning"
-"""For working hours."""
-SEVERITIES: Final = (CRITICAL, WARNING)
-"""The severities of kubernetes-mixin, so that existing routes fit."""
+"""For working hours. Both are severities of kubernetes-mixin, so that existing routes fit."""
 
 COMMAND: Final = "gluellm-pools doctor --instance"
 """Command that shows the state of a running process, followed by its ``service.instance.id``."""

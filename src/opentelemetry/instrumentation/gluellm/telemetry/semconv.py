@@ -143,7 +143,6 @@ TIMEOUT_KINDS: Final = ("pool", "connect", "read", "write")
 # In the order of the numbers in adapters/grpc/channel.py.
 CHANNEL_STATES: Final = ("idle", "connecting", "ready", "transient_failure", "shutdown")
 PEER_STATES: Final = ("unacknowledged", "unreachable", "closed", "reset", "not_reading", "unknown")
-FINDING_SEVERITIES: Final = ("error", "warning")
 DISCARD_REASONS: Final = ("closed", "garbage_collected")
 
 
