@@ -30,9 +30,9 @@ def printable_ends(value: object, longest: int = _LONGEST, mark: str = "...") ->
     return printable(text, longest)
 
 
-def printable_lines(text: object, longest: int = _LONGEST_LINE) -> str:
+def printable_lines(text: object) -> str:
     """Several lines, each made printable, with their line ends kept."""
-    return "\n".join(printable(line, longest) for line in str(text).split("\n"))
+    return "\n".join(printable(line, _LONGEST_LINE) for line in str(text).split("\n"))
 
 
 def duration(text: str) -> float | None:

@@ -171,9 +171,9 @@ def measured(what: str, size: int) -> float:
     return found
 
 
-def slope(took: Sequence[float], sizes: Sequence[int] = SIZES) -> float:
+def slope(took: Sequence[float]) -> float:
     """The exponent by which the time grew over the last of the steps in size."""
-    return math.log(took[-1] / took[-2]) / math.log(sizes[-1] / sizes[-2])
+    return math.log(took[-1] / took[-2]) / math.log(SIZES[-1] / SIZES[-2])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

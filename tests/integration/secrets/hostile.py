@@ -43,13 +43,13 @@ def printable(text: str) -> bool:
     return text.isprintable()
 
 
-def assert_printable(text: str, what: str, longest: int = 2100) -> None:
+def assert_printable(text: str, what: str) -> None:
     """Assert that lines are printable and short, and that no hostile string has added a line."""
     for line in text.split("\n"):
         if not printable(line):
             found = sorted({hex(ord(c)) for c in line if not printable(c)})
             raise AssertionError(f"{what} has {found}: {line[:200]!r}")
-        assert len(line) < longest, f"{what} has a line of {len(line)} characters: {line[:100]!r}"
+        assert len(line) < 2100, f"{what} has a line of {len(line)} characters: {line[:100]!r}"
     assert "\nERROR: not ours" not in text, what
     assert "\nWARNING evil" not in text, what
 

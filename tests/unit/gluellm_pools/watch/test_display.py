@@ -115,16 +115,16 @@ def test_foreign_text_has_no_escapes():
 # Calls
 
 
-def calls_of(provider="openai", source="any_llm", limited=0, failed=0, found=(), **resource):
+def calls_of(provider="openai", limited=0, found=(), **resource):
     """A collection with calls, a finding on them (kind, severity), and a request of a pool."""
-    level = {"gen_ai__provider__name": provider, "gluellm__call__source": source}
+    level = {"gen_ai__provider__name": provider, "gluellm__call__source": "any_llm"}
     stage = {**level, "gluellm__call__stage": "limited"}
-    calls = {semconv.PROVIDER_NAME: provider, semconv.CALL_SOURCE: source}
+    calls = {semconv.PROVIDER_NAME: provider, semconv.CALL_SOURCE: "any_llm"}
     return metrics_request(
         sum_of(semconv.CALL_CURRENT, limited, monotonic=False, **stage),
         gauge(semconv.CALL_OLDEST_AGE, 3.0, **stage),
         sum_of(semconv.CALLS, 20, **level, gluellm__call__outcome="succeeded"),
-        sum_of(semconv.CALLS, failed, **level, gluellm__call__outcome="failed"),
+        sum_of(semconv.CALLS, 0, **level, gluellm__call__outcome="failed"),
         sum_of(semconv.REQUESTS, 20),
         *([finding(*found, about=calls)] if found else []),
         **resource,
