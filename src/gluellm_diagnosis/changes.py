@@ -138,8 +138,8 @@ def _of_half(times: _Times) -> float:
 def slow_share(case: PoolCase, group: Group) -> str:
     """Return text if a part of the answers begins much later than before, else empty.
 
-    Only requests to which a slow answer would have ended in time are compared, since the first
-    minutes of a process have no long answers, and a pause begins with long ones.
+    Requests that were sent in the same time are compared, since the first minutes of a process
+    have no long answers, and a pause begins with long ones.
     """
     # In that time, answers are kept whether they are short or long.
     latest = max((answer.ago for answer in case.totals.answers), default=0.0)
@@ -152,23 +152,29 @@ def slow_share(case: PoolCase, group: Group) -> str:
     usual = sorted(answer.head for answer in first_half(before))
     most = usual[3 * len(usual) // 4]
     least = max(thresholds.SLOWER * most, most + thresholds.PARTLY_SLOW_BY)
-    # Requests sent in the last ``long`` seconds are left out: their slow answers have not ended.
-    slow = [answer for answer in kept if answer.ago <= since and answer.head >= least]
-    long = median(map(took, slow)) if slow else 0.0
-    now = [answer.head for answer in kept if long <= answer.ago + took(answer) <= since]
+    # Of those sent since, some are still in flight: they count once they are late themselves.
+    waits = (r for r in case.requests if r.phase == "awaiting_response" and r.group == group)
+    waiting = [r.phase_age for r in waits for _ in range(r.number) if least <= r.phase_age <= since]
+    now = [one.head for one in kept if one.ago + took(one) <= since]
     late = [head for head in now if head >= least]
-    share = len(late) / max(len(now), 1)
-    many = len(now) >= thresholds.PARTLY_SLOW_REQUESTS and share >= thresholds.PARTLY_SLOW_SHARE
+    number = len(now) + len(waiting)
+    share = (len(late) + len(waiting)) / max(number, 1)
+    many = number >= thresholds.PARTLY_SLOW_REQUESTS and share >= thresholds.PARTLY_SLOW_SHARE
     # Those that ended sooner than ``long`` after the first request are quick answers as well.
+    long = median(late or waiting or [0.0])
     began = max(answer.ago + took(answer) for answer in before)
     were_late = [answer.head >= least for answer in before if answer.ago + long <= began]
-    rose = many and _rose_beyond_chance(share, len(now), were_late)
+    # Fewer are enough if they take far longer than any answer before.
+    longest = max(usual)
+    far = long >= max(thresholds.MUCH_SLOWER * longest, longest + thresholds.MUCH_SLOWER_BY)
+    sure = thresholds.PARTLY_SLOW_SURE_FAR if far else thresholds.PARTLY_SLOW_SURE
+    rose = many and _rose_beyond_chance(share, number, were_late, sure)
     if not rose or _came_and_went(share, were_late):
         return ""
-    return f"{percent(share)} took {seconds(min(late))} or longer"
+    return f"{percent(share)} took {'' if late else 'at least '}about {seconds(long)}"
 
 
-def _rose_beyond_chance(share: float, answers: int, were_late: Sequence[bool]) -> bool:
+def _rose_beyond_chance(share: float, answers: int, were_late: Sequence[bool], sure: float) -> bool:
     """Return whether a ``share`` of ``answers`` that are late now is more than before.
 
     ``were_late`` has the answers before, the first one first. What is slow now may have begun among
@@ -176,8 +182,7 @@ def _rose_beyond_chance(share: float, answers: int, were_late: Sequence[bool]) -
     answers differs by chance only.
     """
     return any(
-        2 * late <= share * number
-        and z_score(share, answers, late, number) >= thresholds.PARTLY_SLOW_SURE
+        2 * late <= share * number and z_score(share, answers, late, number) >= sure
         for number, late in enumerate(accumulate(were_late), 1)
     )
 
@@ -220,6 +225,15 @@ def cusum(values: Iterable[float], allowance: float) -> Iterator[float]:
 def took(answer: Answer) -> float:
     """Return the seconds from the request to the end of its answer."""
     return answer.head + answer.rest
+
+
+def usual_answers(case: PoolCase) -> dict[Group, list[Answer]]:
+    """Return the answers of each group from before the incident, or all if these are too few."""
+    earlier, usual = by_group(case.compared_answers[1]), by_group(case.kept_answers)
+    for group, its in earlier.items():
+        if len(its) >= thresholds.BASELINE_REQUESTS:
+            usual[group] = first_half(sorted(its, key=lambda answer: -answer.ago - took(answer)))
+    return usual
 
 
 def first_half(before: list[Answer]) -> list[Answer]:

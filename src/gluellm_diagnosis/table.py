@@ -269,7 +269,7 @@ OF_POOL: Final = (
             _LATE,
             *_TIMES,
             _UNSENT,
-            Hidden(("overdue_requests", "slow_provider"), "It compares with earlier answers."),
+            Hidden(("slow_provider",), "It compares with earlier answers."),
         ),
         hides_from=Severity.WARNING,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
@@ -10,7 +11,6 @@ from statistics import median
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots.parts import (
     PROVIDERS_PART,
-    Answer,
     Group,
     number_of,
 )
@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.gluellm.text import counted, one_line, percen
 from opentelemetry.instrumentation.gluellm.vocabulary import MOST_ANSWERED, SENDING
 
 from ..case import Activity, PoolCase
-from ..changes import by_group, first_half, slow_share, slower_groups
+from ..changes import by_group, first_half, slow_share, slower_groups, took, usual_answers
 from ..findings import Finding, Kind, Meaning, caller_text
 from ..severity import severity
 from .timeouts import evidence_of, read_timeouts
@@ -39,6 +39,8 @@ _PINGS = Meaning(
     "request again. Check the provider's status page.",
 )
 _Times = Sequence[float]
+_AS_LONG = 0.9
+"""Share of the longest wait that was answered: the same wait, measured elsewhere."""
 _SLOW = Meaning(
     "Requests wait for the provider's bytes most of the time. The provider or the path to it "
     "is slow, or the requests have changed: a larger model, longer questions or answers.",
@@ -228,77 +230,111 @@ def slow_upload(case: PoolCase) -> Finding | None:
     )
 
 
-def _overdue(case: PoolCase) -> tuple[dict[int, float], list[Answer]]:
-    """Return how long requests have waited that take far too long, and answers of their groups.
+def _overdue(case: PoolCase) -> dict[int, float]:
+    """Return how long requests have waited that take far too long.
 
     The requests are those at these places of ``case.requests``. Where the items of a stream are
-    seen, the time since the last one counts.
+    seen, the time since the last one counts. A wait is compared with answers of the same group
+    from before the incident: 10 times the longest is too long, and 2 times if many requests in
+    flight wait for so long while others that were sent after them are answered.
     """
     lost = set(map(id, case.lost))
-    kept = by_group(case.kept_answers)
-    took = {group: max(answer.head + answer.rest for answer in its) for group, its in kept.items()}
+    kept, usual = by_group(case.kept_answers), usual_answers(case)
+    sent = {group: sorted(one.ago + took(one) for one in its) for group, its in kept.items()}
     streamed = {group for group, its in kept.items() if any(answer.items for answer in its)}
     silence = max((o.longest_silence_answered for o in case.totals.origins), default=0.0)
+    # An answer that took so long during the incident is not what was usual before it.
+    if any(took(one) >= _AS_LONG * silence for one in case.compared_answers[0]):
+        silence = 0.0
     complete = len(case.totals.answers) < MOST_ANSWERED
-    found: dict[int, float] = {}
-    compared: dict[Group, list[Answer]] = {}
+    far: dict[int, float] = {}
+    overtaken: dict[int, float] = {}
     for number, request in enumerate(case.requests):
+        group = request.group
+        its = usual.get(group, ())
         if request.phase not in PROVIDERS_PART or id(request) in lost:
             continue
-        group = request.group
-        if len(kept.get(group, ())) < thresholds.BASELINE_REQUESTS:
+        if len(its) < thresholds.BASELINE_REQUESTS:
             continue
         waited = request.phase_age
         if request.phase == "reading":
             waited = (request.item_wait if group in streamed else request.held) or 0.0
-        least = max(thresholds.OVERDUE_AFTER, thresholds.OVERDUE_FACTOR * took[group])
+        longest = max(map(took, its))
+        least = max(thresholds.OVERDUE_AFTER, thresholds.OVERDUE_FACTOR * longest)
         # One that is no longer kept, or of another model, can have taken as long.
         if not (request.model and complete):
             least = max(least, silence)
         if waited > least:
-            found[number] = waited
-            compared[group] = kept[group]
-    return found, [answer for its in compared.values() for answer in its]
+            far[number] = waited
+        least = max(thresholds.OVERDUE_AFTER, thresholds.SLOWER * longest, silence)
+        after = bisect_left(sent[group], waited)
+        if waited > least and after >= thresholds.BASELINE_REQUESTS:
+            overtaken[number] = waited
+    share = thresholds.OVERDUE_SHARE * number_of(case.requests)
+    many = number_of(case.requests[at] for at in overtaken)
+    return overtaken if many >= max(thresholds.CALL_ALERT_COUNT, share) else far
 
 
 def overdue_requests(case: PoolCase) -> Finding | None:
     """Detect requests that take far longer than any answer of the same model and call site."""
-    waited, answers = _overdue(case)
+    waited = _overdue(case)
     found = [case.requests[number] for number in waited]
     unknown = not any(request.model for request in found)
     least = thresholds.OVERDUE_UNKNOWN if unknown else thresholds.OVERDUE_REQUESTS
     number, of = number_of(found), number_of(case.requests)
     if number < max(least, thresholds.OVERDUE_SHARE * of):
         return None
-    longest, last = max(a.head + a.rest for a in answers), min(a.ago for a in answers)
-    kind = Kind.SLOW_PROVIDER
-    phases: Counter[str] = Counter()
-    for request in found:
-        phases[request.phase] += request.number
+    groups, usual = {request.group for request in found}, usual_answers(case)
+    before = max(took(one) for group in groups for one in usual[group])
+    kept = [one for one in case.kept_answers if one.group in groups]
+    oldest, last = max(waited.values()), min(answer.ago for answer in kept)
+    later = [took(one) for one in kept if one.ago + took(one) < oldest]
+    began = (waited[at] for at in waited for _ in range(case.requests[at].number))
+    unanswered = 2 * _unanswered(case, began) > number
+    reading = [request for request in found if request.phase == "reading"]
     # Bytes that arrive end a phase of reading and begin the next one.
-    reading = (request for request in found if request.phase == "reading")
     fed = number_of(request for request in reading if 2 * request.phase_age < (request.held or 0.0))
+    doing = "have waited for their answer"
+    if stalled := 2 * number_of(reading) > number:
+        doing = "began to be answered and have brought no item"
+    observed = (
+        f"{number} of {counted(of, 'request')} in flight {doing} for up to {seconds(oldest)}. "
+        f"Earlier answers of the same model and call site took at most {seconds(before)}; the last "
+        f"one ended {seconds(last)} ago"
+    )
     explanation = (
         "Other requests are answered. On the overdue ones, the provider hangs, or their "
         "connections are lost without a notice, as in a firewall."
     )
-    advice = "Check the provider's status page."
-    began = (waited[at] for at in waited for _ in range(case.requests[at].number))
-    if 2 * _unanswered(case, began) > number:
-        kind, (explanation, advice) = Kind.CALLS_SILENT, _HANGS
+    least = max(thresholds.OVERDUE_AFTER, thresholds.SLOWER * before)
+    now, _ = case.compared_answers
+    longer = sum(took(one) > least for one in now if one.group in groups)
+    if longer:
+        observed += f", and {longer} that took over {seconds(least)} have ended"
+        explanation = (
+            "Other requests are answered in time. The provider, or a gateway on the path, "
+        )
+        explanation += "pauses in these answers, and goes on with some of them after minutes."
+    elif len(later) >= thresholds.PARTLY_SLOW_REQUESTS and max(later) < thresholds.CUT_OFF * before:
+        limit = seconds(max(later))
+        observed += f". Of those sent meanwhile, none was answered after more than {limit}"
+        explanation = "The quick answers come as before, so the provider is not slow. What takes "
+        explanation += f"over {limit} gets no answer: most likely, a gateway or address translator "
+        explanation += "on the path forgets requests after that time."
+    advice = "Check the path (gateway, proxy, address translator, firewall) and the provider's "
+    advice += "status page."
+    if unanswered:
+        explanation, advice = _HANGS
     if any(request.peer == "unknown" for request in found):
         explanation += " The system's TCP state shows no lost connection."
     advice += f" Set a read timeout, and send these requests again.{case.probe}"
     if 2 * fed > number:
-        kind = Kind.STALLED_STREAMS
         explanation, advice = _PINGS
+    many = number >= thresholds.CALL_ALERT_COUNT
     return Finding(
-        kind=kind,
-        severity=severity(stuck=last >= thresholds.OVERDUE_AFTER, slower=True),
-        observed=f"{number} of {counted(of, 'request')} in flight are overdue ("
-        f"{', '.join(f'{count} {phase}' for phase, count in phases.most_common())}), after up "
-        f"to {seconds(max(waited.values()))}. Answers of the same model and call site took at "
-        f"most {seconds(longest)}; the last one ended {seconds(last)} ago.",
+        kind=Kind.STALLED_STREAMS if stalled else Kind.CALLS_SILENT,
+        severity=severity(stuck=many or last >= thresholds.OVERDUE_AFTER, slower=True),
+        observed=f"{observed}.",
         evidence=evidence_of("The overdue requests", found),
         explanation=explanation,
         advice=advice,

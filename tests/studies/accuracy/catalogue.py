@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .incidents import controls, establishing, holding, process, refusals, timeouts
+from .incidents import controls, establishing, holding, process, refusals, situations, timeouts
 
 Sign = Sequence[Any]
 """A signal of the overview, the value that it has to reach, and the value of a label where the
@@ -61,7 +61,7 @@ class Incident:
 EXPECTED: Final = tomllib.loads(Path(__file__).with_name("expected.toml").read_text())
 PLAYS: Final = {
     name.replace("_", "-"): play
-    for module in (controls, establishing, holding, process, refusals, timeouts)
+    for module in (controls, establishing, holding, process, refusals, timeouts, situations)
     for name, play in sorted(vars(module).items())
     if inspect.iscoroutinefunction(play) and play.__module__ == module.__name__
 }
@@ -69,17 +69,19 @@ INCIDENTS: Final = {
     name: Incident(play=play, **EXPECTED["incident"].get(name, {"no_alert": "nothing is wrong"}))
     for name, play in sorted(PLAYS.items())
 }
+SITUATIONS: Final = {name for name, play in PLAYS.items() if play.__module__ == situations.__name__}
+"""Rules were mended by these, so all of them are in the tuning half."""
 SPLIT_SEED: Final = 20261128
 """Drawn before any incident was played. Another seed makes all figures incomparable."""
 
 
 def _half(number: int) -> list[str]:
     """Every second incident in an order that the seed alone decides, incidents before controls."""
-    names = list(INCIDENTS)
+    names = [name for name in INCIDENTS if name not in SITUATIONS]
     random.Random(SPLIT_SEED).shuffle(names)
     names.sort(key=lambda name: INCIDENTS[name].cause == CONTROL)
-    return sorted(names[number::2])
+    return names[number::2]
 
 
-HALVES: Final = {"tuning": _half(0), "verification": _half(1)}
+HALVES: Final = {"tuning": sorted([*_half(0), *SITUATIONS]), "verification": sorted(_half(1))}
 """Thresholds and rules may be set by the first; the second only verifies them."""

@@ -89,7 +89,7 @@ OF_POOL = [
     (Kind.ONE_CALLER, ERROR, [edges.HOLDER, queued(31.0)]),
     (Kind.ONE_CALLER, ERROR, [edges.HOLDER, TIMED_OUT]),
     (Kind.SLOW_UPLOAD, WARNING, [edges.SENDING]),
-    (Kind.SLOW_PROVIDER, WARNING, [edges.OVERDUE, {"answers": answers(1, ago=1.0)}]),
+    (Kind.SLOW_PROVIDER, WARNING, [edges.SLOWER]),
     (Kind.CALLS_SILENT, WARNING, [edges.SILENT]),
     (Kind.BLOCKED_EVENT_LOOP, INFO, [{"process": {"event_loop_lag": 0.6}}]),
     (Kind.BLOCKED_EVENT_LOOP, WARNING, [{"process": {**BLOCKED, "event_loop_late_share": 0.3}}]),

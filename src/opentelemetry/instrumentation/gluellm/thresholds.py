@@ -160,9 +160,11 @@ PARTLY_SLOW_BY = 1.0
 PARTLY_SLOW_REQUESTS = 20
 PARTLY_SLOW_SHARE = 0.1
 PARTLY_SLOW_SURE = 2.5
+PARTLY_SLOW_SURE_FAR = 1.5
 """If only some of the requests are slow: the least delay, the least number of requests, the least
 share of slow ones, and by how many standard deviations their number must exceed the earlier one. In
-a load that does not change, chance alone does that in under one process of a hundred."""
+a load that does not change, chance alone does that in under one process of a hundred. Less is
+enough if they take MUCH_SLOWER times as long as any earlier one."""
 PARTLY_SLOW_ONCE = 2.0
 """Late answers, beyond half of the present share, after which a slow time counts that has ended. Of
 a batch or a session, that is three samples in a row."""
@@ -191,6 +193,8 @@ questions cause less."""
 OVERDUE_REQUESTS = 2
 OVERDUE_SHARE = 0.2
 """Number and share of the requests in flight. A single one can be one lost answer."""
+CUT_OFF = 0.7
+"""Share of the longest answer before. If no answer comes later, something gives up requests."""
 OVERDUE_UNKNOWN = 5
 """Number of requests whose model is unknown: one call site can send questions to several."""
 
