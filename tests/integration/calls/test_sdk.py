@@ -3,7 +3,11 @@
 import asyncio
 import contextlib
 import gc
+import json
 import math
+import subprocess
+import sys
+import textwrap
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -80,6 +84,52 @@ async def test_call_refused_twice(
     assert span.attributes["gen_ai.operation.name"] == "chat"
 
 
+_IN_ANOTHER_PROCESS = """
+    import json, math, sys
+    from collections import Counter
+    from gluellm_pools.fake_provider import Behaviour, FakeProviderThread
+    first = {"429": Behaviour(status=429, retry_after=0.01),
+             "500": Behaviour(status=500, retry_after=0.01),
+             "reset": Behaviour(reset_before_head=True)}
+    each = {"timeout": Behaviour(head_delay=math.inf), "cancel": Behaviour(head_delay=math.inf),
+            "cut": Behaviour(reset_after=3)}
+    seen = Counter()
+    def answer(request):
+        seen[request.model] += 1
+        refused = seen[request.model] % 2 and first.get(request.model)
+        return refused or each.get(request.model, Behaviour())
+    with FakeProviderThread(behaviour=answer) as provider:
+        print(provider.port, flush=True)
+        for _ in sys.stdin:
+            print(json.dumps(seen), flush=True)
+"""
+"""A provider that answers by model, and prints the requests of each model when it gets a line."""
+
+
+class Elsewhere:
+    """A fake provider in another process."""
+
+    def __init__(self, process: Any) -> None:
+        self._process = process
+        self.anthropic_url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        self.openai_url = f"{self.anthropic_url}/v1"
+
+    def requests(self) -> Counter[str]:
+        """Requests that arrived, by model."""
+        print(file=self._process.stdin, flush=True)
+        return Counter(json.loads(self._process.stdout.readline()))
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Elsewhere]:
+    command = [sys.executable, "-c", textwrap.dedent(_IN_ANOTHER_PROCESS)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield Elsewhere(process)
+        process.stdin.close()  # type: ignore[union-attr]  # ends it
+
+
 KINDS = ("ok", "429", "500", "reset", "timeout", "cancel", "read", "kept", "dropped", "cut")
 OUTCOME = {
     **dict.fromkeys(("ok", "429", "500", "reset", "read"), "succeeded"),
@@ -87,52 +137,79 @@ OUTCOME = {
     **dict.fromkeys(("timeout", "cut"), "failed"),
     "cancel": "cancelled",
 }
-STEPS = {
-    "429": (Behaviour(status=429, retry_after=0.01), Behaviour()),
-    "500": (Behaviour(status=500, retry_after=0.01), Behaviour()),
-    "reset": (Behaviour(reset_before_head=True), Behaviour()),
-    "timeout": (Behaviour(head_delay=math.inf),),
-    "cancel": (Behaviour(head_delay=math.inf),),
-    "cut": (Behaviour(reset_after=3),),
-}
+
+
+def _package(client: Any) -> Any:
+    return anthropic if hasattr(client, "messages") else openai
 
 
 async def _one(client: Any, kind: str, kept: list[Any], arrived: Callable[[], int]) -> None:
+    is_async = isinstance(client, (openai.AsyncOpenAI, anthropic.AsyncAnthropic))
     if kind in ("read", "kept", "dropped", "cut"):
-        stream = await chat(client, stream=True)
-        async for _ in stream:
-            if kind == "kept":
-                kept.append(stream)
-                return
-            if kind == "dropped":
-                return
-    elif kind == "cancel":
+        stream = chat(client, model=kind, stream=True)
+        if is_async:
+            stream = await stream
+            async for _ in stream:
+                if kind in ("kept", "dropped"):
+                    break
+        else:
+            for _ in stream:
+                if kind in ("kept", "dropped"):
+                    break
+        if kind == "kept":
+            kept.append(stream)
+    elif kind == "cancel" and is_async:
         before = arrived()
-        task = asyncio.create_task(chat(client))
+        task = asyncio.create_task(chat(client, model=kind))
         await until(lambda: arrived() > before, "the request")
         task.cancel()
         await task
-    elif kind == "timeout":
-        await chat(client.with_options(timeout=0.05, max_retries=0))
     else:
-        await chat(client)
+        if kind == "timeout":
+            client = client.with_options(
+                timeout=_package(client).Timeout(9, read=0.05), max_retries=0
+            )
+        answer = chat(client, model=kind)
+        if is_async:
+            await answer
+
+
+def _interrupt(request: Any) -> None:
+    if b'"cancel"' in request.read():
+        raise KeyboardInterrupt
 
 
 @both
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 async def test_outcomes_of_mixed_calls(
-    sdk: str, server: FakeProvider, ledger: Ledger, clients: Any
+    sdk: str,
+    is_async: bool,
+    elsewhere: Elsewhere,
+    ledger: Ledger,
+    clients: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """20 calls of each of ten kinds, whose retries the provider has counted."""
-    client = clients(sdk, is_async=True)
+    """20 calls of each of ten kinds, whose requests a provider in another process has counted.
+
+    A sync call is interrupted, since it can't be cancelled.
+    """
+    package: Any = {"openai": openai, "anthropic": anthropic}[sdk]
+    monkeypatch.setattr(package._base_client, "INITIAL_RETRY_DELAY", 0.01)
+    settings: dict[str, Any] = {"is_async": is_async}
+    if not is_async:
+        http = package.DefaultHttpxClient(event_hooks={"request": [_interrupt]})
+        settings["http_client"] = http
+    client = client_of(sdk, elsewhere, **settings)
     kept: list[Any] = []
     for number in range(200):
-        kind = KINDS[number % len(KINDS)]
-        server.script(*STEPS.get(kind, (Behaviour(),)))
-        with contextlib.suppress(Exception, asyncio.CancelledError):
-            await _one(client, kind, kept, lambda: server.counts.requests)
+        with contextlib.suppress(Exception, asyncio.CancelledError, KeyboardInterrupt):
+            kind = KINDS[number % len(KINDS)]
+            await _one(client, kind, kept, lambda: elsewhere.requests()["cancel"])
     assert ledger.calls.in_flight >= len(kept) == 20
     for stream in kept:
-        await stream.close()
+        closing = stream.close()
+        if is_async:
+            await closing
     kept.clear()
     gc.collect()
     await until(lambda: not ledger.calls.in_flight, "the end of dropped streams")
@@ -141,7 +218,16 @@ async def test_outcomes_of_mixed_calls(
         outcome: 20 * list(OUTCOME.values()).count(outcome) for outcome in set(OUTCOME.values())
     }
     assert calls.errors["read_timeout"] == calls.errors["read_error"] == 20
-    assert calls.retries == server.counts.requests - 200 == 60
+    refused = dict.fromkeys(("429", "500", "reset"), 40)
+    sent = Counter({kind: 20 for kind in KINDS if is_async or kind != "cancel"}) | Counter(refused)
+    assert elsewhere.requests() == sent
+    assert calls.retries == 60
+    # Each call's duration is its own begin and end.
+    whole = ledger.telemetry.total(semconv.CALL_DURATION)
+    assert sum(calls.stage_seconds.values()) == pytest.approx(whole)
+    closing = client.close()
+    if is_async:
+        await closing
 
 
 ENDINGS = ("dropped", "closed", "client first", "client first, closed")
