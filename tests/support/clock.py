@@ -18,7 +18,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.ahead = 0
-        installation.installed().registry.clock = self
+        registry = installation.installed().registry
+        registry.clock = registry.calls.clock = self
 
     def __call__(self) -> int:
         return time.monotonic_ns() + self.ahead

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots.parts import CallsSnapshot
 from opentelemetry.instrumentation.gluellm.text import counted, one_line, percent, period_text
-from opentelemetry.instrumentation.gluellm.vocabulary import is_retried
+from opentelemetry.instrumentation.gluellm.vocabulary import SDK, is_retried
 
 from ..case import Activity, PoolCase, to_origin
 from ..findings import Clause, Finding, Kind, observed_text
 from ..severity import severity
+from .layers import requests_by_layer
 from .timeouts import TIME_LIMIT, evidence_of, time_limit
 
 _EXHAUSTED = "RESOURCE_EXHAUSTED"
@@ -27,7 +28,8 @@ _USED_UP = ": most likely, the account's quota or credit is used up."
 _QUOTA = "Check the account's quota, credit and spending limit. If none is used up:"
 _OVERLOADED = ("503", "529", "UNAVAILABLE")
 """Statuses by which a server or gateway also refuses what exceeds its number at a time."""
-_SDK = "max_retries=0 of the SDK's client (AnyLLM.create passes it on)"
+_SDK = "max_retries=0 of the SDK's client"
+_OF_ANY_LLM = f"{_SDK} (AnyLLM.create passes it on)"
 _GLUELLM = "gluellm.configure(retry_max_attempts=1)"
 _MOST_REASONS = 3
 
@@ -144,8 +146,9 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     clauses += reasons.limits
     severe = thresholds.calls_fail(failed, succeeded, calls.source) and reasons.of_provider
     explanation, advice = reasons.advice(synchronous=any(case.synchronous for case in its))
-    whose, less = _whose(calls)
     again = [one for case in its for one in case.failures if one.result in reasons.all]
+    layers = requests_by_layer(calls, again)
+    whose, less = _whose(calls, layers)
     return Finding(
         kind=Kind.RETRIES,
         severity=severity(failed=severe, slower=True),
@@ -160,8 +163,9 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     )
 
 
-def _whose(calls: CallsSnapshot) -> tuple[str, str]:
-    """Return what retries, and how to retry less."""
+def _whose(calls: CallsSnapshot, layers: str) -> tuple[str, str]:
+    """Return what retries, with the requests of each layer, and how to retry less."""
+    of_sdk = _SDK if calls.source == SDK else _OF_ANY_LLM
     sdks = counted(calls.pauses, "pause")
     own = counted(calls.attempts_repeated, "further attempt")
     if calls.pauses and calls.attempts_repeated:
@@ -170,13 +174,14 @@ def _whose(calls: CallsSnapshot) -> tuple[str, str]:
         whose = (
             f"The SDK retries ({sdks}) inside GlueLLM's retries ({own}), so they multiply: on "
             f"average, one call is {requests / began:.2g} requests, {attempts / began:.2g} "
-            f"attempts by GlueLLM x {requests / attempts:.2g} requests by the SDK."
+            f"attempts by GlueLLM x {requests / attempts:.2g} requests by the SDK. {layers}"
         )
-        return whose, f"Retry in one layer only: {_GLUELLM}, or {_SDK}."
+        return whose.rstrip(), f"Retry in one layer only: {_GLUELLM}, or {of_sdk}."
     if calls.attempts_repeated:
         return f"GlueLLM retries ({own}).", f"To retry less: {_GLUELLM}."
     whose = f"The SDK retries ({sdks})." if calls.pauses else "The SDK, if any, retries."
-    return whose, f"To retry less: {_SDK}."
+    only = "Retry in one layer only" if layers else "To retry less"
+    return f"{whose} {layers}".rstrip(), f"{only}: {of_sdk}."
 
 
 def refusals(case: PoolCase) -> Finding | None:

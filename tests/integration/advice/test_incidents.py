@@ -13,6 +13,7 @@ import pytest
 
 from gluellm_pools.fake_provider import Behaviour, FakeProvider
 from opentelemetry.instrumentation.gluellm import Finding, diagnose, snapshot
+from support.clock import Clock
 
 any_llm: Any = pytest.importorskip("any_llm")
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -73,3 +74,32 @@ def test_answers_that_end_early_are_found(provider: FakeProvider, cut: str) -> N
         assert "5 of the last 10 requests (50%) failed while reading" in finding.observed
 
     asyncio.run(run())
+
+
+def test_retries_of_an_application_around_those_of_the_sdk(
+    provider: FakeProvider, clock: Clock
+) -> None:
+    """One number for the call site, and whose they are."""
+    openai: Any = pytest.importorskip("openai")
+    provider.behaviour = Behaviour(status=500, retry_after=0.01)
+    with openai.OpenAI(api_key="any", base_url=provider.openai_url) as client:
+
+        def ask() -> None:
+            for _ in range(3):
+                clock.advance(5)
+                with contextlib.suppress(openai.InternalServerError):
+                    client.chat.completions.create(model="m", messages=MESSAGES)
+
+        for _ in range(6):
+            ask()
+            clock.advance(30)
+        (finding,) = serious()
+    assert provider.counts.requests == 6 * 9
+    assert finding.kind == "retries"
+    layers = re.search(
+        r"The SDK retries \(36 pauses\)\. Up to 9 requests for one call at .*:\d+ "
+        r"in .*ask: 3 by a loop .* such as tenacity x 3 by the SDK\.",
+        finding.explanation,
+    )
+    assert layers is not None, finding.explanation
+    assert "Retry in one layer only: max_retries=0 of the SDK's client." in finding.advice

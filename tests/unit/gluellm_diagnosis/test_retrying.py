@@ -100,6 +100,54 @@ def test_call_site_of_what_is_sent_again_is_named():
     assert str(fact) == "The last failed requests: 3 of 3 from app.py:12 in ask (gpt-4o)."
 
 
+ONE_AFTER_ANOTHER = (30.0, 29.0, 27.0, 20.0, 19.0, 17.0)
+"""Begins of two rows of three calls, in seconds before now."""
+ONE_CALL = "requests for one call at app.py:12 in ask:"
+LOOP = "a loop or decorator around it, such as tenacity"
+LONGER_AGO = tuple(began + far for far in (60, 40, 20, 0) for began in ONE_AFTER_ANOTHER[:3])
+
+
+@pytest.mark.parametrize(
+    ("begun", "attempts", "source", "layers"),
+    [
+        ((*LONGER_AGO, 15.0), 3, "sdk", f"Up to 9 {ONE_CALL} 3 by {LOOP} x 3 by the SDK."),
+        ((*LONGER_AGO, 15.0), 1, "http",
+         f"Up to 3 {ONE_CALL} 3 by the client's own retries or {LOOP}."),
+        # A layer alone, too few rows, and calls that overlap.
+        ((*LONGER_AGO, 15.0), 1, "sdk", ""),
+        (ONE_AFTER_ANOTHER, 3, "sdk", ""),
+        ((*LONGER_AGO, 29.8, 15.0), 3, "sdk", ""),
+        # Each repeats, or none does: inputs that all fail.
+        (tuple(map(float, range(30))), 3, "sdk", ""),
+    ],
+)  # fmt: skip
+def test_requests_of_one_call_by_layer(begun, attempts, source, layers):
+    failed = [
+        Failure(began - 0.1 * number - 0.1, "429", 0.1 * number + 0.1, "reading", 0.1,
+                call_site="app.py:12 in ask")
+        for began in begun for number in range(attempts)
+    ]  # fmt: skip
+    calls = {"source": source, "outcomes": ended(0, 35), "errors": {"429": 35}, "retries": 65}
+    snapshot = refused({429: 65}, **{**MUCH, **calls}, pauses=65)
+    totals = replace(snapshot.totals[0], failures=tuple(failed))
+    finding = found(Kind.RETRIES, replace(snapshot, totals=(totals,)))
+    assert f"(65 pauses). {layers}".rstrip() in finding.explanation
+    assert ("requests for one call" in finding.explanation) is bool(layers)
+    assert ("Retry in one layer only" in finding.advice) is bool(layers)
+
+
+def test_requests_of_gluellm_and_the_sdk_are_one_number_for_a_call_site():
+    failed = [
+        Failure(9.0 - n, "503", 1.0 + n, "reading", 1.0, None, "a.py:1 in f") for n in range(6)
+    ]
+    snapshot = refused({503: 65}, **MUCH, source="gluellm", pauses=40, attempts_repeated=9)
+    totals = replace(snapshot.totals[0], failures=tuple(failed))
+    finding = found(Kind.RETRIES, replace(snapshot, totals=(totals,)))
+    assert (
+        "6 requests for one call at a.py:1 in f: 6 by GlueLLM and the SDK." in finding.explanation
+    )
+
+
 @pytest.mark.parametrize(
     ("more", "whose", "less"),
     [
