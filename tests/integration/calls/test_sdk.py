@@ -205,6 +205,10 @@ async def test_outcomes_of_mixed_calls(
         with contextlib.suppress(Exception, asyncio.CancelledError, KeyboardInterrupt):
             kind = KINDS[number % len(KINDS)]
             await _one(client, kind, kept, lambda: elsewhere.requests()["cancel"])
+        # httpcore 1 deadlocks, also without the instrumentation, if a sync stream is collected
+        # while the pool's lock is held.
+        if kind == "dropped":
+            gc.collect()
     assert ledger.calls.in_flight >= len(kept) == 20
     for stream in kept:
         closing = stream.close()

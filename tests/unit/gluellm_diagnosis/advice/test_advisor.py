@@ -9,6 +9,7 @@ import pytest
 from gluellm_diagnosis.advice.advisor import GLUELLM_PROVIDERS, Advisor, advisor_for
 from gluellm_diagnosis.advice.families import FAMILY_OF
 from gluellm_diagnosis.advice.own_clients import OwnClient
+from gluellm_diagnosis.rules import retrying
 from opentelemetry.instrumentation.gluellm.limits import configure_pools, reset_pools
 
 PROVIDERS = sorted(FAMILY_OF)
@@ -59,6 +60,43 @@ def test_without_any_llm_no_advice_names_it(provider, library):
         for text in (*advice(advisor), advisor.keep(40), advisor.limit(40)):
             assert not re.search("AnyLLM|any-llm|configure_pools|api_base", text), text
             assert synchronous or not re.search(r"(\.|DefaultHttpx)Client\(", text), text
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+@pytest.mark.parametrize("sdk", ["openai", "anthropic"])
+def test_every_line_for_the_client_of_an_sdk_has_its_effect(sdk, synchronous):
+    """Run as it is printed: with the SDK's own class for clients, and the SDK's own arguments."""
+    package = pytest.importorskip(sdk)
+    library = package.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]
+    names = {sdk: package, library: pytest.importorskip(library), "socket": socket}
+    advisor: Any = advisor_for(sdk, library, gluellm=False, synchronous=synchronous, any_llm=False)
+
+    def client(**settings: Any) -> Any:
+        kind = "Anthropic" if sdk == "anthropic" else "OpenAI"
+        return getattr(package, kind if synchronous else f"Async{kind}")(api_key="any", **settings)
+
+    def pool(text: str) -> Any:
+        built = re.search(rf"{sdk}\.Default(Async)?HttpxClient\(.*\)(?= as http_client=)", text)
+        assert built is not None, text
+        return client(http_client=eval(built[0], names))._client._transport._pool
+
+    def timeout(text: str) -> Any:
+        built = re.search(r"timeout=(\S+\(.*\)) of the SDK's client", text)
+        assert built is not None, text
+        return client(timeout=eval(built[1], names)).timeout
+
+    assert pool(advisor.allow(40))._max_connections == 40
+    kept = pool(advisor.keep_idle(3, 40))
+    assert (kept._keepalive_expiry, kept._max_connections) == (3, 40)
+    assert pool(advisor.keep(40))._max_keepalive_connections == 40
+    assert pool(advisor.without_http2(40))._http2 is False
+    if sdk == "openai":  # anthropic's own class does so without advice
+        options = pool(advisor.probe_idle(40))._socket_options
+        assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in options
+    waits, reads = timeout(advisor.wait_at_most(10, 40)), timeout(advisor.read_at_most(90, 40))
+    assert (waits.pool, waits.connect, waits.read) == (10, 5, 600)
+    assert (reads.read, reads.connect) == (90, 5)
+    assert eval(f"client({retrying._SDK.split()[0]})", {"client": client}).max_retries == 0
 
 
 SYNC_ONLY = ("Async", "AnyLLM", "configure_pools", "acompletion", "GLUELLM")
