@@ -116,7 +116,7 @@ _OPERATIONS = {
     "/invoke-with-response-stream": "chat",
 }
 """``gen_ai.operation.name`` by the end of the path. Files, batches and models are not in it."""
-_ENDINGS = tuple(_OPERATIONS)
+_LAST_PARTS = frozenset(end.replace(":", "/").rpartition("/")[2] for end in _OPERATIONS)
 
 
 def operation_of(path: str) -> str | None:
@@ -125,9 +125,10 @@ def operation_of(path: str) -> str | None:
     The path is not stored.
     """
     path = path.partition("?")[0]
-    if not path.endswith(_ENDINGS):
+    # Every POST to a provider comes here, and comparing with each end takes three times as long.
+    if path.replace(":", "/").rpartition("/")[2] not in _LAST_PARTS:
         return None
-    return next(operation for end, operation in _OPERATIONS.items() if path.endswith(end))
+    return next((operation for end, operation in _OPERATIONS.items() if path.endswith(end)), None)
 
 
 Described = tuple["str | None", "str | None", "str | None"]

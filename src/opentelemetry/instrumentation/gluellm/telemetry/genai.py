@@ -36,13 +36,14 @@ class GenAISpans:
         context = self._context()
         if not context or not isinstance(context, Context):
             return None
+        # This runs for every POST of a traced program, so what rules out most spans comes first.
         span: Any = span_in(context)
         kind = getattr(span, "kind", None)
-        if (kind is not _CLIENT and kind is not _INTERNAL) or not span.is_recording():
+        if kind is not _CLIENT and kind is not _INTERNAL:
             return None
         found = getattr(span, "attributes", None)
         operation = found.get(semconv.OPERATION_NAME) if found else None
-        if found is None or operation not in _OPERATIONS:
+        if found is None or operation not in _OPERATIONS or not span.is_recording():
             return None
         provider = found.get(semconv.PROVIDER_NAME) or found.get(_SYSTEM)
         model = found.get(semconv.REQUEST_MODEL)
