@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ pytest.importorskip("openai")
 pytest.importorskip("anthropic")
 
 from gluellm_pools.fake_provider import FakeProvider, FakeProviderThread
+from opentelemetry.instrumentation.gluellm.pool import call_site
+from opentelemetry.instrumentation.gluellm.pool.call_site import CallSite
 from support.further_replies import REPLIES
 from support.telemetry import Telemetry
 
@@ -34,3 +37,24 @@ def server() -> Iterator[FakeProvider]:
 def ledger(instrument: Callable[..., Telemetry]) -> Ledger:
     """The ledger of the active instrumentation."""
     return Ledger(instrument(scope="llm"))
+
+
+@pytest.fixture
+def forbid_walks(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Any]]:
+    """Forbid to walk the stack from now on; return the functions in which call sites are found.
+
+    A walk appends its greatest depth, and then raises.
+    """
+
+    def forbid() -> list[Any]:
+        found: list[Any] = []
+
+        def record(*where: Any) -> CallSite:
+            found.append(where[0].co_name)
+            return CallSite(*where)
+
+        monkeypatch.setattr(call_site, "range", found.append, raising=False)
+        monkeypatch.setattr(call_site, "CallSite", record)
+        return found
+
+    return forbid

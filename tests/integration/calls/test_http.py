@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import pytest
 from opentelemetry.trace import SpanKind
 
@@ -41,6 +42,23 @@ async def test_plain_client_at_an_own_host(server: FakeProvider, telemetry: Tele
             await client.get("/v1/models")
     assert calls() == {("http", "vllm"): 2}
     assert {pool.provider for pool in snapshot().totals} == {"vllm"}
+
+
+@pytest.mark.parametrize("kind", [HTTP_OF_OPENAI.AsyncClient, aiohttp.ClientSession])
+@pytest.mark.usefixtures("telemetry")
+async def test_call_site_is_looked_up_once_and_where_the_last_one_was(
+    kind: Any, server: FakeProvider, forbid_walks: Any
+) -> None:
+    """The stack is not walked again, also if aiohttp looks up a proxy before."""
+
+    async def ask() -> None:
+        await client.post(f"{server.url}/v1/chat/completions", json=BODY)
+
+    async with kind(trust_env=kind is aiohttp.ClientSession) as client:
+        await ask()
+        found = forbid_walks()
+        await ask()
+    assert found == ["ask"]
 
 
 @pytest.mark.parametrize("sdk", SDKS)

@@ -543,3 +543,25 @@ async def test_call_site_of_a_call(
     assert request.call_site.endswith("in chat")
     assert (request.provider, request.model, request.operation) == (sdk, "m", "chat")
     await asyncio.gather(task, return_exceptions=True)
+
+
+@both
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.usefixtures("ledger")
+async def test_call_site_is_looked_up_once_and_where_the_last_one_was(
+    sdk: str, is_async: bool, server: FakeProvider, clients: Any, forbid_walks: Any
+) -> None:
+    """The stack is not walked again. Requests of the call, retries as well, take its line."""
+    client = clients(sdk, is_async=is_async)
+
+    async def ask() -> None:
+        answer = chat(client)
+        if is_async:
+            await answer
+
+    await ask()
+    found = forbid_walks()
+    server.script(Behaviour(status=429, retry_after=0.01))
+    await ask()
+    assert server.counts.requests == 3
+    assert found == ["ask" if is_async else "chat"]

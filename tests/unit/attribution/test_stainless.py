@@ -58,7 +58,7 @@ class Fake:
             "openai",
             lambda *error: self.errors.append(error),
             self.hooks.append,
-            lambda: None,
+            lambda *_: None,
             self.scene.registry.calls,
             Naming(),
         )

@@ -75,7 +75,7 @@ class Scope:
     """Whether pools that carry no requests to LLMs are in scope (``scope="all"``)."""
     calls_model: Callable[..., ModelRequest | None] = lambda *_: None
     """What a POST to a host, a port and a path calls, if it calls a model and is in no call."""
-    begin_call: Callable[[ModelRequest], Call | None] = lambda _: None
+    begin_call: Callable[..., Call | None] = lambda *_: None
     """Begins a call of source ``http``; None if calls are not counted."""
 
     def claim(self, pool: Any) -> None:

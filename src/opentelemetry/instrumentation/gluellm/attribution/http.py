@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..pool.call import Call, LiveCalls
-from ..pool.call_site import CallSite
+from ..pool.call_site import CallSite, Near
 from ..vocabulary import OTHER
 from .calls import OnError, model_text
 from .context import NO_CALL, current_call, current_counted
@@ -21,7 +21,7 @@ class HttpCalls:
     def __init__(
         self,
         on_error: OnError,
-        find_call_site: Callable[[], CallSite | None],
+        find_call_site: Callable[..., CallSite | None],
         calls: LiveCalls | None,
         naming: Naming,
     ) -> None:
@@ -37,14 +37,19 @@ class HttpCalls:
         found = self._naming.described(host, port, path)
         return None if found is None or _in_call() else found
 
-    def begin(self, described: Described) -> Call | None:
-        """Begin the call of a request; None if calls are not counted."""
+    def begin(self, described: Described, near: Near, at: CallSite | None = None) -> Call | None:
+        """Begin the call of a request; None if calls are not counted.
+
+        ``at`` is its call site. If that is None, it is searched, first where ``near`` found the
+        last one.
+        """
         if self._calls is None:
             return None
         try:
             provider, operation, model = described
             model = None if model is None else model_text(model)
-            call = Call(provider, model, operation, self._find_call_site(), sdk=True, single=True)
+            at = at or self._find_call_site(near)
+            call = Call(provider, model, operation, at, sdk=True, single=True)
             call.counted = self._calls.begin_request(operation or OTHER, provider)
             call.counted.model = model
             return call

@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 from ..failures import raise_on
 from ..patching import Hooks, ModulePatches, version_of
 from ..pool.call import Call, LiveCalls
-from ..pool.call_site import CallSite
+from ..pool.call_site import CallSite, Near
 from ..vocabulary import BACKOFF, SDK
 from .calls import OnError, model_text
-from .context import NO_CALL, current_call, outer_call
+from .context import NO_CALL, current_call, current_counted, outer_call
 from .hosts import Naming
 from .streams import AsyncStream, Hold, SyncStream, current
 
@@ -50,7 +50,7 @@ class SdkCalls(ModulePatches):
         distribution: str,
         on_error: OnError,
         on_hooks: Callable[[Hooks], None],
-        find_call_site: Callable[[], CallSite | None],
+        find_call_site: Callable[..., CallSite | None],
         calls: LiveCalls | None,
         naming: Naming,
     ) -> None:
@@ -62,6 +62,7 @@ class SdkCalls(ModulePatches):
         self._on_error = on_error
         self._on_hooks = on_hooks
         self._find_call_site = find_call_site
+        self._near = Near()
         self._calls = calls
         self._naming = naming
 
@@ -145,7 +146,7 @@ class SdkCalls(ModulePatches):
             outer = current_call.get()
             if outer is not None and not outer.ended and outer.counted is None:
                 return None  # of any-llm, which may build a client in it
-            if outer_call() is not None:
+            if (outer is not None or current_counted.get() is not None) and outer_call():
                 return None
             described = self._describe(*args, **kwargs)
             if described is None:
@@ -156,7 +157,7 @@ class SdkCalls(ModulePatches):
                 provider = provider or of_span or self._provider
                 model = model if isinstance(model, str) else model_of_span
             model = None if model is None else model_text(model)
-            call = Call(provider, model, operation, self._find_call_site(), sdk=True)
+            call = Call(provider, model, operation, self._find_call_site(self._near), sdk=True)
             if self._calls is not None:
                 counted = self._calls.begin(SDK, operation, provider, streamed=streamed)
                 counted.model = model

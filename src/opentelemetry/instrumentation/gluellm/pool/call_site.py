@@ -26,7 +26,7 @@ _NAMES = (
 LIBRARIES = frozenset(_NAMES.split())
 """Packages between an application and its pool. An application may be an installed package as
 well, so in a stack of installed code only, the call site is the first frame outside of these."""
-_CLIENTS = ("aiohttp", "httpx", "httpx2", "requests")
+_CLIENTS = "aiohttp anthropic cerebras fireworks groq httpx httpx2 openai requests together".split()
 """Packages that call nothing of the application between their own public method and the pool, or
 do so in each request, with a custom transport."""
 _DEEPEST = 200

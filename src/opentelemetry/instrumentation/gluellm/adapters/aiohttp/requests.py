@@ -82,12 +82,10 @@ class AiohttpRequestHooks:
                 url = req.url
                 call = current_call()
                 if (call is None or call.ended) and (found := calls_model(req)) is not None:
-                    call = begin_call(found)
+                    call = begin_call(found, tracker.near, _entered_at.get())
                 lease = tracker.begin(url.raw_host.encode(), url.port, b"", call)
                 if lease.call is None:
                     lease.own_call_site = _entered_at.get() or lease.own_call_site
-                elif lease.call.single:
-                    lease.call.call_site = _entered_at.get() or lease.call.call_site
                 req._gluellm_lease = lease
                 self_._gluellm_entering = (lease, timeout)
                 tracker.ledger.acquire_timeout = timeout.connect or timeout.total

@@ -72,7 +72,7 @@ class HttpcoreRequestHooks:
                 url = request.url
                 call = current_call()
                 if (call is None or call.ended) and (found := calls_model(request)) is not None:
-                    call = begin_call(found)
+                    call = begin_call(found, tracker.near)
                 lease: Lease = tracker.begin(url.host, url.port, url.scheme, call)
                 request._gluellm_lease = lease
             except Exception as error:

@@ -85,7 +85,7 @@ class Urllib3RequestHooks:
                 call = current_call()
                 if call is None or call.ended:
                     found = calls_model(self_, sys._getframe(1))
-                    call = None if found is None else begin_call(found)
+                    call = None if found is None else begin_call(found, tracker.near)
                 lease = tracker.begin(host, port, scheme, call)
             except Exception as error:
                 registry.failures.caught("urllib3.begin", error)
