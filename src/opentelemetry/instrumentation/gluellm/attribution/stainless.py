@@ -76,10 +76,11 @@ class StainlessCalls(SdkCalls):
         if operation is None or options.method.lower() != "post":
             return None
         kind: type = type(client)
-        url = client.base_url
+        # openai's property imports a module each time, which costs as much as the call's begin.
+        url = getattr(client, "_base_url", None) or client.base_url
         provider = platform_of(kind) or self._naming.provider(str(url.host), url.port)
         body = options.json_data
-        model = body.get("model") if isinstance(body, Mapping) else None
+        model = body.get("model") if isinstance(body, (dict, Mapping)) else None
         return provider, operation, model, stream is True
 
     def _open_response(self, result: Any) -> Any:
