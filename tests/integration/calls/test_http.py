@@ -58,7 +58,8 @@ async def test_call_site_is_looked_up_once_and_where_the_last_one_was(
         await ask()
         found = forbid_walks()
         await ask()
-    assert found == ["ask"]
+        # Closing a session with an unread response looks for the line that closes it.
+        assert found == ["ask"]
 
 
 @pytest.mark.parametrize("sdk", SDKS)
