@@ -272,7 +272,7 @@ def _overdue(case: PoolCase) -> dict[int, float]:
             overtaken[number] = waited
     share = thresholds.OVERDUE_SHARE * number_of(case.requests)
     many = number_of(case.requests[at] for at in overtaken)
-    return overtaken if many >= max(thresholds.CALL_ALERT_COUNT, share) else far
+    return overtaken if many >= max(thresholds.CALL_MANY, share) else far
 
 
 def overdue_requests(case: PoolCase) -> Finding | None:
@@ -330,7 +330,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     advice += f" Set a read timeout, and send these requests again.{case.probe}"
     if 2 * fed > number:
         explanation, advice = _PINGS
-    many = number >= thresholds.CALL_ALERT_COUNT
+    many = number >= thresholds.CALL_MANY
     return Finding(
         kind=Kind.STALLED_STREAMS if stalled else Kind.CALLS_SILENT,
         severity=severity(stuck=many or last >= thresholds.OVERDUE_AFTER, slower=True),
