@@ -43,6 +43,13 @@ _SHORT_IDLE = Meaning(
     "build the client in each process, after the fork. If not, keep idle connections for less time "
     "than the server does: {}. Check its log for restarts.",
 )
+_PROBED_AFTER = 60
+"""Seconds of idleness after which SO_KEEPALIVE probes, as advised."""
+_CLOSED_IDLE = (
+    "These connections were idle: the server or a load balancer closes idle ones sooner than the "
+    "client does. SO_KEEPALIVE would not help, since it probes after 60 s, and the client closes "
+    "them by then. Or the server restarts, or a forked process uses the same client."
+)
 _DEAD_ADDRESS = (
     "TCP takes one round trip, so {} means that first attempts get no answer: one of several "
     "addresses of the host (also IPv6) may be dead, or a full server drops attempts."
@@ -278,7 +285,9 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     often, most = share >= thresholds.FAILURES_SEVERE, thresholds.SHORT_IDLE
     short = not silent and (idle < most or (often and idle == most))
     thinks = ". While a model thinks for minutes without sending a byte, its connection looks idle."
-    advice = case.probe
+    closed = not (silent or on_new) and 0 < expiry <= _PROBED_AFTER
+    probe = "" if closed or short else case.probe
+    advice = probe
     if short:
         advice = _SHORT_IDLE.advice.format(case.advisor.keep_idle(1, case.maximum))
     elif not silent:
@@ -293,9 +302,12 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
-        + ("; SO_KEEPALIVE is off." if case.probe and not short else "."),
+        + (", and none on a new one" if closed else "")
+        + ("; SO_KEEPALIVE is off." if probe else "."),
         explanation=_SHORT_IDLE.explanation.format(seconds(idle))
         if short
+        else _CLOSED_IDLE
+        if closed
         else f"{'T' if silent else 'Either t'}he other end, or a load balancer or address "
         "translator on the path, dropped connections after a time without data or at a restart, "
         "while the pool kept them"
