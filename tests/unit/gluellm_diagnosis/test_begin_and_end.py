@@ -66,7 +66,7 @@ FAULTS: list[tuple[Kind, list[edges.Sign]]] = [
     (Kind.SLOW_CONSUMER, [edges.CONSUMER]),
     (Kind.ONE_CALLER, [edges.HOLDER]),
     (Kind.SLOW_UPLOAD, [edges.SENDING]),
-    (Kind.SLOW_PROVIDER, [edges.OVERDUE]),
+    (Kind.CALLS_SILENT, [edges.OVERDUE]),
     (Kind.SLOW_PROVIDER, [{"errors": {"read_timeout": 60}}]),
     (Kind.CALLS_SILENT, [edges.hanging(), {"answers": edges.answers(20, ago=95.0)}]),
     (Kind.BLOCKED_EVENT_LOOP, [edges.LATE]),
