@@ -201,6 +201,7 @@ class PoolCase:
             gluellm=self.process.gluellm,
             synchronous=self.synchronous,
             any_llm=self.process.any_llm,
+            imported=self.process.frameworks,
         )
 
     @cached_property

@@ -13,14 +13,16 @@ The wording relies on these facts, which hold for openai and anthropic:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from opentelemetry.instrumentation.gluellm import providers
 
 from . import families
-from .own_clients import LOOP_PER_CLIENT, ONE_LOOP, OwnClient, own_client
+from .frameworks import FRAMEWORKS, LITELLM, the_only
+from .own_clients import LITELLMS, LOOP_PER_CLIENT, ONE_LOOP, OwnClient, own_client
 
+_OPENAIS = ("openai.DefaultAsyncHttpxClient", "openai.DefaultHttpxClient")
 GLUELLM_PROVIDERS = frozenset({"openai", "anthropic"})
 """Providers for which GlueLLM 1.11 builds an ``httpx.AsyncClient``. Only GlueLLM's settings set the
 limits of that client."""
@@ -33,10 +35,17 @@ def advisor_for(
     gluellm: bool,
     synchronous: bool = False,
     any_llm: bool = True,
+    imported: Collection[str] = (),
 ) -> Advisor | OwnClient:
-    """Return the advisor on the client of one pool; the parameters are those of `Advisor`."""
+    """Return the advisor on the client of one pool; the parameters are those of `Advisor`.
+
+    ``imported`` has the imported modules of frameworks.
+    """
+    framework = None if any_llm else the_only(imported)
     own = own_client(provider if any_llm else None, library)
-    return own or Advisor(provider, library, gluellm, synchronous, any_llm)
+    if own is not None and library == "aiohttp" and framework == LITELLM:
+        return LITELLMS
+    return own or Advisor(provider, library, gluellm, synchronous, any_llm, framework)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,8 @@ class Advisor:
     so the application built it, or an SDK that the application calls."""
     any_llm: bool = True
     """Whether any-llm is in the process. If not, it has built no client."""
+    framework: str | None = None
+    """The only one of `FRAMEWORKS` in the process."""
 
     def allow(self, size: int | str, argument: str = "limit") -> str:
         """Advise how to allow ``size`` connections.
@@ -89,6 +100,8 @@ class Advisor:
     def _timed(self, timeouts: str, maximum: int | None) -> str:
         timeout = f"timeout={self._module}.Timeout({timeouts})"
         if self._applications:
+            if line := self._line(timeout.removeprefix("timeout="), timeout=True):
+                return f"{line}, or timeout= of a client of the SDK itself"
             family = families.FAMILY_OF.get(self.provider or "")
             # Behind a gateway or a proxy, the provider is unknown.
             sdks = "SDK's client, or of your " if family is None or family.takes_timeout else ""
@@ -201,6 +214,17 @@ class Advisor:
             f"closes the stream even if the loop breaks, returns or raises. {others}"
         )
 
+    def _line(self, expression: str, *, timeout: bool = False) -> str:
+        """Return the framework's code for a client or a timeout; empty if it builds no such client.
+
+        The frameworks have other arguments for SDKs other than openai.
+        """
+        framework = FRAMEWORKS.get(self.framework or "")
+        if framework is None or self._family.builder not in _OPENAIS:
+            return ""
+        client = framework.synchronous if self.synchronous else framework.client
+        return (client and (framework.timeout if timeout else client)).format(expression)
+
     def _botocore(self, option: str) -> str:
         """Return how to set an option of botocore; empty for providers without botocore."""
         if self._family is not families.BOTOCORE:
@@ -281,6 +305,8 @@ class Advisor:
         builder = family.builder or f"{self._module}.{self._kind}"
         how = family.how.format(client=f"{builder}({arguments})", arguments=arguments)
         if self._applications:
+            if line := self._line(how):
+                return f"{line}, or http_client= of a client of the SDK itself"
             if family.builder is not None:
                 plain = f"{self._module}.{self._kind}"
                 return f"{how} as http_client= of the SDK's client, or {plain} with its arguments"

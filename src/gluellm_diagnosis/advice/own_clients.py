@@ -14,7 +14,7 @@ grpcio 1.85:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opentelemetry.instrumentation.gluellm.providers import is_carried_by
 
@@ -109,6 +109,16 @@ _AIOHTTP = OwnClient(
     end="Read each answer to its end or release it, also where the code may return or raise: use "
     "`async with session.get(...) as response:`, or call response.release()",
 )
+
+LITELLMS = replace(
+    _AIOHTTP,
+    sized="Allow {size} connections: set AIOHTTP_CONNECTOR_LIMIT={size} and "
+    "AIOHTTP_CONNECTOR_LIMIT_PER_HOST={size} before the program imports litellm",
+    wait="Set a timeout of a few seconds: litellm.acompletion(..., timeout=httpx.Timeout({read}, "
+    "connect=5, pool={wait}))",
+    read="litellm.acompletion(..., timeout=httpx.Timeout({read}, connect=5))",
+)
+"""LiteLLM's asynchronous clients use aiohttp."""
 
 # Pools of boto3 and requests look like any other urllib3 pool, so each text covers all of them.
 _URLLIB3 = OwnClient(

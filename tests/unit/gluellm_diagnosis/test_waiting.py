@@ -77,6 +77,13 @@ def busy(requests: int = 100, uptime: float = 100.0, **changes: Any) -> Snapshot
     return a_snapshot(the_totals(requests, **changes), uptime=uptime)
 
 
+def test_advice_is_in_the_words_of_the_framework_in_the_process():
+    full = saturated()
+    process = replace(full.process, any_llm=False, frameworks=("langchain_openai",))
+    advice = found(SMALL, replace(full, process=process), BASELINE).advice
+    assert advice.startswith("Allow 20 connections: ChatOpenAI(http_async_client=")
+
+
 def test_queueing_at_unchanged_lease_time_is_a_small_pool():
     """The finding advises a size."""
     finding = found(SMALL, saturated(), BASELINE)

@@ -37,6 +37,7 @@ from .snapshot import Snapshot
 
 _LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
+_FRAMEWORKS = {"agents.models", "langchain_openai", "litellm", "pydantic_ai.models"}
 
 _Executors = dict[object, tuple[Workers, Counter[str]]]
 """By executor: its threads, and by pool the requests in them that hold a connection."""
@@ -100,6 +101,7 @@ def collect(
             ),
             gluellm="gluellm" in sys.modules,
             any_llm="any_llm" in sys.modules,
+            frameworks=tuple(sorted(_FRAMEWORKS & sys.modules.keys())),
             executors=tuple(
                 parts.ExecutorSnapshot(
                     threads=workers.maximum,

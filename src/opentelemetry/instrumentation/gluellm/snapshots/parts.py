@@ -557,6 +557,8 @@ class ProcessSnapshot:
     """Whether GlueLLM is imported, which passes its own clients to the SDKs."""
     any_llm: bool = True
     """Whether any-llm is imported. If not, the application or its SDKs built all clients."""
+    frameworks: tuple[str, ...] = ()
+    """Imported modules of frameworks that build the SDKs' clients."""
     executors: tuple[ExecutorSnapshot, ...] = ()
     """Executors whose threads send requests."""
     calls_per_minute: int | None = None
