@@ -48,6 +48,7 @@ class TalkingProcess:
         settings: Mapping[str, str] | None = None,
         *,
         new_session: bool = False,
+        python: Path | str = sys.executable,
     ) -> None:
         """Start ``python -m`` with the arguments. ``settings`` are environment variables.
 
@@ -59,7 +60,7 @@ class TalkingProcess:
         self._file = log
         self._log = log.open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [python, "-m", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

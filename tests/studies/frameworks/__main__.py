@@ -1,43 +1,44 @@
 """``make frameworks``: each framework in processes of its own, with and without instrumentation.
 
-Exits 1 when a framework's results differ, a count is wrong, or a pool has another name or provider.
+Exits 1 when a framework's results differ, or what is reported differs from what a case expects or
+the fake provider received. Otherwise it writes the rows to `MEASURED`, of which ``make docs`` makes
+the page "Your framework".
 """
 
 import argparse
 import json
-import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from studies.figures import Parser
-from studies.talking import FailedError, ran
+from studies.talking import TalkingProcess
 
-from . import instrumentations, llm_frameworks, sdks
-from .harness import Case, Pool, measure, stay_on_loopback
+from . import advice, agents, instrumentations, llm_frameworks, retrying, sdks
+from .harness import Case, Seen, run
 
-CASES = {
-    case.framework: case for case in (*llm_frameworks.CASES, *sdks.CASES, *instrumentations.CASES)
-}
+_MODULES = (llm_frameworks, agents, sdks, retrying, advice, instrumentations)
+CASES = {case.framework: case for module in _MODULES for case in module.CASES}
+MEASURED = Path(__file__).with_name("measured.json")
+_KEPT = ("calls", "requests", "outcomes", "stages", "models", *Seen.WHAT, "leak")
 _VENVS = Path(__file__).parents[3] / ".venvs"
-_TIMEOUT = 120.0
-_COLUMNS = (
-    *("framework", "version", "results same", "requests server / metrics"),
-    *("pool names", "providers", "verdict"),
-)
+_TIMEOUT = 300.0
 _ENVIRONMENT = dict(
     pair.split("=")
     for pair in (
         "ANONYMIZED_TELEMETRY=false AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any "
-        "AWS_EC2_METADATA_DISABLED=true DO_NOT_TRACK=1 HF_HUB_DISABLE_TELEMETRY=1 "
+        "AWS_EC2_METADATA_DISABLED=true CREWAI_DISABLE_TELEMETRY=true CREWAI_TRACING_ENABLED=false "
+        "DO_NOT_TRACK=1 HAYSTACK_TELEMETRY_ENABLED=false HF_HUB_DISABLE_TELEMETRY=1 "
         "LANGSMITH_TRACING=false LITELLM_LOCAL_MODEL_COST_MAP=true LITELLM_TELEMETRY=false "
-        "LOGFIRE_SEND_TO_LOGFIRE=false OPENAI_AGENTS_DISABLE_TRACING=1 TRACELOOP_TELEMETRY=false"
+        "LOGFIRE_SEND_TO_LOGFIRE=false NO_PROXY=* no_proxy=* OPENAI_AGENTS_DISABLE_TRACING=1 "
+        "TRACELOOP_TELEMETRY=false"
     ).split()
 )
-"""Turns off the frameworks' own telemetry; AWS requires a key."""
+"""Turns off the frameworks' own telemetry and proxies; AWS requires a key."""
 
 
 class _Run(NamedTuple):
@@ -49,34 +50,30 @@ class _Run(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the frameworks that were asked for, and print the table."""
+    """Run the frameworks that were asked for, and print what is wrong."""
     parser = Parser("frameworks", __doc__)
     parser.add_argument("frameworks", nargs="*", metavar="framework", help=", ".join(CASES))
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.child:
-        return _child(*options.child)
+        name, port, instrumented = options.child
+        run(CASES[name], int(port), instrumented=instrumented == "on")
+        return 0
     unknown = sorted(set(options.frameworks) - CASES.keys())
     if unknown:
         parser.error(f"unknown framework {', '.join(unknown)}; known are {', '.join(CASES)}")
-    rows, problems = [], []
+    rows: dict[str, Any] = {}
+    broken = 0
     for name in options.frameworks or CASES:
-        print(f"{name}: running", file=sys.stderr, flush=True)
-        row, wrong = _judge(CASES[name])
-        rows.append(row)
-        problems += [f"{name}: {each}" for each in wrong]
-    for line in (_COLUMNS, ["---"] * len(_COLUMNS), *rows):
-        print(f"| {' | '.join(line)} |")
-    for problem in problems:
-        print(problem)
-    return 1 if problems else 0
-
-
-def _child(name: str, port: str, instrumented: str) -> int:
-    stay_on_loopback()
-    measured = measure(CASES[name], int(port), instrumented=instrumented == "on")
-    print(json.dumps(measured), flush=True)
-    return 0
+        measured, wrong = _judge(CASES[name])
+        rows[name] = measured
+        broken += bool(wrong)
+        print(f"{name:28} {'; '.join(wrong) or measured or 'NOT INSTALLED'}", flush=True)
+    if not broken and all(rows.values()):
+        rows = {**json.loads(MEASURED.read_text()), **rows}
+        in_order = {name: rows[name] for name in CASES if name in rows}
+        MEASURED.write_text(json.dumps(in_order, indent=1) + "\n")
+    return int(broken > 0)
 
 
 def _version(case: Case) -> str | None:
@@ -87,39 +84,33 @@ def _version(case: Case) -> str | None:
     return next((distribution.version for distribution in found), None)
 
 
-def _judge(case: Case) -> tuple[tuple[str, ...], list[str]]:
-    """The row of a framework, and what is wrong with it."""
+def _judge(case: Case) -> tuple[dict[str, Any], list[str]]:
+    """The row of a framework, which is empty if it is not installed, and what is wrong with it."""
     version = _version(case)
     if version is None:
-        return (case.framework, *("-" for _ in _COLUMNS[2:]), "NOT INSTALLED"), []
+        return {}, []
     off, on = (_run(case, instrumented=instrumented) for instrumented in (False, True))
-    measured = on.measured
-    pools = {(name, provider) for name, provider in measured.get("pools", ())}
-    wrong = [
+    failed = [
         f"failed {how} instrumentation:\n{run.failure}"
         for how, run in (("without", off), ("with", on))
         if run.failure
-    ] or _faults(case, off, on, pools)
-    row = (
-        case.framework,
-        version,
-        "yes" if measured and off.measured.get("result") == measured["result"] else "NO",
-        f"{on.received} / {measured.get('requests', '-')}",
-        ", ".join(sorted({name for name, _ in pools})) or "-",
-        ", ".join(sorted({provider for _, provider in pools if provider})) or "-",
-        "WRONG" if wrong else "right",
-    )
-    return row, wrong
+    ]
+    kept = {what: on.measured[what] for what in _KEPT if what in on.measured}
+    return {"version": version, **kept}, failed or _faults(case, off, on)
 
 
-def _faults(case: Case, off: _Run, on: _Run, pools: set[Pool]) -> list[str]:
+def _faults(case: Case, off: _Run, on: _Run) -> list[str]:
     measured = on.measured
+    calls = sum(measured["outcomes"].values())
     checks = (
         ("result", measured["result"], off.measured["result"]),
         ("requests received", on.received, off.received),
-        ("requests reported", measured["requests"], on.received or "some"),
-        ("pools", sorted(pools, key=str), case.pools),
+        ("requests reported", measured["requests"], off.received if case.observed else 0),
+        ("calls of", measured["calls"], sorted(case.expected.split())),
+        ("number of calls", calls, off.received - case.others if case.expected else 0),
+        *((what, measured[what], [value]) for what, value in case.limits.items()),
         *((what, measured[what], 0) for what in ("in flight", "own errors", "dropped")),
+        *((what, measured[what], []) for what in ("errors found", "pages")),
     )
     return [
         f"{what} {found}, expected {wanted}" for what, found, wanted in checks if found != wanted
@@ -127,22 +118,32 @@ def _faults(case: Case, off: _Run, on: _Run, pools: set[Pool]) -> list[str]:
 
 
 def _run(case: Case, *, instrumented: bool) -> _Run:
-    python = _VENVS / case.environment / "bin" / "python"
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.lower().endswith("_proxy") and not name.startswith("OTEL_")
-    }
-    with case.serve() as (port, received):
-        command = [str(python), "-m", "studies.frameworks", "--child", case.framework]
-        command += [str(port), "on" if instrumented else "off"]
+    child: TalkingProcess | None = None
+
+    def look() -> bool:
+        if child is None or not instrumented:
+            return False
+        child.send_line("look")
+        return bool(child.expect("looked")["held"])
+
+    with case.serve(look) as (port, received), tempfile.TemporaryDirectory() as folder:
+        how = "on" if instrumented else "off"
+        child = TalkingProcess(
+            ["studies.frameworks", "--child", case.framework, str(port), how],
+            Path(folder) / "log",
+            _ENVIRONMENT,
+            python=_VENVS / case.environment / "bin" / "python",
+        )
         try:
-            output = ran(
-                *command, timeout=_TIMEOUT, env=environment | _ENVIRONMENT, stdin=subprocess.DEVNULL
-            )
-        except FailedError as failure:
+            child.process.wait(_TIMEOUT)
+            held = instrumented and case.held is not None
+            return _Run(child.expect("done"), received() - held, "")
+        except subprocess.TimeoutExpired:
+            return _Run({}, received(), f"no end after {_TIMEOUT:g} s:\n{child.log_tail()}")
+        except RuntimeError as failure:
             return _Run({}, received(), str(failure))
-        return _Run(json.loads(output.splitlines()[-1]), received(), "")
+        finally:
+            child.kill()
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ from typing import Any
 from support.fake_llms import ANSWERS
 from support.further_replies import REPLIES
 
-from .harness import AT_ONCE, MESSAGES, QUESTION, Case, anthropic_url, at_once, openai_url
+from .harness import AT_ONCE, MESSAGES, QUESTION, Case, anthropic_url, at_once, begun, openai_url
 
 OPENAI_MODEL = "gpt-4o-mini"
 ANTHROPIC_MODEL = "claude-sonnet-4-5"
-OPENAI = "openai:openai"
-ANTHROPIC = "anthropic:anthropic"
+OPENAI = "sdk:openai"
+ANTHROPIC = "sdk:anthropic"
+OPENAI_2 = "frameworks-openai-2"
+"""Environment of frameworks that cannot be installed beside the newest openai."""
 
 
 def _openai_agents(port: int) -> Any:
@@ -71,17 +73,16 @@ def _langchain(model: Any) -> list[str]:
     ]
 
 
-def _langchain_openai(port: int) -> Any:
+def _chat_openai(port: int) -> Any:
     from langchain_openai import ChatOpenAI
 
-    return _langchain(ChatOpenAI(model=OPENAI_MODEL, base_url=openai_url(port), api_key="any"))
+    return ChatOpenAI(model=OPENAI_MODEL, base_url=openai_url(port), api_key="any")
 
 
-def _langchain_anthropic(port: int) -> Any:
+def _chat_anthropic(port: int) -> Any:
     from langchain_anthropic import ChatAnthropic
 
-    url = anthropic_url(port)
-    return _langchain(ChatAnthropic(model=ANTHROPIC_MODEL, base_url=url, api_key="any"))
+    return ChatAnthropic(model=ANTHROPIC_MODEL, base_url=anthropic_url(port), api_key="any")
 
 
 def _litellm(port: int) -> Any:
@@ -103,11 +104,21 @@ def _litellm(port: int) -> Any:
     return texts
 
 
-def _llama_index(port: int) -> Any:
+def _litellm_held(port: int) -> Any:
+    import litellm
+
+    arguments = {"model": f"openai/{OPENAI_MODEL}", "api_base": openai_url(port), "api_key": "any"}
+    return begun(litellm.completion(**arguments, messages=MESSAGES, stream=True))
+
+
+def _llama_index_llm(port: int) -> Any:
     from llama_index.llms.openai import OpenAI
 
-    llm = OpenAI(model=OPENAI_MODEL, api_base=openai_url(port), api_key="any")
+    return OpenAI(model=OPENAI_MODEL, api_base=openai_url(port), api_key="any")
 
+
+def _llama_index(port: int) -> Any:
+    llm = _llama_index_llm(port)
     return [
         llm.complete(QUESTION).text,
         *(str(part.delta) for part in llm.stream_complete(QUESTION)),
@@ -141,15 +152,30 @@ def _greeting() -> dict[str, Any]:
     return dict(answer)
 
 
-_OPENAI_2 = "frameworks-openai-2"
 _STRUCTURED = {("POST", "/v1/chat/completions"): _greeting()}
 CASES = (
     Case("openai-agents", _openai_agents, OPENAI, REPLIES),
     Case("pydantic-ai", _pydantic_ai, f"{OPENAI} {ANTHROPIC}", package="pydantic-ai-slim"),
-    # langchain-openai builds the transport, and so the pool, itself; langchain-anthropic doesn't.
-    Case("langchain-openai", _langchain_openai, "langchain:openai"),
-    Case("langchain-anthropic", _langchain_anthropic, ANTHROPIC),
-    Case("litellm", _litellm, "litellm:openai litellm:anthropic"),
-    Case("llama-index", _llama_index, OPENAI, {}, _OPENAI_2, "llama-index-llms-openai"),
-    Case("instructor", _instructor, OPENAI, _STRUCTURED, _OPENAI_2),
+    *(
+        Case(
+            framework,
+            lambda port, model=model: _langchain(model(port)),  # type: ignore[misc]
+            calls,
+            held=lambda port, model=model: begun(model(port).stream(QUESTION)),  # type: ignore[misc]
+        )
+        for framework, model, calls in (
+            ("langchain-openai", _chat_openai, OPENAI),
+            ("langchain-anthropic", _chat_anthropic, ANTHROPIC),
+        )
+    ),
+    Case("litellm", _litellm, f"{OPENAI} http:anthropic", held=_litellm_held),
+    Case(
+        "llama-index",
+        _llama_index,
+        OPENAI,
+        environment=OPENAI_2,
+        package="llama-index-llms-openai",
+        held=lambda port: begun(_llama_index_llm(port).stream_complete(QUESTION)),
+    ),
+    Case("instructor", _instructor, OPENAI, _STRUCTURED, OPENAI_2),
 )

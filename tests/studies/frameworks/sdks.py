@@ -9,7 +9,7 @@ from typing import Any
 from support.fake_llms import ANSWERS, MODEL
 from support.waiting import wait_until
 
-from .harness import AT_ONCE, MESSAGES, QUESTION, Case, Served, at_once
+from .harness import AT_ONCE, MESSAGES, QUESTION, Case, Served, at_once, begun
 
 
 def _google_genai(port: int) -> Any:
@@ -43,6 +43,14 @@ def _huggingface_hub(port: int) -> Any:
     ]
 
 
+def _huggingface_hub_held(port: int) -> Any:
+    from huggingface_hub import InferenceClient
+
+    client = InferenceClient(base_url=f"http://router.huggingface.co:{port}/v1", api_key="any")
+    stream = begun(client.chat_completion(MESSAGES, model=MODEL, stream=True))
+    return client, stream  # a collected client closes its streams
+
+
 def _boto3(port: int) -> Any:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -63,7 +71,8 @@ def _boto3(port: int) -> Any:
         return list(threads.map(ask, range(2 * AT_ONCE)))
 
 
-def _qdrant(port: int) -> Any:
+def ask_qdrant(port: int) -> Any:
+    """Query a vector store, synchronously and in tasks."""
     from qdrant_client import AsyncQdrantClient, QdrantClient
 
     arguments: dict[str, Any] = {"url": f"http://127.0.0.1:{port}", "check_compatibility": False}
@@ -76,7 +85,8 @@ def _qdrant(port: int) -> Any:
 
 
 @contextlib.contextmanager
-def _mcp_server() -> Iterator[Served]:
+def mcp_server() -> Iterator[Served]:
+    """Start an MCP server that has one tool."""
     import uvicorn
     from mcp.server import MCPServer
 
@@ -105,7 +115,8 @@ def _mcp_server() -> Iterator[Served]:
     thread.join()
 
 
-def _mcp(port: int) -> Any:
+def ask_mcp(port: int) -> Any:
+    """Call a tool of an MCP server over HTTP."""
     from mcp import ClientSession
     from mcp.client.streamable_http import streamable_http_client
 
@@ -123,7 +134,93 @@ def _mcp(port: int) -> Any:
     return asyncio.run(ask())
 
 
-_QUERY = {
+def _cohere(port: int) -> Any:
+    import cohere
+
+    url = f"http://api.cohere.com:{port}"
+    client, other = (
+        kind(base_url=url, api_key="any") for kind in (cohere.ClientV2, cohere.AsyncClientV2)
+    )
+
+    def ask(client: Any) -> Any:
+        return client.chat(model=MODEL, messages=MESSAGES)
+
+    return [
+        answer.message.content[0].text for answer in (ask(client), *at_once(lambda: ask(other)))
+    ]
+
+
+def _mistralai(port: int) -> Any:
+    from mistralai.client import Mistral
+
+    client = Mistral(server_url=f"http://api.mistral.ai:{port}", api_key="any")
+    asked: dict[str, Any] = {"model": MODEL, "messages": MESSAGES}
+    answers = client.chat.complete(**asked), *at_once(lambda: client.chat.complete_async(**asked))
+    return [answer.choices[0].message.content for answer in answers]
+
+
+def _groq(port: int) -> Any:
+    from groq import AsyncGroq, Groq
+
+    client, other = (
+        kind(base_url=f"http://api.groq.com:{port}", api_key="any") for kind in (Groq, AsyncGroq)
+    )
+
+    def ask(client: Any) -> Any:
+        return client.chat.completions.create(model=MODEL, messages=MESSAGES)
+
+    return [
+        answer.choices[0].message.content for answer in (ask(client), *at_once(lambda: ask(other)))
+    ]
+
+
+def _ollama(port: int) -> Any:
+    from ollama import AsyncClient, Client
+
+    client, other = (
+        kind(host=f"http://ollama.corp.example:{port}") for kind in (Client, AsyncClient)
+    )
+    answers = client.chat(MODEL, MESSAGES), *at_once(lambda: other.chat(MODEL, MESSAGES))
+    return [answer.message.content for answer in answers]
+
+
+def _mistralai_held(port: int) -> Any:
+    from mistralai.client import Mistral
+
+    client = Mistral(server_url=f"http://api.mistral.ai:{port}", api_key="any")
+    return begun(client.chat.stream(model=MODEL, messages=MESSAGES))
+
+
+def _openai_held(port: int) -> Any:
+    from openai import OpenAI
+
+    client = OpenAI(base_url=f"http://vllm.corp.example:{port}/v1", api_key="any")
+    return begun(client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True))
+
+
+def _openai_at_vllm(port: int) -> Any:
+    from openai import OpenAI
+
+    with OpenAI(base_url=f"http://vllm.corp.example:{port}/v1", api_key="any") as client:
+        return (
+            client.chat.completions.create(model=MODEL, messages=MESSAGES)
+            .choices[0]
+            .message.content
+        )
+
+
+def _httpx_at_vllm(port: int) -> Any:
+    import httpx
+
+    with httpx.Client() as client:
+        url, asked = (
+            f"http://vllm.corp.example:{port}/v1/chat/completions",
+            {"model": MODEL, "messages": MESSAGES},
+        )
+        return client.post(url, json=asked).json()["choices"][0]["message"]["content"]
+
+
+_QUERY: object = {
     "result": {"points": [{"id": 1, "version": 0, "score": 0.5}]},
     "status": "ok",
     "time": 0.0,
@@ -131,11 +228,22 @@ _QUERY = {
 _GENERATED = ANSWERS[":generateContent"]
 _GEMINI = ("POST", f"/v1beta/models/{MODEL}:generateContent")
 _CONVERSE = ("POST", f"/model/{MODEL}/converse")
-_POINTS = ("POST", "/collections/documents/points/query")
+QDRANT = {("POST", "/collections/documents/points/query"): _QUERY}
 CASES = (
-    Case("mcp", _mcp, "mcp:", server=_mcp_server),
-    Case("google-genai", _google_genai, "google-genai:gcp.gemini", {_GEMINI: _GENERATED}),
-    Case("huggingface_hub", _huggingface_hub, "huggingface_hub:huggingface"),
-    Case("boto3", _boto3, "boto3:aws.bedrock", {_CONVERSE: ANSWERS["/converse"]}),
-    Case("qdrant-client", _qdrant, "qdrant:", {_POINTS: _QUERY}),
+    Case("mcp", ask_mcp, server=mcp_server, scope="all"),
+    Case("google-genai", _google_genai, "sdk:gcp.gemini", {_GEMINI: _GENERATED}),
+    Case("huggingface_hub", _huggingface_hub, "http:huggingface", held=_huggingface_hub_held),
+    Case("boto3", _boto3, "http:aws.bedrock", {_CONVERSE: ANSWERS["/converse"]}),
+    Case("qdrant-client", ask_qdrant, replies=QDRANT, scope="all"),
+    Case("cohere", _cohere, "http:cohere", {("POST", "/v2/chat"): ANSWERS["/v2/chat"]}),
+    Case("mistralai", _mistralai, "sdk:mistral_ai", held=_mistralai_held),
+    Case(
+        "groq",
+        _groq,
+        "sdk:groq",
+        {("POST", "/openai/v1/chat/completions"): ANSWERS["/chat/completions"]},
+    ),
+    Case("ollama", _ollama, "http:ollama", {("POST", "/api/chat"): ANSWERS["/api/chat"]}),
+    Case("openai at vLLM", _openai_at_vllm, "sdk:vllm", package="openai", held=_openai_held),
+    Case("httpx at vLLM", _httpx_at_vllm, "http:vllm", package="httpx"),
 )
