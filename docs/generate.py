@@ -9,8 +9,9 @@ import argparse
 import ast
 import difflib
 import inspect
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -48,6 +49,10 @@ from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.semconv import Instrument, Metric
 
 DOCS = Path(__file__).parent
+MEASURED = DOCS.parent / "tests" / "studies" / "frameworks" / "measured.json"
+"""Written by ``make -C tests/studies frameworks``."""
+OTHER = ", installed before"
+"""End of the names of runs beside another instrumentation."""
 ANY_LLM_LOST = {
     "any_llm.init": "the provider of pools that a client builds when it is made",
     "any_llm.calls": "calls through an `AnyLLM` object: provider, model, operation, and their time",
@@ -58,6 +63,32 @@ ANY_LLM_LOST = {
     "any_llm.subclasses": "calls through `AnyLLM` objects of classes that are loaded later",
 }
 NOTICE = "<!-- Written by `make docs`; edit docs/generate.py or the code, not this page. -->\n"
+
+FRAMEWORKS_PAGE = """
+# Your framework
+
+Each ran with its defaults, with and without the instrumentation, against a fake provider in another process: same
+results, every call counted once.
+
+| framework | calls | pool: connections | timeout | line |
+|---|---|---|---|---|
+{rows}
+
+- *calls*: [source](where-40-seconds-go.md#what-counts-as-a-call) and provider. Only `sdk` calls have a model, retries, and
+  stages other than `requesting`.
+- *timeout*: for a connection and for bytes. LangChain passes "none" to the SDK.
+- *line*: the reported line of code, *framework* where this calls in a task or thread of its own.
+
+Unread streams are reported as leaks: tried with {leaks}. {tools} as tools of an agent made no call; `scope="all"` includes
+their pools. {beside}, installed before or after, have the same spans, and no call counts twice. LiteLLM and tenacity that
+repeat every fifth attempt after a 429 cause no page.
+
+dspy 3.4, niquests, curl_cffi and openai's realtime API (websockets) are not observed, as the log and `snapshot()` say once
+they are imported: they have transports of their own. niquests also hides requests and boto3.
+
+The provider is that of the host, which [`hosts`](settings.md) can name, as for vLLM above; else of the current GenAI span.
+For limits and timeouts, follow `doctor`'s advice: it has the line for openai-agents, langchain-openai, LiteLLM, pydantic-ai.
+"""
 
 METRICS_INTRODUCTION = """
 # Metrics
@@ -593,7 +624,43 @@ def library_rows() -> list[str]:
     return rows
 
 
+def frameworks_page() -> str:
+    """docs/frameworks.md. Frameworks of which the same was measured share a line."""
+    rows: dict[str, dict[str, Any]] = json.loads(MEASURED.read_text(encoding="utf-8"))
+    same: dict[tuple[str, ...], list[str]] = {}
+    beside, tools = [], []
+    for name, row in rows.items():
+        kind, _, rest = name.partition(": ")
+        if rest:
+            tools += [rest] if kind == "tool" else []
+        elif name.endswith(OTHER):
+            beside.append(name.removesuffix(OTHER))
+        elif row["calls"] and " installed " not in name and name != "Sentry":
+            same.setdefault(tuple(_measured(row)), []).append(name)
+    return FRAMEWORKS_PAGE.lstrip().format(
+        rows="\n".join(
+            f"| {' | '.join((', '.join(names), *cells))} |" for cells, names in same.items()
+        ),
+        leaks=", ".join(name for name, row in rows.items() if "leak" in row),
+        tools=", ".join(tools),
+        beside=", ".join(beside),
+    )
+
+
+def _measured(row: Mapping[str, Any]) -> Iterator[str]:
+    yield ", ".join(call.replace(":", " ") for call in row["calls"])
+    limits = ("no limit" if one is None else str(one) for one in row["connections"])
+    yield f"{', '.join(row['pool'])}: {', '.join(limits)}"
+    waits, reads = (
+        ", ".join("none" if one is None else f"{one:g} s" for one in row[which])
+        for which in ("pool timeout", "read timeout")
+    )
+    yield waits if waits == reads else f"{waits}; {reads}"
+    yield ", ".join(row["line"]).replace("the framework's", "framework")
+
+
 PAGES = {
+    "frameworks.md": frameworks_page,
     "metrics.md": metrics_page,
     "maintainers/hooks.md": hooks_page,
     "settings.md": settings_page,

@@ -38,6 +38,7 @@ PAGES = {
         "docs/when-calls-hang",
         "docs/connection-pooling",
         "docs/providers",
+        "docs/frameworks",
         "docs/commands",
         "docs/deploy",
     ],
