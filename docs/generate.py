@@ -79,15 +79,17 @@ results, every call counted once.
 - *timeout*: for a connection and for bytes. LangChain passes "none" to the SDK.
 - *line*: the reported line of code, *framework* where this calls in a task or thread of its own.
 
-Unread streams are reported as leaks: tried with {leaks}. {tools} as tools of an agent made no call; `scope="all"` includes
-their pools. {beside}, installed before or after, have the same spans, and no call counts twice. LiteLLM and tenacity that
-repeat every fifth attempt after a 429 cause no page.
+Unread streams are reported as leaks:
+{leaks}.
+
+{tools} as tools of an agent made no call. LiteLLM and tenacity that repeat every fifth attempt after a 429 cause no page.
+{beside}, installed before or after, have the same spans, and no call counts twice.
 
 dspy 3.4, niquests, curl_cffi and openai's realtime API (websockets) are not observed, as the log and `snapshot()` say once
-they are imported: they have transports of their own. niquests also hides requests and boto3.
+they are imported. niquests also hides requests and boto3.
 
-The provider is that of the host, which [`hosts`](settings.md) can name, as for vLLM above; else of the current GenAI span.
-For limits and timeouts, follow `doctor`'s advice: it has the line for openai-agents, langchain-openai, LiteLLM, pydantic-ai.
+The provider is that of the host, which [`hosts`](settings.md) can name; else of the current GenAI span. For limits and
+timeouts, `doctor` has the line for openai-agents, langchain-openai, LiteLLM, pydantic-ai.
 """
 
 METRICS_INTRODUCTION = """
