@@ -9,7 +9,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from gluellm_pools.demo.load import client_library
@@ -41,9 +42,13 @@ class Route(Listener):
 
 
 class App:
-    """Builds the parts of an incident's application. ``name`` seeds the random numbers."""
+    """Builds the parts of an incident's application.
 
-    def __init__(self, name: str) -> None:
+    ``name`` seeds the random numbers. The providers listen on ``ports``, as those before an `end`.
+    """
+
+    def __init__(self, name: str, ports: Iterable[int] = ()) -> None:
+        self.name = name
         self.rng = random.Random(name)
         self.is_up, self._begins = asyncio.Event(), asyncio.Event()
         self.over = threading.Event()
@@ -55,6 +60,8 @@ class App:
         """The application's calls by outcome, and their total time in tenths of a second."""
         self.certificates = Certificates.make()
         self._exits = contextlib.ExitStack()
+        self._ports = iter(ports)
+        self._providers: list[FakeProviderThread] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: ServerLoop | None = None
 
@@ -79,6 +86,17 @@ class App:
         finally:
             self.over.set()
 
+    async def end(self) -> list[int]:
+        """End callers and providers, as a release without the fault does. Return the ports."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self.kept.clear()
+        with ThreadPoolExecutor(1) as thread:
+            await asyncio.get_running_loop().run_in_executor(thread, self._exits.close)
+        return [provider.port for provider in self._providers]
+
     async def _notice_starvation(self) -> None:
         await self.is_up.wait()  # before that, imports compete for the processor
         while True:
@@ -91,7 +109,9 @@ class App:
 
     def serve(self, **settings: Any) -> FakeProviderThread:
         """A provider."""
-        return self._exits.enter_context(FakeProviderThread(**{"behaviour": USUAL, **settings}))
+        given = {"behaviour": USUAL, "port": next(self._ports, 0), **settings}
+        self._providers.append(self._exits.enter_context(FakeProviderThread(**given)))
+        return self._providers[-1]
 
     def listen(self, kind: type[Any], **settings: Any) -> Any:
         """A route or a proxy."""

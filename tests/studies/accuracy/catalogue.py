@@ -17,8 +17,11 @@ from .incidents import controls, establishing, holding, process, refusals, situa
 Sign = Sequence[Any]
 """A signal of the overview, the value that it has to reach, and the value of a label where the
 signal has several lines. ``x3`` is three times the median before the incident."""
-SYMPTOMS: Final = {f"GlueLLMCalls{what}" for what in ("Fail", "Cancelled", "Silent", "Slow")}
+MILD: Final = "GlueLLMCallsSlow"
+SYMPTOMS: Final = {"GlueLLMCallsFail", "GlueLLMCallsSilent", MILD}
 """Alerts that name no cause."""
+BY_FINDINGS: Final = {"GlueLLMFindingError", "GlueLLMFindingWarning"}
+"""Alerts that name the kind of a finding."""
 CONTROL: Final = "nothing"
 """Cause of a control, in which nothing is wrong."""
 

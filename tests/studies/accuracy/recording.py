@@ -64,7 +64,7 @@ def _record(name: str, *, last: bool) -> str:
     incident, found = INCIDENTS[name], {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "snapshot.json"
-        given = {"speed": 1.0, "endpoint": "", "interval": _INTERVAL}
+        given = {"endpoint": "", "interval": _INTERVAL}
         service = Service("app", incident, given, Path(folder) / "app.log")
         service.launch()
         try:

@@ -5,11 +5,12 @@ import pytest
 from gluellm_dashboards.rules import groups
 from incidents.recordings import recordings
 
-from . import clock
 from .catalogue import CONTROL, EXPECTED, HALVES, INCIDENTS
-from .scoring.judging import Seen, share
+from .scoring.judging import Report, Seen, share
 
-CALLS_FAIL, FOUND, BLIND = (f"GlueLLM{what}" for what in ("CallsFail", "FindingError", "Blind"))
+CALLS_FAIL, BY_ERROR, LIMIT = (
+    f"GlueLLM{what}" for what in ("CallsFail", "FindingError", "LimitDiffers")
+)
 LEAKED = {
     "kind": "leak",
     "severity": "error",
@@ -39,27 +40,63 @@ def test_the_catalogue_states_what_has_to_be_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "findings", "alerts", "verdicts"),
+    ("name", "findings", "symptoms", "verdicts"),
     [
-        ("stream-leaked", [LEAKED, CHURN], [FOUND], ("yes", "yes", "yes")),
-        ("stream-leaked", [{**LEAKED, "observed": "", "advice": ""}], [], ("partly", "yes", "no")),
-        ("stream-leaked", [CHURN, LEAKED], [CALLS_FAIL], ("partly", "yes", "partly")),
-        ("stream-leaked", [CHURN], [FOUND, BLIND], ("wrong", "yes", "wrong")),
-        ("stream-leaked", [FAILING, LEAKED], [FOUND], ("partly", "yes", "yes")),
-        ("stream-leaked", [FAILING, CHURN], [FOUND], ("no", "yes", "yes")),
+        ("stream-leaked", [LEAKED, CHURN], [], ("yes", "yes", "yes")),
+        ("stream-leaked", [{**LEAKED, "observed": "", "advice": ""}], [], ("partly",) * 3),
+        ("stream-leaked", [CHURN, LEAKED], [CALLS_FAIL], ("partly", "yes", "yes")),
+        ("stream-leaked", [CHURN], [], ("wrong", "wrong", "wrong")),
+        ("stream-leaked", [LEAKED], [LIMIT], ("yes", "yes", "wrong")),
+        ("stream-leaked", [FAILING, LEAKED], [], ("partly", "partly", "partly")),
+        ("stream-leaked", [FAILING, CHURN], [], ("no", "no", "partly")),
         ("stream-leaked", [INFO], [], ("no", "no", "no")),
+        ("stream-leaked", [INFO], [CALLS_FAIL], ("no", "no", "partly")),
         ("few-errors", [INFO], [], ("yes", "yes", "yes")),
-        ("few-errors", [CHURN], [CALLS_FAIL], ("wrong", "wrong", "wrong")),
+        ("few-errors", [CHURN], [], ("wrong", "wrong", "wrong")),
     ],
 )
 def test_what_was_reported_is_judged(
-    name: str, findings: list[dict[str, str]], alerts: list[str], verdicts: tuple[str, ...]
+    name: str, findings: list[dict[str, str]], symptoms: list[str], verdicts: tuple[str, ...]
 ) -> None:
-    """A finding with another cause is ``wrong``; no finding is only a ``no``."""
-    status = int(any(one["severity"] != "info" for one in findings))
-    fired = dict.fromkeys(alerts, 60.0)
-    seen = Seen(incident=INCIDENTS[name], findings=findings, status=status, alerts=fired)
-    assert tuple(map(seen.verdict, ("finding", "doctor", "alert"))) == verdicts
+    """A finding with another cause is ``wrong``; no finding is only a ``no``. Errors are first."""
+    above_info = [one for one in findings if one["severity"] != "info"]
+    reports = [
+        Report(kind=one["kind"], severity=one["severity"], began=60.0, alert=BY_ERROR)
+        for one in above_info
+    ]
+    seen = Seen(
+        incident=INCIDENTS[name],
+        findings=findings,
+        status=int(bool(above_info)),
+        exported=reports,
+        alerts=[
+            *reports,
+            *(Report(kind="", severity="critical", began=0, alert=one) for one in symptoms),
+        ],
+    )
+    assert tuple(map(seen.verdict, ("doctor", "finding", "alert"))) == verdicts
+
+
+def test_an_alert_that_pages_nobody_is_not_enough_where_one_has_to() -> None:
+    """A leak has to page: a warning that names it is ``partly``."""
+    mild = Report(kind="leak", severity="warning", began=60.0, alert="GlueLLMFindingWarning")
+    for name, verdict in (("stream-leaked", "partly"), ("slow-consumer", "wrong")):
+        seen = Seen(incident=INCIDENTS[name], findings=[LEAKED], alerts=[mild])
+        assert seen.verdict("alert") == verdict
+
+
+def test_the_log_is_judged_by_its_own_texts() -> None:
+    """The text of the record has to have the facts; a row has the seconds to begin and end."""
+    record = Report(
+        kind="leak",
+        severity="error",
+        began=95.0,
+        ended=70.0,
+        text="9 are unread. Close the stream.",
+    )
+    seen = Seen(incident=INCIDENTS["stream-leaked"], logged=[record])
+    assert seen.verdict("log") == "yes"
+    assert "log yes leak (error) 95/70" in seen.row()
 
 
 def test_overview_is_judged_by_both_signals() -> None:
@@ -77,13 +114,4 @@ def test_wrong_counts_double() -> None:
     """Two right verdicts and a wrong one give a share of one half."""
     right = Seen(incident=INCIDENTS["stream-leaked"], findings=[LEAKED], status=1)
     wrong = Seen(incident=INCIDENTS["stream-leaked"], findings=[CHURN], status=1)
-    assert share([right, right, wrong], "finding") == 0.5
-
-
-def test_windows_are_shortened_everywhere() -> None:
-    """Ranges, offsets, and the seconds that a rate is multiplied by; names of series stay."""
-    promql = "(a:events5m offset 10m) + rate(b_total[5m]) * 300 > 0.5 * c[1h] offset 5m"
-    assert clock.scaled(promql, 12) == (
-        "(a:events5m offset 50000ms) + rate(b_total[25000ms]) * 25 > 0.5 * c[300000ms] "
-        "offset 25000ms"
-    )
+    assert share([right, right, wrong], "doctor") == 0.5

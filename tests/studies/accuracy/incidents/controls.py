@@ -22,9 +22,9 @@ async def healthy_bursts(app: App) -> None:
 
 
 async def long_unstreamed_calls(app: App) -> None:
-    """Beside short calls, unstreamed ones that take 90 s and 400 s on the fast clock."""
+    """Beside short calls, unstreamed ones that take 90 s and 400 s."""
     provider, client = app.served(OPENAI)
-    delays = {"o3": 7.5, "o3-deep-research": 33.0}
+    delays = {"o3": 90.0, "o3-deep-research": 400.0}
     provider.behaviour = lambda request: replace(
         USUAL, head_delay=delays.get(request.model or "", USUAL.head_delay)
     )
@@ -34,9 +34,9 @@ async def long_unstreamed_calls(app: App) -> None:
 
 
 async def long_streams(app: App) -> None:
-    """Streams of ten minutes on the fast clock, with an item every half second."""
+    """Streams of ten minutes with an item every half second."""
     provider, client = app.served(ANTHROPIC)
-    long = replace(USUAL, tokens=100, token_rate=2)
+    long = replace(USUAL, tokens=1200, token_rate=2)
     provider.behaviour = lambda request: long if request.model == "claude-opus-4-5" else USUAL
     app.arrivals(2, ask(client, CLAUDE))
     app.callers(3, ask(client, "claude-opus-4-5", stream=True), (0.0, 5.0))

@@ -1,8 +1,10 @@
 """Names, routes, proxies, TLS, and connections that do not last."""
 
 import asyncio
+import contextlib
 import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -14,8 +16,9 @@ from support.proxies import HTTPProxy
 from ..app import ANTHROPIC, CLAUDE, OPENAI, USUAL, App, ask
 
 
-def _slow_resolver(seconds: float) -> None:
-    """Make each lookup take ``seconds``, below asyncio and the clients."""
+@contextlib.contextmanager
+def _slow_resolver(seconds: float) -> Iterator[None]:
+    """Each lookup takes ``seconds``, below asyncio and the clients."""
     resolve = socket.getaddrinfo
 
     def slow(*arguments: Any, **more: Any) -> Any:
@@ -23,6 +26,10 @@ def _slow_resolver(seconds: float) -> None:
         return resolve(*arguments, **more)
 
     socket.getaddrinfo = slow
+    try:
+        yield
+    finally:
+        socket.getaddrinfo = resolve
 
 
 def _look_names_up(app: App) -> None:
@@ -38,7 +45,8 @@ async def dns_slow(app: App) -> None:
     moment only, so that most calls look the name up."""
     _look_names_up(app)
     await app.goes_wrong()
-    _slow_resolver(3.0)
+    with _slow_resolver(3.0):
+        await asyncio.Event().wait()
 
 
 async def executor_full(app: App) -> None:

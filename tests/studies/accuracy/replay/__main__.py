@@ -66,8 +66,10 @@ def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
             replay.record(began)
             if not options.keep:
                 _print("what is wrong:", *Record.read(folder).lines())
-            for service, alerts in sorted(replay.firing().items()):
-                _print(f"{service or 'no service'}: {', '.join(alerts)}")
+            labels = [row["metric"] for row in replay.firing()]
+            for job in sorted({label.get("job", "no service") for label in labels}):
+                names = {one["alertname"] for one in labels if one.get("job", "no service") == job}
+                _print(f"{job}: {', '.join(sorted(names))}")
             _print(f"ready, for {options.hold:.0f} s: {replay.prometheus.url}")
             time.sleep(options.hold)
     return 0

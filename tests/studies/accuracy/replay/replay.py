@@ -13,19 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from e2e.compose import DEV
 from e2e.programs import Alertmanager, Prometheus
+from e2e.serving import Request, serving
 from gluellm_dashboards import rules
 from studies.talking import TalkingProcess
 
-from .. import clock
 from ..catalogue import INCIDENTS, Incident
 
 DATA: Final = Path("prometheus") / "data"
 """Prometheus' data, below the folder of a replay."""
 _NAMES: Final = (
-    "apple apricot blackberry cherry currant damson elderberry fig gooseberry grape medlar "
-    "mulberry peach pear plum quince"
+    "almond apple apricot blackberry cherry currant damson elderberry fig gooseberry grape lemon "
+    "lime mango medlar melon mulberry nectarine olive orange papaya peach pear plum quince walnut"
 ).split()
 """Names of services, which don't reveal the incident."""
 _FILE, _SEALED = "replay.json", "sealed"
@@ -43,6 +45,8 @@ class Service:
     log: Path
     began: float = 0.0
     """Begin of the incident, in seconds since the epoch."""
+    mended: float = 0.0
+    """Its end."""
     starved: float = 0.0
     """Seconds in which the process was ready to run but got no processor."""
     failed: str = ""
@@ -74,6 +78,16 @@ class Service:
         self.program.send_line("begin")
         self.began = self.program.expect("began")["at"]
 
+    def mend(self) -> None:
+        """End the incident, while the process goes on."""
+        self.program.send_line("mend")
+        self.mended = time.time()
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the process has logged."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith('{"at"')]
+
     def end(self) -> None:
         """End the process without a last export."""
         try:
@@ -90,19 +104,19 @@ class Service:
 class Replay:
     """Services that export to a Prometheus. Times are seconds."""
 
-    def __init__(
-        self, folder: Path, incidents: Sequence[str], interval: float, speed: float = 1.0
-    ) -> None:
+    def __init__(self, folder: Path, incidents: Sequence[str], interval: float) -> None:
         self.folder = folder
         self.interval = interval
         self.alertmanager = Alertmanager(
             "alertmanager", folder, DEV / "alertmanager" / "alertmanager.yaml"
         )
         self.prometheus = Prometheus("prometheus", folder)
-        groups = [clock.scaled_group(dict(group), speed) for group in rules.groups()]
-        (self.prometheus.folder / "rules" / "rules.yaml").write_text(rules.text({"groups": groups}))
+        groups = rules.text({"groups": rules.groups()})
+        (self.prometheus.folder / "rules" / "rules.yaml").write_text(groups)
         endpoint = self.prometheus.otlp_endpoint
-        given = {"speed": speed, "endpoint": endpoint, "interval": interval}
+        given = {"endpoint": endpoint, "interval": interval}
+        self.sent: list[dict[str, Any]] = []
+        """Notifications of Alertmanager, as its webhook has them, each with its time (``at``)."""
         names = random.sample(_NAMES, len(incidents))
         self.services = [
             Service(name, INCIDENTS[incident], given, folder / f"{name}.log")
@@ -113,6 +127,11 @@ class Replay:
     def running(self) -> Iterator[None]:
         """Run stores and services until the context is left."""
         with contextlib.ExitStack() as exits:
+            port = exits.enter_context(serving(self._notified))
+            content = yaml.safe_load(self.alertmanager.configuration.read_text())
+            for receiver in content["receivers"]:
+                receiver["webhook_configs"] = [{"url": f"http://127.0.0.1:{port}/"}]
+            self.alertmanager.configuration.write_text(yaml.safe_dump(content))
             exits.callback(self.alertmanager.stop)
             self.alertmanager.start()
             exits.callback(self.prometheus.stop)
@@ -143,14 +162,16 @@ class Replay:
         (self.folder / _FILE).write_text(json.dumps(body, indent=2) + "\n")
         (self.folder / _SEALED).write_bytes(base64.b85encode(json.dumps(answers).encode()))
 
-    def firing(self) -> dict[str, dict[str, float]]:
-        """The first moment of each alert by service, in seconds since the epoch."""
-        first: dict[str, dict[str, float]] = {}
-        for row in self.prometheus.samples('ALERTS{alertstate="firing"}', 24 * 3600):
-            alerts = first.setdefault(row["metric"].get("job", ""), {})
-            name, at = row["metric"]["alertname"], row["values"][0][0]
-            alerts[name] = min(at, alerts.get(name, at))
-        return first
+    def firing(self) -> list[dict[str, Any]]:
+        """Samples of the alerts that fired."""
+        return self.prometheus.samples('ALERTS{alertstate="firing"}', 24 * 3600)
+
+    def _notified(self, received: Request) -> str:
+        body = {"at": time.time(), **json.loads(received.body)}
+        self.sent.append(body)
+        with (self.folder / "sent.jsonl").open("a") as file:
+            file.write(json.dumps(body) + "\n")
+        return ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..catalogue import CONTROL, EXPECTED, SYMPTOMS, Incident
+from ..catalogue import BY_FINDINGS, CONTROL, EXPECTED, MILD, SYMPTOMS, Incident
 
 YES, PARTLY, NO, WRONG = "yes", "partly", "no", "wrong"
-ASPECTS: Final = ("finding", "doctor", "alert", "overview")
+ASPECTS: Final = ("finding", "doctor", "alert", "log", "overview")
 _ACCOUNT: Final = {"calls_failing", "calls_silent", "calls_slow", "calls_cancelled"}
 """Kinds of findings that report what is wrong and where, but no cause."""
 _CALM: Final[Mapping[str, float]] = EXPECTED["calm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A finding as the process exported or logged it, or an alert."""
+
+    kind: str
+    """Kind of the finding; empty for an alert on symptoms."""
+    severity: str
+    began: float
+    """Seconds after the begin of the incident."""
+    ended: float | None = None
+    """Seconds after the end of the incident; None if it lasts."""
+    text: str = ""
+    alert: str = ""
+
+    def __str__(self) -> str:
+        name = "/".join(filter(None, (self.alert.removeprefix("GlueLLM"), self.kind)))
+        ended = "not" if self.ended is None else f"{self.ended:.0f}"
+        return f"{name} ({self.severity}) {self.began:.0f}/{ended}"
 
 
 @dataclass(kw_only=True)
@@ -24,8 +44,12 @@ class Seen:
     """Findings of ``doctor``, in its order."""
     status: int = -1
     """Exit status of ``doctor``."""
-    alerts: Mapping[str, float] = field(default_factory=dict)
-    """Alerts that fired, and after how many seconds."""
+    exported: Sequence[Report] = ()
+    alerts: Sequence[Report] = ()
+    """Alerts that fired."""
+    logged: Sequence[Report] = ()
+    judged: int = 0
+    """Judgements of the process."""
     values: Mapping[str, float] = field(default_factory=dict)
     """By signal of the overview, the highest value after the incident began; for a relative sign,
     divided by the median before it."""
@@ -35,48 +59,65 @@ class Seen:
     """Reason to doubt the run."""
 
     @property
-    def above_info(self) -> list[Mapping[str, str]]:
-        return [finding for finding in self.findings if finding["severity"] != "info"]
-
-    @property
-    def kind(self) -> str:
-        """Kind of the first finding above INFO; `CONTROL` if there is none."""
-        return self.above_info[0]["kind"] if self.above_info else CONTROL
+    def right(self) -> set[str]:
+        """Kinds of findings that name the cause."""
+        return {self.incident.cause, *EXPECTED["kinds"].get(self.incident.cause, ())}
 
     def verdict(self, aspect: str) -> str:
         """One of ``yes``, ``partly``, ``no`` and ``wrong``."""
         return str(getattr(self, f"_{aspect}")())
 
-    def _finding(self) -> str:
+    def _named(self, found: Sequence[tuple[str, str]]) -> str:
+        """Judge kinds and texts, the first one foremost."""
         one = self.incident
-        if not self.above_info or one.cause == CONTROL:
-            return YES if self.kind == one.cause else WRONG if one.cause == CONTROL else NO
-        right = {one.cause, *EXPECTED["kinds"].get(one.cause, ())}
-        top, *others = self.above_info
-        complete = all(re.search(fact, _text(top), re.IGNORECASE) for fact in one.facts)
-        if top["kind"] in right:
+        if one.cause == CONTROL:
+            return WRONG if found else YES
+        if not found:
+            return NO
+        (kind, text), *others = found
+        complete = all(re.search(fact, text, re.IGNORECASE) for fact in one.facts)
+        if kind in self.right:
             return YES if complete else PARTLY
-        follows = any(other["kind"] in right for other in others)
-        if top["kind"] not in _ACCOUNT:
+        follows = any(other in self.right for other, _ in others)
+        if kind not in _ACCOUNT:
             return PARTLY if follows else WRONG
         if complete:
             return YES
-        located = one.where.replace("_", " ") in _text(top).replace("_", " ")
+        located = one.where.replace("_", " ") in text.replace("_", " ")
         return PARTLY if located or follows else NO
 
+    def _reported(self, reports: Sequence[Report]) -> str:
+        """Judge reports, errors first; the text is that of the kind wherever it is read."""
+        texts = {one["kind"]: _text(one) for one in self.findings}
+        texts |= {one.kind: one.text for one in self.logged}
+        order = {"error": 0, "critical": 0}
+        ordered = sorted(reports, key=lambda one: (order.get(one.severity, 1), one.began))
+        return self._named([(one.kind, texts.get(one.kind, "")) for one in ordered])
+
+    def _finding(self) -> str:
+        return self._reported(self.exported)
+
+    def _log(self) -> str:
+        return self._reported(self.logged)
+
     def _doctor(self) -> str:
-        if self.status == self.incident.doctor:
-            return YES
-        return WRONG if self.incident.cause == CONTROL else NO
+        if self.status != self.incident.doctor:
+            return WRONG if self.incident.cause == CONTROL else NO
+        above_info = [one for one in self.findings if one["severity"] != "info"]
+        return self._named([(one["kind"], _text(one)) for one in above_info])
 
     def _alert(self) -> str:
-        one = self.incident
-        expected = {one.alert, *one.also, *(SYMPTOMS if one.cause != CONTROL else ())}
-        if self.alerts.keys() - expected:
+        one, fired = self.incident, {alert.alert for alert in self.alerts}
+        usual = {one.alert, *one.also, *SYMPTOMS, *BY_FINDINGS} if one.alert else set()
+        if fired - usual:
             return WRONG
-        if one.alert in self.alerts or (one.alert is None and not self.alerts):
-            return YES
-        return PARTLY if self.alerts else NO
+        if not one.alert or not fired:
+            return NO if one.alert else YES
+        named = self._reported([alert for alert in self.alerts if alert.kind])
+        paged = one.alert == MILD or any(alert.severity == "critical" for alert in self.alerts)
+        if named == NO or (named == YES and not (paged or one.alert in fired)):
+            return PARTLY
+        return named
 
     def _overview(self) -> str:
         if self.incident.cause == CONTROL:
@@ -92,21 +133,31 @@ class Seen:
             for sign in self.incident.signs
         ]
 
+    def row(self) -> str:
+        """A verdict by aspect, with the seconds from the begin and from the end."""
+        cells = [f"{self.incident.name:28}"]
+        for aspect in ASPECTS:
+            reports = {"finding": self.exported, "alert": self.alerts, "log": self.logged}
+            some = reports.get(aspect, ())
+            named = [one for one in some if one.kind in self.right] or some
+            first = min(named, key=lambda one: one.began, default="")
+            cells.append(f"{aspect} {self.verdict(aspect)} {first}".rstrip())
+        return " | ".join([*cells, f"{self.judged} judgements"])
+
     def lines(self) -> Iterator[str]:
         """Lines to print about each aspect that is not right."""
         if self.note:
             yield f"  note: {self.note}"
-        if any(self.verdict(aspect) != YES for aspect in ASPECTS):
-            yield f"  application: {self.calls}"
-        if self.verdict("finding") != YES:
-            for finding in self.above_info[:2]:
-                yield f"  {finding['kind']}: {finding['observed'][:300]}"
-        if self.verdict("doctor") != YES:
-            yield f"  doctor exits {self.status}, not {self.incident.doctor}"
-        if self.verdict("alert") != YES:
-            fired = ", ".join(f"{name} ({after:.0f} s)" for name, after in self.alerts.items())
-            yield f"  fired: {fired or 'nothing'}; expected: {self.incident.alert or 'nothing'}"
-        if self.verdict("overview") != YES:
+        wrong = [aspect for aspect in ASPECTS if self.verdict(aspect) != YES]
+        if not wrong:
+            return
+        yield f"  application: {self.calls}"
+        yield f"  doctor exits {self.status}, finds: " + "; ".join(
+            f"{one['kind']} ({one['severity']}): {one['observed'][:300]}" for one in self.findings
+        )
+        for name in ("exported", "logged", "alerts"):
+            yield f"  {name}: {', '.join(map(str, getattr(self, name))) or 'nothing'}"
+        if "overview" in wrong:
             least = dict(self.wanted) if self.incident.signs else _CALM
             shown = (f"{key} {value:.3g} ({least[key]:g})" for key, value in self.values.items())
             yield f"  overview: {', '.join(shown)}"
