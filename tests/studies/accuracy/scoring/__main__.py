@@ -87,9 +87,9 @@ def _play(names: Sequence[str], wrong: float, keep: Path | None) -> Iterator[See
                     incident=service.incident,
                     findings=findings,
                     status=status,
-                    exported=list(_exported(replay, service)),
-                    alerts=list(_fired(replay, service)),
-                    logged=list(_logged(service)),
+                    exported=_during(service, _exported(replay, service)),
+                    alerts=_during(service, _fired(replay, service)),
+                    logged=_during(service, _logged(service)),
                     judged=_judged(replay, service),
                     values=_values(replay, service),
                 )
@@ -113,6 +113,11 @@ def _ask(service: Service) -> tuple[int, list[dict[str, str]]]:
         raise RuntimeError(f"doctor failed for {service.incident.name}: {done.stderr}")
     findings: list[dict[str, str]] = json.loads(done.stdout)["findings"]
     return done.returncode, findings
+
+
+def _during(service: Service, reports: Iterator[Report]) -> list[Report]:
+    """Leave out what began after the incident, when its calls end all at once."""
+    return [one for one in reports if one.began < service.mended - service.began]
 
 
 def _exported(replay: Replay, service: Service) -> Iterator[Report]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gluellm_diagnosis.findings import UNEXPLAINED, Kind
+
 from ..catalogue import BY_FINDINGS, CONTROL, EXPECTED, MILD, SYMPTOMS, Incident
 
 YES, PARTLY, NO, WRONG = "yes", "partly", "no", "wrong"
 ASPECTS: Final = ("finding", "doctor", "alert", "log", "overview")
-_ACCOUNT: Final = {"calls_failing", "calls_silent", "calls_slow", "calls_cancelled"}
+_ACCOUNT: Final = {str(kind) for kind in (*UNEXPLAINED, Kind.POOL_SATURATED)}
 """Kinds of findings that report what is wrong and where, but no cause."""
 _CALM: Final[Mapping[str, float]] = EXPECTED["calm"]
 
