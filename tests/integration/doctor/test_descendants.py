@@ -56,7 +56,7 @@ def test_child_processes_are_inspected_and_the_worst_comes_first(doctor, begin, 
     assert "theirs has replaced its handler" in reason
     children = {int(file.stem) for file in private.glob("*.json")} - {process.pid}
     assert {*map(int, re.findall(r"pools of process (\d+)", done.stdout))} == children
-    assert "\nERROR: descriptors near limit" in worst
+    assert "\nWARNING: descriptors near limit" in worst
     answer = json.loads(doctor("--pid", process.pid, "--json").stdout)
     found = [[one["kind"] for one in each.get("findings", ())] for each in answer["processes"]]
     assert found == [[], ["descriptors_near_limit"], []]
