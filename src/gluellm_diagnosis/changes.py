@@ -152,9 +152,7 @@ def slow_share(case: PoolCase, group: Group) -> str:
     usual = sorted(answer.head for answer in first_half(before))
     most = usual[3 * len(usual) // 4]
     least = max(thresholds.SLOWER * most, most + thresholds.PARTLY_SLOW_BY)
-    # Of those sent since, some are still in flight: they count once they are late themselves.
-    waits = (r for r in case.requests if r.phase == "awaiting_response" and r.group == group)
-    waiting = [r.phase_age for r in waits for _ in range(r.number) if least <= r.phase_age <= since]
+    waiting = [age for age in _waits(case, group) if least <= age <= since]
     now = [one.head for one in kept if one.ago + took(one) <= since]
     late = [head for head in now if head >= least]
     number = len(now) + len(waiting)
@@ -164,14 +162,22 @@ def slow_share(case: PoolCase, group: Group) -> str:
     long = median(late or waiting or [0.0])
     began = max(answer.ago + took(answer) for answer in before)
     were_late = [answer.head >= least for answer in before if answer.ago + long <= began]
-    # Fewer are enough if they take far longer than any answer before.
-    longest = max(usual)
-    far = long >= max(thresholds.MUCH_SLOWER * longest, longest + thresholds.MUCH_SLOWER_BY)
-    sure = thresholds.PARTLY_SLOW_SURE_FAR if far else thresholds.PARTLY_SLOW_SURE
-    rose = many and _rose_beyond_chance(share, number, were_late, sure)
+    rose = many and _rose_beyond_chance(share, number, were_late, _sure(long, max(usual)))
     if not rose or _came_and_went(share, were_late):
         return ""
     return f"{percent(share)} took {'' if late else 'at least '}about {seconds(long)}"
+
+
+def _waits(case: PoolCase, group: Group) -> list[float]:
+    """Return how long requests of a group have waited: slow answers may still be in flight."""
+    its = (r for r in case.requests if r.phase == "awaiting_response" and r.group == group)
+    return [request.phase_age for request in its for _ in range(request.number)]
+
+
+def _sure(long: float, longest: float) -> float:
+    """Return the evidence that is enough: less if they take far longer than any before."""
+    far = max(thresholds.MUCH_SLOWER * longest, longest + thresholds.MUCH_SLOWER_BY)
+    return thresholds.PARTLY_SLOW_SURE_FAR if long >= far else thresholds.PARTLY_SLOW_SURE
 
 
 def _rose_beyond_chance(share: float, answers: int, were_late: Sequence[bool], sure: float) -> bool:

@@ -12,6 +12,7 @@ from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots.parts import (
     PROVIDERS_PART,
     Group,
+    RequestSnapshot,
     number_of,
 )
 from opentelemetry.instrumentation.gluellm.text import counted, one_line, percent, seconds
@@ -230,6 +231,13 @@ def slow_upload(case: PoolCase) -> Finding | None:
     )
 
 
+def _waited(request: RequestSnapshot, *, streamed: bool) -> float:
+    """Return the time since the request was sent, or since the last item that was seen."""
+    if request.phase != "reading":
+        return request.phase_age
+    return (request.item_wait if streamed else request.held) or 0.0
+
+
 def _overdue(case: PoolCase) -> dict[int, float]:
     """Return how long requests have waited that take far too long.
 
@@ -256,9 +264,7 @@ def _overdue(case: PoolCase) -> dict[int, float]:
             continue
         if len(its) < thresholds.BASELINE_REQUESTS:
             continue
-        waited = request.phase_age
-        if request.phase == "reading":
-            waited = (request.item_wait if group in streamed else request.held) or 0.0
+        waited = _waited(request, streamed=group in streamed)
         longest = max(map(took, its))
         least = max(thresholds.OVERDUE_AFTER, thresholds.OVERDUE_FACTOR * longest)
         # One that is no longer kept, or of another model, can have taken as long.
@@ -284,61 +290,62 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     number, of = number_of(found), number_of(case.requests)
     if number < max(least, thresholds.OVERDUE_SHARE * of):
         return None
-    groups, usual = {request.group for request in found}, usual_answers(case)
+    usual, groups = usual_answers(case), {request.group for request in found}
     before = max(took(one) for group in groups for one in usual[group])
-    kept = [one for one in case.kept_answers if one.group in groups]
-    oldest, last = max(waited.values()), min(answer.ago for answer in kept)
-    later = [took(one) for one in kept if one.ago + took(one) < oldest]
+    last = min(one.ago for one in case.kept_answers if one.group in groups)
     began = (waited[at] for at in waited for _ in range(case.requests[at].number))
-    unanswered = 2 * _unanswered(case, began) > number
     reading = [request for request in found if request.phase == "reading"]
     # Bytes that arrive end a phase of reading and begin the next one.
     fed = number_of(request for request in reading if 2 * request.phase_age < (request.held or 0.0))
+    stalled, oldest = 2 * number_of(reading) > number, max(waited.values())
     doing = "have waited for their answer"
-    if stalled := 2 * number_of(reading) > number:
-        doing = "began to be answered and have brought no item"
-    observed = (
-        f"{number} of {counted(of, 'request')} in flight {doing} for up to {seconds(oldest)}. "
-        f"Earlier answers of the same model and call site took at most {seconds(before)}; the last "
-        f"one ended {seconds(last)} ago"
-    )
-    explanation = (
-        "Other requests are answered. On the overdue ones, the provider hangs, or their "
-        "connections are lost without a notice, as in a firewall."
-    )
-    least = max(thresholds.OVERDUE_AFTER, thresholds.SLOWER * before)
-    now, _ = case.compared_answers
-    longer = sum(took(one) > least for one in now if one.group in groups)
-    if longer:
-        observed += f", and {longer} that took over {seconds(least)} have ended"
-        explanation = (
-            "Other requests are answered in time. The provider, or a gateway on the path, "
-        )
-        explanation += "pauses in these answers, and goes on with some of them after minutes."
-    elif len(later) >= thresholds.PARTLY_SLOW_REQUESTS and max(later) < thresholds.CUT_OFF * before:
-        limit = seconds(max(later))
-        observed += f". Of those sent meanwhile, none was answered after more than {limit}"
-        explanation = "The quick answers come as before, so the provider is not slow. What takes "
-        explanation += f"over {limit} gets no answer: most likely, a gateway or address translator "
-        explanation += "on the path forgets requests after that time."
+    doing = "began to be answered and have brought no item" if stalled else doing
+    later, why = _other_answers(case, groups, before, oldest)
     advice = "Check the path (gateway, proxy, address translator, firewall) and the provider's "
     advice += "status page."
-    if unanswered:
-        explanation, advice = _HANGS
+    if 2 * _unanswered(case, began) > number:
+        why, advice = _HANGS
     if any(request.peer == "unknown" for request in found):
-        explanation += " The system's TCP state shows no lost connection."
+        why += " The system's TCP state shows no lost connection."
     advice += f" Set a read timeout, and send these requests again.{case.probe}"
     if 2 * fed > number:
-        explanation, advice = _PINGS
+        why, advice = _PINGS
     many = number >= thresholds.CALL_MANY
     return Finding(
         kind=Kind.STALLED_STREAMS if stalled else Kind.CALLS_SILENT,
         severity=severity(stuck=many or last >= thresholds.OVERDUE_AFTER, slower=True),
-        observed=f"{observed}.",
+        observed=f"{number} of {counted(of, 'request')} in flight {doing} for up to "
+        f"{seconds(oldest)}. Earlier answers of the same model and call site took at most "
+        f"{seconds(before)}; the last one ended {seconds(last)} ago{later}.",
         evidence=evidence_of("The overdue requests", found),
-        explanation=explanation,
+        explanation=why,
         advice=advice,
     )
+
+
+def _other_answers(
+    case: PoolCase, groups: set[Group], before: float, oldest: float
+) -> tuple[str, str]:
+    """Return text on the answers to other requests meanwhile, and what they mean.
+
+    Earlier answers took at most ``before``; the oldest overdue request was sent ``oldest`` ago.
+    """
+    kept = [one for one in case.kept_answers if one.group in groups]
+    later = [took(one) for one in kept if one.ago + took(one) < oldest]
+    least = max(thresholds.OVERDUE_AFTER, thresholds.SLOWER * before)
+    longer = sum(took(one) > least for one in case.compared_answers[0] if one.group in groups)
+    if longer:
+        observed = f", and {longer} that took over {seconds(least)} have ended"
+        why = "Other requests are answered in time. In these answers, the provider or a gateway on "
+        return observed, f"{why}the path pauses, and goes on with some of them after minutes."
+    if len(later) >= thresholds.PARTLY_SLOW_REQUESTS and max(later) < thresholds.CUT_OFF * before:
+        limit = seconds(max(later))
+        why = "The quick answers come as before, so the provider is not slow. What takes over "
+        why += f"{limit} gets no answer: most likely, a gateway or address translator on the path "
+        observed = f". Of those sent meanwhile, none was answered after more than {limit}"
+        return observed, f"{why}forgets requests after that time."
+    why = "Other requests are answered. On the overdue ones, the provider hangs, or their "
+    return "", f"{why}connections are lost without a notice, as in a firewall."
 
 
 def silent_provider(case: PoolCase) -> Finding | None:
