@@ -284,7 +284,6 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     # A server that closes at the same time as the client fails few requests.
     often, most = share >= thresholds.FAILURES_SEVERE, thresholds.SHORT_IDLE
     short = not silent and (idle < most or (often and idle == most))
-    thinks = ". While a model thinks for minutes without sending a byte, its connection looks idle."
     closed = not (silent or on_new) and 0 < expiry <= _PROBED_AFTER
     probe = "" if closed or short else case.probe
     advice = probe
@@ -302,19 +301,24 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         observed=f"{count} of {counted(max(activity.left, count), 'request')} ({percent(share)}) "
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
-        + (", and none on a new one" if closed else "")
         + ("; SO_KEEPALIVE is off." if probe else "."),
         explanation=_SHORT_IDLE.explanation.format(seconds(idle))
         if short
-        else _CLOSED_IDLE
-        if closed
-        else f"{'T' if silent else 'Either t'}he other end, or a load balancer or address "
-        "translator on the path, dropped connections after a time without data or at a restart, "
-        "while the pool kept them"
-        f"{thinks if silent else '. Or a forked process uses the same client.'}",
+        else _why_dropped(silent=silent, closed=closed),
         advice=advice.strip()
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
     )
+
+
+def _why_dropped(*, silent: bool, closed: bool) -> str:
+    if closed:
+        return _CLOSED_IDLE
+    dropped = "he other end, or a load balancer or address translator on the path, dropped "
+    dropped += "connections after a time without data or at a restart, while the pool kept them. "
+    thinks = "While a model thinks for minutes without sending a byte, its connection looks idle."
+    if silent:
+        return f"T{dropped}{thinks}"
+    return f"Either t{dropped}Or a forked process uses the same client."
 
 
 def _longest_idle(case: PoolCase) -> float:
