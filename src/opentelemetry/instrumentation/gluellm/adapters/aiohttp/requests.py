@@ -79,13 +79,13 @@ class AiohttpRequestHooks:
         ) -> Any:
             lease = None
             try:
-                url = req.url
+                url, entered_at = req.url, _entered_at.get()
                 call = current_call()
                 if (call is None or call.ended) and (found := calls_model(req)) is not None:
-                    call = begin_call(found, tracker.near, _entered_at.get())
+                    call = begin_call(found, tracker.near, entered_at)
                 lease = tracker.begin(url.raw_host.encode(), url.port, b"", call)
                 if lease.call is None:
-                    lease.own_call_site = _entered_at.get() or lease.own_call_site
+                    lease.own_call_site = entered_at or lease.own_call_site
                 req._gluellm_lease = lease
                 self_._gluellm_entering = (lease, timeout)
                 tracker.ledger.acquire_timeout = timeout.connect or timeout.total
