@@ -35,6 +35,8 @@ from opentelemetry.instrumentation.gluellm.thresholds import QUEUED_SHARE, REPLA
 from opentelemetry.instrumentation.gluellm.vocabulary import TICKS
 
 _arrival = attrgetter("arrival")
+_MOST_IN_FLIGHT = 100_000
+"""A saved snapshot can count any number of requests, and a replay has an entry for each."""
 _FIXED_CALLERS = 0.9
 """Share of the arrivals at which the pool has about as many requests as ever, if the number of
 callers is fixed, and that number in relation to the most."""
@@ -216,6 +218,8 @@ def _obstacle(pools: Sequence[PoolSnapshot], seen: Iterable[OriginTotals]) -> st
     (pool,) = pools
     if pool.library == "grpc":
         return "not applicable: a gRPC channel has no limit on connections"
+    if pool.in_flight > _MOST_IN_FLIGHT:
+        return f"{pool.in_flight} requests in flight, more than a replay reads"
     if any(connection.protocol == "2" for connection in pool.connections):
         return "not applicable: requests share HTTP/2 connections, and do not wait for one"
     origins = {c.origin for c in pool.connections} | {r.origin for r in pool.requests}

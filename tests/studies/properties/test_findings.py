@@ -14,8 +14,6 @@ from gluellm_diagnosis.diagnose import diagnose
 from gluellm_diagnosis.findings import findings_text
 from gluellm_diagnosis.replay import recording_of
 from gluellm_diagnosis.what_if import what_if
-from gluellm_pools.doctor import ask
-from gluellm_pools.main import main
 from opentelemetry.instrumentation.gluellm.pool.durations import class_of, longest_of
 from unit.gluellm_diagnosis.building import (
     a_connection,
@@ -137,10 +135,3 @@ def test_no_false_alarm_in_healthy_hours(seed: int) -> None:
         calls["stage", "requesting"] = sum(durations)
         minutes.append(minute)
         assert not kinds(taken(*minutes[-60:])), (rate, len(minutes))
-
-
-def test_odd_snapshot_of_a_process_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``doctor --pid`` rejects it: its process can have another version."""
-    report = {"text": "", "findings": [], "snapshot": {"pools": 1}}
-    monkeypatch.setattr(ask, "_report", lambda *_: report)
-    assert main(["doctor", "--pid", "1", "--what-if", "traffic=2"]) == 2

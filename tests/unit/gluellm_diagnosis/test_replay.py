@@ -163,6 +163,10 @@ def test_size_is_also_for_requests_that_gave_up():
         ),
         ([a_recording_pool(WAVES[:49])], "a replay needs 50 requests of this pool (recorded: 49)"),
         ([a_recording_pool([(0.0, 1.0, -1.0)] * 60)], "released its connection (recorded: 0)"),
+        (
+            [a_recording_pool(WAVES, requests=(a_request(number=10**6),))],  # of a hostile file
+            "1000000 requests in flight, more than a replay reads",
+        ),
     ],
 )
 def test_reason_where_there_is_no_replay(pools, reason):
