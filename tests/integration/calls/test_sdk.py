@@ -205,7 +205,7 @@ async def test_outcomes_of_mixed_calls(
         with contextlib.suppress(Exception, asyncio.CancelledError, KeyboardInterrupt):
             kind = KINDS[number % len(KINDS)]
             await _one(client, kind, kept, lambda: elsewhere.requests()["cancel"])
-        # httpcore 1 deadlocks, also without the instrumentation, if a sync stream is collected
+        # httpcore 1 can deadlock if a sync stream is garbage-collected
         # while the pool's lock is held.
         if kind == "dropped":
             gc.collect()
