@@ -28,7 +28,6 @@ from .workload import (
     DIRECT,
     OFF,
     OURS,
-    SDKS,
     YARDSTICK,
     Combination,
     Instrumentation,
@@ -50,9 +49,7 @@ Prepare = Callable[[str], Awaitable[Block]]
 
 def measure(combination: Combination) -> Took:
     """Microseconds of CPU, and ratios to what the yardstick adds."""
-    if combination in SDKS:
-        return _requests(combination, DIRECT, (100, 3, 30))
-    requests = _requests(combination, OURS, (400, 5, 100))
+    requests = _requests(combination)
     return {**requests, **_chunks(combination), **_outside(combination)}
 
 
@@ -145,11 +142,11 @@ def _more(rounds: list[dict[str, Took]], what: str = OURS) -> list[float]:
     return [took[what]["use"] - took[OFF]["use"] for took in rounds]
 
 
-def _requests(combination: Combination, ours: str, counts: tuple[int, int, int]) -> Took:
-    states = tuple(dict.fromkeys((OFF, YARDSTICK, ours, DIRECT)))
-    rounds = _measured(combination, states, "send", counts)
-    yardstick, path = _more(rounds, YARDSTICK), _more(rounds, ours)
-    drain = [took[ours]["drain"] for took in rounds]
+def _requests(combination: Combination) -> Took:
+    states = (OFF, YARDSTICK, OURS, DIRECT)
+    rounds = _measured(combination, states, "send", (400, 5, 100))
+    yardstick, path = _more(rounds, YARDSTICK), _more(rounds)
+    drain = [took[OURS]["drain"] for took in rounds]
     all_in = [spent + drained for spent, drained in zip(path, drain, strict=True)]
     request = statistics.median(took[OFF]["use"] for took in rounds)
     return {
@@ -160,7 +157,6 @@ def _requests(combination: Combination, ours: str, counts: tuple[int, int, int])
         "drain": statistics.median(drain),
         "all in": statistics.median(all_in),
         "all in ratio": statistics.median(map(truediv, all_in, yardstick)),
-        "share": 100 * statistics.median(all_in) / request,
     }
 
 

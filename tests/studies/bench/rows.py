@@ -138,7 +138,15 @@ class _Requests:
         )
 
 
-def _whole(what: str, most: float, unit: str, value: list[str], detail: str = "") -> Budget:
+def _whole(
+    what: str,
+    most: float,
+    unit: str,
+    value: list[str],
+    detail: str = "",
+    *,
+    gates: bool = False,
+) -> Budget:
     source, key, *less = value
     part = partial(sources.part, *source.split("."))
 
@@ -146,7 +154,7 @@ def _whole(what: str, most: float, unit: str, value: list[str], detail: str = ""
         found = part()
         return found[key] - sum(found[each] for each in less)
 
-    return Budget(what, most, unit, values, lambda: detail.format(found=part()))
+    return Budget(what, most, unit, values, lambda: detail.format(found=part()), gates)
 
 
 _TABLE = tomllib.loads(Path(__file__).with_name("budgets.toml").read_text(encoding="utf-8"))
