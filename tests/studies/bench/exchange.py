@@ -5,6 +5,8 @@ from typing import Final
 from .network import Answer, answer, streamed
 
 URL: Final = "http://api.openai.com/v1/chat/completions"
+OUTSIDE: Final = "http://storage.example.com/v1/objects"
+"""No call of a model."""
 QUESTION: Final = {
     "model": "gpt-5",
     "messages": [{"role": "user", "content": "What does a connection pool cost? " * 8}],

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import counting, internals
-from .exchange import CHUNKS
+from .exchange import CHUNKS, OUTSIDE
 from .workload import (
     DIRECT,
     OFF,
@@ -64,13 +64,19 @@ def requests(
     attributed: bool = False,
     drained: bool = False,
     span: bool = True,
+    outside: bool = False,
 ) -> None:
-    """Warm up a client, and send ``length`` requests; ``drained`` also drains the outbox."""
+    """Warm up a client, and send ``length`` requests; ``drained`` also drains the outbox.
+
+    Those that are ``outside`` call no model.
+    """
 
     async def main() -> None:
         providers = Sdk() if sdk else None
         Instrumentation(combination.library, providers).turn(what)
         sending = client(combination)
+        if outside:
+            sending.url = OUTSIDE
         with contextlib.nullcontext() if providers is None or not span else providers.span():
             await sending.send(WARM_UP, attributed=attributed)
             if attributed or what == DIRECT:
@@ -102,7 +108,6 @@ def _streams(combination: Combination, what: str, length: int) -> None:
 def _jobs(combination: Combination) -> Iterator[counting.Job]:
     is_grpc = combination.library == "grpc"
     variants: dict[str, dict[str, Any]] = {
-        "outside": {"what": OURS},
         "off, no SDK": {"what": OFF, "sdk": False},
         "ours, no SDK": {"what": OURS, "sdk": False, "attributed": True},
     }
@@ -110,6 +115,7 @@ def _jobs(combination: Combination) -> Iterator[counting.Job]:
         variants |= {
             f"off{suffix}": {"what": OFF, "span": span},
             f"yardstick{suffix}": {"what": YARDSTICK, "span": span},
+            f"outside{suffix}": {"what": OURS, "span": span, "outside": True},
             f"ours{suffix}": {"what": OURS, "attributed": True, "span": span},
             f"direct{suffix}": {"what": DIRECT, "span": span},
             f"all in{suffix}": {"what": OURS, "attributed": True, "drained": True, "span": span},

@@ -102,6 +102,11 @@ class _Requests:
         counts = sources.instruction_counts(self.family)
         return {name: count[with_it] - count[without] for name, count in counts.items()}
 
+    def more_of_request(self, with_it: str, without: str) -> dict[str, float]:
+        """`more` in percent of the request itself."""
+        counts = sources.instruction_counts(self.family)
+        return {name: 100 * (count[with_it] / count[without] - 1) for name, count in counts.items()}
+
     def instructions(self, with_it: str, without: str) -> str:
         """`more` as text; empty if it could not be measured."""
         try:

@@ -4,11 +4,14 @@ from abc import ABC, abstractmethod
 
 from opentelemetry.instrumentation.gluellm.attribution.context import current_call
 
+from ..exchange import URL
 from ..workload import any_llm_call
 
 
 class Client(ABC):
     """Sends whole requests, one after the other, over one connection."""
+
+    url = URL
 
     @abstractmethod
     async def send_one(self) -> None:

@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from ..exchange import QUESTION, URL, parts
+from ..exchange import QUESTION, parts
 from ..network import AsyncBackend, Backend, answer
 from .base import Client
 
@@ -34,10 +34,10 @@ class AsyncClient(_HttpxClient):
     kind, backend = "AsyncClient", AsyncBackend
 
     async def send_one(self) -> None:
-        await self._client.post(URL, json=QUESTION)
+        await self._client.post(self.url, json=QUESTION)
 
     async def stream_one(self) -> None:
-        async with self._client.stream("POST", URL, json=QUESTION) as response:
+        async with self._client.stream("POST", self.url, json=QUESTION) as response:
             async for _chunk in response.aiter_raw():
                 pass
 
@@ -48,9 +48,9 @@ class SyncClient(_HttpxClient):
     kind, backend = "Client", Backend
 
     async def send_one(self) -> None:
-        self._client.post(URL, json=QUESTION)
+        self._client.post(self.url, json=QUESTION)
 
     async def stream_one(self) -> None:
-        with self._client.stream("POST", URL, json=QUESTION) as response:
+        with self._client.stream("POST", self.url, json=QUESTION) as response:
             for _chunk in response.iter_raw():
                 pass

@@ -25,15 +25,16 @@ class SyncClient(Client):
     """A PoolManager, as in otari and in botocore."""
 
     def __init__(self, _library: str, *, streaming: bool) -> None:
-        self._url = _STREAMING if streaming else URL
+        if streaming:
+            self.url = _STREAMING
         self._manager = urllib3.PoolManager()
-        self._pool: Any = self._manager.connection_from_url(self._url)
+        self._pool: Any = self._manager.connection_from_url(self.url)
 
     async def send_one(self) -> None:
-        self._manager.request("POST", self._url, json=QUESTION)
+        self._manager.request("POST", self.url, json=QUESTION)
 
     async def stream_one(self) -> None:
-        response = self._manager.request("POST", self._url, json=QUESTION, preload_content=False)
+        response = self._manager.request("POST", self.url, json=QUESTION, preload_content=False)
         for _chunk in response.stream():
             pass
         response.release_conn()
