@@ -200,14 +200,19 @@ def _usual(case: PoolCase) -> float:
     return usual if usual < thresholds.NEAR_READ_TIMEOUT * timeout else 0.0
 
 
+def _last_answer(case: PoolCase) -> float:
+    """Return how long ago a request was answered, with any status; infinity if none was."""
+    ended = [answer.ago for answer in case.totals.answers]
+    ended += [failure.ago for failure in case.totals.failures if failure.result.isdecimal()]
+    return min(ended, default=0.0 if case.activity.served else math.inf)
+
+
 def _unanswered(case: PoolCase, began: Iterable[float]) -> int:
     """Return how many waits that began so long ago have seen no answer to any request.
 
-    0 if one was answered a moment ago, with any status.
+    0 if one was answered a moment ago.
     """
-    ended = [answer.ago for answer in case.totals.answers]
-    ended += [failure.ago for failure in case.totals.failures if failure.result.isdecimal()]
-    last = min(ended, default=0.0 if case.activity.served else math.inf)
+    last = _last_answer(case)
     return sum(ago <= last for ago in began) if last >= thresholds.OVERDUE_AFTER else 0
 
 
@@ -349,38 +354,44 @@ def _other_answers(
 
 
 def silent_provider(case: PoolCase) -> Finding | None:
-    """Detect that requests are sent and none is answered.
+    """Detect that several requests are sent and none is answered meanwhile.
 
-    Needs no baseline: applies if all requests in flight have waited for long, and none was answered
-    meanwhile. It is a WARNING for several requests unless earlier answers took about as
-    long: reasoning models are silent for 300 to 700 s.
+    Needs no baseline, so that it holds from a process's first request on. Reasoning models are
+    silent for 300 to 700 s: how long it takes to be severe depends on the number of requests, and
+    it is only information if earlier answers took about as long.
     """
     lost = set(map(id, case.lost))
     sent = [r for r in case.requests if r.held is not None and id(r) not in lost]
-    waiting = [request for request in sent if request.phase == "awaiting_response"]
-    if not waiting or len(waiting) < len(sent):
+    bytes_came = (r.phase_age for r in sent if r.phase in ("reading", "unread"))
+    last = min((_last_answer(case), *bytes_came))
+    waiting = [
+        request
+        for request in sent
+        if request.phase == "awaiting_response"
+        and thresholds.SILENT_FOR <= request.phase_age <= last
+    ]
+    if not waiting:
         return None
-    ages = [request.phase_age for request in waiting]
-    # Without kept answers, the number of the period has to do.
-    last = min((answer.ago for answer in case.totals.answers), default=0.0)
-    if min(ages) < thresholds.SILENT_FOR or (case.activity.errors[None] > 0 and last < min(ages)):
-        return None
-    before = case.baseline
-    usual = before.provider_time("awaiting_response", at_most=True) if before is not None else 0.0
+    longest = max(request.phase_age for request in waiting)
     asked = {request.origin for request in waiting}
-    origins = ", ".join(sorted(map(one_line, asked))[:3])
     number = number_of(waiting)
-    many = number >= thresholds.SILENT_REQUESTS
     silences = [o.longest_silence_answered for o in case.totals.origins if o.origin in asked]
     answered = max(silences, default=0.0)
-    severe = many and usual < thresholds.SILENT_AS_BEFORE * min(ages)
+    few, many = number < thresholds.SILENT_REQUESTS, number >= thresholds.CALL_MANY
+    usual = answered >= thresholds.SILENT_AS_BEFORE * longest
+    least = thresholds.SILENT_FOR if case.queued_now else thresholds.UNANSWERED_AFTER
+    slower = thresholds.CALL_SLOW_LIMIT if few else least
+    stuck = thresholds.UNANSWERED_SEVERE if many else thresholds.CALL_SLOW_LIMIT
     return Finding(
         kind=Kind.CALLS_SILENT,
-        severity=severity(slower=severe),
-        observed=f"{counted(number, 'request')} to {origins} sent and waiting for the first "
-        f"byte of an answer, the longest for {seconds(max(ages))}; none was answered meanwhile, "
-        f"{case.queued_now} queued. Longest wait that was answered: "
+        severity=severity(
+            stuck=longest >= stuck and not (few or usual), slower=longest >= slower and not usual
+        ),
+        observed=f"{counted(number, 'request')} to {', '.join(sorted(map(one_line, asked))[:3])} "
+        f"sent and waiting for the first byte of an answer, the longest for {seconds(longest)}; "
+        f"none was answered meanwhile, {case.queued_now} queued. Longest wait that was answered: "
         f"{seconds(answered) if answered else 'none'}.",
+        evidence=evidence_of("The unanswered requests", waiting),
         explanation="They have their connections, so the pool is not the cause. Reasoning models "
         f"are silent for 300 to 700 s. With other models, {_SOMETHING_HANGS}",
         advice=f"{_HANGS.advice} Set a read timeout. A larger pool does not help.",

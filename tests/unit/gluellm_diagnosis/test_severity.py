@@ -65,6 +65,7 @@ def queued(seconds: float) -> dict[str, Any]:
 
 FULL = {"connections": [a_connection("active")] * 10, "requests": [a_request()] * 10}
 BROKEN = {"origin": {"reuse_failures": 3}, "errors": {"read_error": 3}}
+HUNG = {"requests": [a_request("awaiting_response", 180.0)]}
 TIMED_OUT = {"errors": {"pool_timeout": 20}}
 OF_POOL = [
     (Kind.LEAK, WARNING, [edges.LEAK]),
@@ -91,6 +92,7 @@ OF_POOL = [
     (Kind.SLOW_UPLOAD, WARNING, [edges.SENDING]),
     (Kind.SLOW_PROVIDER, WARNING, [edges.SLOWER]),
     (Kind.CALLS_SILENT, WARNING, [edges.SILENT]),
+    (Kind.CALLS_SILENT, ERROR, [edges.SILENT, HUNG]),
     (Kind.BLOCKED_EVENT_LOOP, INFO, [{"process": {"event_loop_lag": 0.6}}]),
     (Kind.BLOCKED_EVENT_LOOP, WARNING, [{"process": {**BLOCKED, "event_loop_late_share": 0.3}}]),
     (Kind.BLOCKED_EVENT_LOOP, ERROR, [{"process": {**BLOCKED, "event_loop_late_share": 0.6}}]),

@@ -72,8 +72,8 @@ def test_each_state_is_named_with_its_number():
 @pytest.mark.parametrize("peer", ["unknown", None])
 def test_silence_without_evidence_names_both_causes(peer):
     """The finding also has the longest silence that was answered, for comparison."""
-    requests = waiting(3, 45.0, peer=peer)
-    phases = {"phase_seconds": {"awaiting_response": 135.0}, "outcomes": ()}
+    requests = waiting(3, 65.0, peer=peer)
+    phases = {"phase_seconds": {"awaiting_response": 195.0}, "outcomes": ()}
     for answered, text in (({}, "none"), ({"longest_silence_answered": 31.0}, "31 s")):
         totals = the_totals(0, now={"awaiting_response": 3}, origin={**phases, **answered})
         snapshot = a_snapshot(totals, a_pool(requests), **CHECKED)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gluellm_diagnosis.diagnose import diagnose
-from gluellm_diagnosis.findings import Kind, Severity
+from gluellm_diagnosis.findings import Finding, Kind, Severity
 from gluellm_diagnosis.what_if import what_if
 from opentelemetry.instrumentation.gluellm.snapshots.parts import (
     Answer,
@@ -593,18 +593,78 @@ def test_second_loop_is_a_fault_of_the_application(library, process, instead):
 # A provider that answers no request
 
 
-def hung(number: int = 3, age: float = 40.0, phase: str = "awaiting_response") -> PoolSnapshot:
-    return a_pool([a_request(phase, age) for _ in range(number)])
+def unanswered(*ages: float, queued: int = 0, **changes: Any) -> Finding | None:
+    """The finding on requests of these ages in a process of 10 minutes without an answer."""
+    requests = [a_request("awaiting_response", age) for age in ages]
+    requests += [a_request("queued", 5.0)] * queued
+    snapshot = a_snapshot(the_totals(0, **changes), a_pool(requests), uptime=600.0)
+    return next((one for one in diagnose(snapshot) if one.kind is UNANSWERED), None)
 
 
 def test_provider_that_answers_no_request_is_a_finding():
-    """Two slow requests are only information."""
-    finding = found(UNANSWERED, a_snapshot(the_totals(0), hung()))
+    """New requests arrive every second, so that the youngest have not waited for long."""
+    finding = unanswered(*range(60), queued=1)
     assert finding.severity is Severity.WARNING
     assert "Reasoning models" in finding.explanation
-    for part in ("3 requests to", "the longest for 40 s", "0 queued"):
+    for part in ("30 requests to", "the longest for 59 s", "1 queued"):
         assert part in finding.observed
-    assert found(UNANSWERED, a_snapshot(the_totals(0), hung(2))).severity is Severity.INFO
+
+
+@pytest.mark.parametrize(
+    ("ages", "severity"),
+    [
+        ([29.0] * 40, None),
+        ([49.0] * 40, Severity.INFO),
+        ([30.0, 30.0, 50.0], Severity.WARNING),
+        ([1.0, 29.0, 50.0], Severity.INFO),  # one question that takes long
+        ([40.0, 449.0], Severity.INFO),
+        ([450.0], Severity.WARNING),
+        # A batch for a reasoning model has its first answers after minutes.
+        ([179.0] * 40, Severity.WARNING),
+        ([30.0] * 9 + [180.0], Severity.ERROR),
+        ([449.0] * 9, Severity.WARNING),
+        ([30.0, 30.0, 450.0], Severity.ERROR),
+    ],
+)
+def test_unanswered_requests_have_absolute_limits(ages, severity):
+    """They hold from a process's first request on. Few requests may all be long questions."""
+    finding = unanswered(*ages)
+    assert (finding and finding.severity) is severity
+
+
+def test_answers_that_take_as_long_are_no_silence():
+    """So long ago that no minute of the account has them."""
+    for longest, severity in ((89.0, Severity.ERROR), (91.0, Severity.INFO)):
+        origin = {"longest_silence_answered": longest}
+        assert unanswered(*[180.0] * 10, origin=origin).severity is severity
+
+
+ANSWER, REFUSAL = Answer(75.0, "gpt-4o", 0.3, 0.1, 0), Failure(45.0, "500", 0.3, "reading", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("life", "number"),
+    [
+        ({}, 20),
+        ({"answers": (ANSWER,)}, 10),
+        ({"answers": (ANSWER._replace(ago=45.0),)}, 0),
+        ({"failures": (REFUSAL,)}, 0),
+        ({"failures": (REFUSAL._replace(result="read_timeout"),)}, 20),
+    ],
+)
+def test_only_requests_without_a_later_answer_count(life, number):
+    """An answer to any request, with any status, shows that the provider is there."""
+    finding = unanswered(*[60.0] * 10, *[80.0] * 10, **life)
+    assert (finding.observed.split()[0] if finding else "0") == str(number)
+
+
+def test_bytes_of_another_answer_are_a_sign_of_life():
+    """A response that hangs or is not read any more hides nothing."""
+    waiting = [a_request("awaiting_response", 60.0)] * 3
+    for phase in ("reading", "unread"):
+        for ago, silent in ((59.0, False), (61.0, True)):
+            pool = a_pool([*waiting, a_request(phase, ago, held=100.0)])
+            assert (UNANSWERED in all_kinds(a_snapshot(the_totals(0), pool))) is silent
 
 
 @pytest.mark.parametrize(("ago", "silent"), [(50.0, True), (20.0, False)])
@@ -619,20 +679,6 @@ def test_provider_that_has_stopped_answering_is_no_small_pool(ago, silent):
         assert SMALL not in kinds(a_snapshot(totals, pool))
 
 
-@pytest.mark.parametrize(
-    ("snapshot", "before"),
-    [
-        (a_snapshot(the_totals(0), hung(age=29.9)), None),
-        (a_snapshot(the_totals(0), hung(phase="reading")), None),
-        (a_snapshot(the_totals(0), hung(phase="unread")), None),
-        (a_snapshot(the_totals(1, {"awaiting_response": 1.0}), hung()), None),  # it answers
-        # Answers took a minute and a half before.
-        (
-            a_snapshot(the_totals(20, {"awaiting_response": 90.0}), hung(), uptime=110.0),
-            a_snapshot(the_totals(20, {"awaiting_response": 90.0})),
-        ),
-    ],
-)
-def test_short_or_started_response_is_no_silence(snapshot, before):
-    """The wait is short, or the answer has begun."""
-    assert not {UNANSWERED, SLOW} & set(kinds(snapshot, before))
+def test_answer_that_is_not_kept_is_a_sign_of_life():
+    pool = a_pool([a_request("awaiting_response", 60.0)] * 3)
+    assert UNANSWERED not in all_kinds(a_snapshot(the_totals(1), pool))

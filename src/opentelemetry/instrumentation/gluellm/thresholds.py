@@ -184,7 +184,14 @@ SILENT_FOR = 30.0
 SILENT_REQUESTS = 3
 """Fewer can be questions that take long."""
 SILENT_AS_BEFORE = 0.5
-"""Share of the current wait. If earlier answers took at least that long, the model reasons."""
+"""Share of the current wait. If an earlier answer took at least that long, the model reasons."""
+UNANSWERED_AFTER = 50.0
+"""Wait of the oldest of several unanswered requests from which it is a WARNING. Two judgements find
+it in the first 90 s of a process."""
+UNANSWERED_SEVERE = 180.0
+"""Wait of the oldest of ``CALL_MANY`` unanswered requests from which it is an ERROR. Unstreamed
+answers of reasoning models often take 2 to 3 minutes. For fewer requests, ``CALL_SLOW_LIMIT`` is
+the limit: the questions may be alike."""
 
 OVERDUE_AFTER = 30.0
 OVERDUE_FACTOR = 10.0
