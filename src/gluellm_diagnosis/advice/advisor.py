@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from opentelemetry.instrumentation.gluellm import providers
 
 from . import families
-from .frameworks import FRAMEWORKS, LITELLM, the_only
+from .frameworks import LITELLM, Framework, the_only
 from .own_clients import LITELLMS, LOOP_PER_CLIENT, ONE_LOOP, OwnClient, own_client
 
-_OPENAIS = ("openai.DefaultAsyncHttpxClient", "openai.DefaultHttpxClient")
 GLUELLM_PROVIDERS = frozenset({"openai", "anthropic"})
 """Providers for which GlueLLM 1.11 builds an ``httpx.AsyncClient``. Only GlueLLM's settings set the
 limits of that client."""
@@ -41,11 +40,27 @@ def advisor_for(
 
     ``imported`` has the imported modules of frameworks.
     """
-    framework = None if any_llm else the_only(imported)
     own = own_client(provider if any_llm else None, library)
-    if own is not None and library == "aiohttp" and framework == LITELLM:
+    if own is not None and library == "aiohttp" and LITELLM in imported and not any_llm:
         return LITELLMS
+    framework = None if any_llm else _framework(provider, imported)
+    if framework and synchronous and not (framework.synchronous or framework.numbers):
+        framework = None
     return own or Advisor(provider, library, gluellm, synchronous, any_llm, framework)
+
+
+def _framework(provider: str | None, imported: Collection[str]) -> Framework | None:
+    """Return the only framework in the process that calls the provider's SDK."""
+    builder = families.FAMILY_OF.get(provider or "", families.Family()).builder or ""
+    return the_only(imported, builder.partition(".")[0])
+
+
+def without_retries(provider: str | None, imported: Collection[str] = ()) -> str:
+    """Return how to switch off the retries of the provider's SDK."""
+    if framework := _framework(provider, imported):
+        return framework.line("max_retries=0")
+    family = families.FAMILY_OF.get(provider or "", families.Family())
+    return f"{family.retries} of the SDK's client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +76,8 @@ class Advisor:
     so the application built it, or an SDK that the application calls."""
     any_llm: bool = True
     """Whether any-llm is in the process. If not, it has built no client."""
-    framework: str | None = None
-    """The only one of `FRAMEWORKS` in the process."""
+    framework: Framework | None = None
+    """The only framework in the process that calls the provider's SDK."""
 
     def allow(self, size: int | str, argument: str = "limit") -> str:
         """Advise how to allow ``size`` connections.
@@ -84,7 +99,7 @@ class Advisor:
 
     def wait_at_most(self, wait: int, maximum: int | None, read: float = 600.0) -> str:
         """Advise how to set a pool timeout of ``wait`` seconds and keep the other settings."""
-        own = self._timed(f"{read:g}, connect=5, pool={wait}", maximum)
+        own = self._timed(read, maximum, f", pool={wait}")
         own = self._configured({providers.POOL_TIMEOUT: wait}, own)
         settings = (
             f"GLUELLM_DEFAULT_POOL_TIMEOUT={wait} (60 by default, GLUELLM_MAX_POOL_TIMEOUT caps it)"
@@ -93,16 +108,22 @@ class Advisor:
 
     def read_at_most(self, read: int, maximum: int | None, verb: str = "Raise the") -> str:
         """Advise how to set a read timeout of ``read`` seconds."""
-        own = self._botocore(f"read_timeout={read}") or self._timed(f"{read}, connect=5", maximum)
+        own = self._botocore(f"read_timeout={read}") or self._timed(read, maximum)
         settings = f"GLUELLM_DEFAULT_REQUEST_TIMEOUT={read}"
         return f"{verb} read timeout: {self._under_gluellm(settings, own)}"
 
-    def _timed(self, timeouts: str, maximum: int | None) -> str:
-        timeout = f"timeout={self._module}.Timeout({timeouts})"
+    def _timed(self, read: float, maximum: int | None, pool: str = "") -> str:
+        timeout = f"timeout={self._module}.Timeout({read:g}, connect=5{pool})"
+        family, framework = families.FAMILY_OF.get(self.provider or ""), self.framework
+        if family and family.milliseconds:
+            only = family.milliseconds.format(round(1000 * read))
+            own = f"{only} of its client, or {timeout} of your own {self._module}.{self._kind}"
+            own = own if self._applications else f'AnyLLM.create("{self.provider}", {only})'
+            return f"the SDK has one timeout for all waits, in milliseconds: {own}"
         if self._applications:
-            if line := self._line(timeout.removeprefix("timeout="), timeout=True):
+            if framework and not (framework.numbers and pool):
+                line = framework.line(f"timeout={read:g}" if framework.numbers else timeout)
                 return f"{line}, or timeout= of a client of the SDK itself"
-            family = families.FAMILY_OF.get(self.provider or "")
             # Behind a gateway or a proxy, the provider is unknown.
             sdks = "SDK's client, or of your " if family is None or family.takes_timeout else ""
             return f"{timeout} of the {sdks}{self._module}.{self._kind}"
@@ -214,17 +235,6 @@ class Advisor:
             f"closes the stream even if the loop breaks, returns or raises. {others}"
         )
 
-    def _line(self, expression: str, *, timeout: bool = False) -> str:
-        """Return the framework's code for a client or a timeout; empty if it builds no such client.
-
-        The frameworks have other arguments for SDKs other than openai.
-        """
-        framework = FRAMEWORKS.get(self.framework or "")
-        if framework is None or self._family.builder not in _OPENAIS:
-            return ""
-        client = framework.synchronous if self.synchronous else framework.client
-        return (client and (framework.timeout if timeout else client)).format(expression)
-
     def _botocore(self, option: str) -> str:
         """Return how to set an option of botocore; empty for providers without botocore."""
         if self._family is not families.BOTOCORE:
@@ -305,15 +315,19 @@ class Advisor:
         builder = family.builder or f"{self._module}.{self._kind}"
         how = family.how.format(client=f"{builder}({arguments})", arguments=arguments)
         if self._applications:
-            if line := self._line(how):
+            if (framework := self.framework) and not framework.numbers:
+                client = framework.synchronous if self.synchronous else framework.client
+                line = framework.line(client.format(how))
                 return f"{line}, or http_client= of a client of the SDK itself"
             if family.builder is not None:
                 plain = f"{self._module}.{self._kind}"
                 return f"{how} as http_client= of the SDK's client, or {plain} with its arguments"
-            usual = families.FAMILY_OF.get(self.provider or "", family).how.startswith(
-                "http_client="
-            )
-            return f"{how}, which the SDK's client takes as http_client=" if usual else how
+            sdks = families.FAMILY_OF.get(self.provider or "", family)
+            if sdks is family or sdks is families.HUGGINGFACE or "{client}" not in sdks.how:
+                return how
+            takes = sdks.how.format(client="...").removesuffix("...")
+            takes = takes.replace("async_", "") if self.synchronous else takes
+            return f"{how}, which the SDK's client takes as {takes}"
         if self.provider in families.FAMILY_OF and family is not families.HUGGINGFACE:
             how = f'AnyLLM.create("{self.provider}", {how})'
         return f"{how}. {family.note}".removesuffix(".") if family.note else how

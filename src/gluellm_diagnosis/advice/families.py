@@ -30,6 +30,10 @@ class Family:
     """Whether ``AnyLLM.create(timeout=...)`` accepts a ``Timeout``, which has one of each kind."""
     timeout: int | None = None
     """Timeout in seconds to give the client if the SDK sets none; httpx's default is 5 s."""
+    milliseconds: str = ""
+    """Argument of the SDK's client for its only timeout. The HTTP client's have no effect then."""
+    retries: str = "max_retries=0"
+    """Argument of the SDK's client that switches its retries off."""
     instead: str | None = None
     """Advice for SDKs that accept no httpx client; replaces ``how``. ``{size}`` stands for a limit,
     ``{argument}`` for its name in aiohttp."""
@@ -57,7 +61,9 @@ _COHERE = Family(
     "The SDK then uses this client instead of aiohttp.",
     timeout=300,
 )
-_MISTRAL = Family("async_client={client}", "httpx2")
+_MISTRAL = Family(
+    "async_client={client}", "httpx2", milliseconds="timeout_ms={}", retries="retry_config=None"
+)
 _OLLAMA = Family("{arguments}", "httpx")
 _LINER = Family(
     "{arguments}", "httpx", "any-llm builds a client for each call, so a limit applies to one call."
@@ -66,6 +72,8 @@ _GENAI = Family(
     'http_options={{"httpx_async_client": {client}}}',
     "httpx2",
     "The SDK then uses this client instead of aiohttp.",
+    milliseconds='http_options={{"timeout": {}}}',
+    retries='http_options={"retry_options": {"attempts": 1}}',
 )
 HUGGINGFACE = Family(
     "huggingface_hub.set_async_client_factory(lambda: {client})",

@@ -1,8 +1,8 @@
-"""How frameworks on top of the openai SDK accept a client and timeouts.
+"""How frameworks on top of an SDK accept a client, timeouts and a number of retries.
 
 ``make -C tests/studies frameworks`` executes each line with the real framework, makes a call, and
-checks the limit or the timeout in effect. Verified with openai-agents 0.24, langchain-openai 1.8,
-LiteLLM 1.110 and pydantic-ai 2.68.
+checks the limit, timeout or number of requests. Verified with openai-agents 0.24, langchain-openai
+1.8, langchain-anthropic 1.7, LiteLLM 1.110 and pydantic-ai 2.68.
 """
 
 from __future__ import annotations
@@ -13,36 +13,40 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Framework:
-    """One framework's code. ``{}`` stands for an expression."""
+    """One framework's code."""
 
-    client: str
-    """How to pass an asynchronous client."""
-    timeout: str
-    """How to pass a ``Timeout``."""
+    how: str
+    """How to pass arguments to the SDK. ``{}`` stands for them."""
+    client: str = "http_client={}"
+    """Argument or statement that sets an asynchronous client."""
     synchronous: str = ""
-    """How to pass a synchronous client; empty if the framework uses none."""
+    """The same for a synchronous client; empty if the framework uses none."""
+    numbers: bool = False
+    """Whether it takes a number of seconds as ``timeout``, and no client."""
+    sdk: str = "openai"
+
+    def line(self, argument: str) -> str:
+        """Return the code that passes an argument, or the statement itself."""
+        return argument if " = " in argument else self.how.format(argument)
 
 
-_CLIENT = "agents.set_default_openai_client(openai.AsyncOpenAI({}={{}}))"
+_OPENAI = "openai.AsyncOpenAI({})"
 LITELLM = "litellm"
 FRAMEWORKS = {
-    "agents.models": Framework(_CLIENT.format("http_client"), _CLIENT.format("timeout")),
-    "langchain_openai": Framework(
-        "ChatOpenAI(http_async_client={})", "ChatOpenAI(timeout={})", "ChatOpenAI(http_client={})"
-    ),
+    "agents.models": Framework(f"agents.set_default_openai_client({_OPENAI})"),
+    "langchain_anthropic": Framework("ChatAnthropic({})", numbers=True, sdk="anthropic"),
+    "langchain_openai": Framework("ChatOpenAI({})", "http_async_client={}", "http_client={}"),
     LITELLM: Framework(
+        "litellm.acompletion(..., {})",
         "litellm.aclient_session = {}",
-        "litellm.acompletion(..., timeout={})",
         "litellm.client_session = {}",
     ),
-    "pydantic_ai.models": Framework(
-        "OpenAIProvider(http_client={})", "OpenAIChatModel(..., settings=ModelSettings(timeout={}))"
-    ),
+    "pydantic_ai.models": Framework(f"OpenAIProvider(openai_client={_OPENAI})"),
 }
 """By a module that the framework imports."""
 
 
-def the_only(imported: Collection[str]) -> str | None:
-    """Return the framework whose module is imported; None if there are several, or none."""
-    found = [module for module in FRAMEWORKS if module in imported]
+def the_only(imported: Collection[str], sdk: str) -> Framework | None:
+    """Return the framework on an SDK whose module is imported; None if there are several."""
+    found = [one for module, one in FRAMEWORKS.items() if module in imported and one.sdk == sdk]
     return found[0] if len(found) == 1 else None

@@ -10,6 +10,7 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import CallsSnapshot
 from opentelemetry.instrumentation.gluellm.text import counted, one_line, percent, period_text
 from opentelemetry.instrumentation.gluellm.vocabulary import SDK, is_retried
 
+from ..advice.advisor import without_retries
 from ..case import Activity, PoolCase, to_origin
 from ..findings import Clause, Finding, Kind, observed_text
 from ..severity import severity
@@ -28,8 +29,6 @@ _USED_UP = ": most likely, the account's quota or credit is used up."
 _QUOTA = "Check the account's quota, credit and spending limit. If none is used up:"
 _OVERLOADED = ("503", "529", "UNAVAILABLE")
 """Statuses by which a server or gateway also refuses what exceeds its number at a time."""
-_SDK = "max_retries=0 of the SDK's client"
-_OF_ANY_LLM = f"{_SDK} (AnyLLM.create passes it on)"
 _GLUELLM = "gluellm.configure(retry_max_attempts=1)"
 _MOST_REASONS = 3
 
@@ -148,7 +147,10 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     explanation, advice = reasons.advice(synchronous=any(case.synchronous for case in its))
     again = [one for case in its for one in case.failures if one.result in reasons.all]
     layers = requests_by_layer(calls, again)
-    whose, less = _whose(calls, layers)
+    direct = calls.source == SDK
+    less = without_retries(calls.provider, its[0].process.frameworks if direct and its else ())
+    of_sdk = less if direct else f"{less} (AnyLLM.create passes it on)"
+    whose, less = _whose(calls, layers, of_sdk)
     return Finding(
         kind=Kind.RETRIES,
         severity=severity(failed=severe, slower=True),
@@ -163,9 +165,11 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     )
 
 
-def _whose(calls: CallsSnapshot, layers: str) -> tuple[str, str]:
-    """Return what retries, with the requests of each layer, and how to retry less."""
-    of_sdk = _SDK if calls.source == SDK else _OF_ANY_LLM
+def _whose(calls: CallsSnapshot, layers: str, of_sdk: str) -> tuple[str, str]:
+    """Return what retries, with the requests of each layer, and how to retry less.
+
+    ``of_sdk`` switches the retries of the SDK off.
+    """
     sdks = counted(calls.pauses, "pause")
     own = counted(calls.attempts_repeated, "further attempt")
     if calls.pauses and calls.attempts_repeated:
@@ -199,7 +203,7 @@ def refusals(case: PoolCase) -> Finding | None:
     explanation, advice = reasons.advice(synchronous=case.synchronous)
     who = "SDKs paused"
     whose = "An SDK repeats such a request up to max_retries times (default: 2)."
-    less = "To retry less: max_retries=0 of the SDK's client."
+    less = f"To retry less: {without_retries(case.totals.provider, case.process.frameworks)}."
     its = [one for one in case.failures if one.result in reasons.statuses]
     if paused and case.totals.library == "urllib3":
         who = "Retry-After made urllib3 pause"

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from gluellm_diagnosis.advice.advisor import advisor_for
+from gluellm_diagnosis.advice.advisor import advisor_for, without_retries
 
-from .harness import MESSAGES, QUESTION, Case, openai_url
-from .llm_frameworks import OPENAI, OPENAI_MODEL
+from .harness import MESSAGES, QUESTION, Case, anthropic_url, openai_url
+from .llm_frameworks import ANTHROPIC, ANTHROPIC_MODEL, OPENAI, OPENAI_MODEL
 
 _SIZE, _WAIT = 7, 9
 Names = dict[str, Any]
@@ -21,6 +21,7 @@ def _follow(module: str, use: Callable[..., Any], synchronous: bool, what: str, 
     import openai
 
     os.environ |= {"OPENAI_BASE_URL": openai_url(port), "OPENAI_API_KEY": "any"}
+    os.environ |= {"ANTHROPIC_BASE_URL": anthropic_url(port), "ANTHROPIC_API_KEY": "any"}
     library = "httpx" if module == "litellm" else "httpx2"
     library = "aiohttp" if what == "aiohttp" else library
     advisor = advisor_for(
@@ -28,11 +29,18 @@ def _follow(module: str, use: Callable[..., Any], synchronous: bool, what: str, 
     )
     text = advisor.allow(_SIZE) if what == "connections" else advisor.wait_at_most(_WAIT, None)
     line = text.partition(": ")[2].partition(", or ")[0]
+    if what == _RETRIES:
+        line = without_retries("anthropic" if "anthropic" in module else "openai", [module])
     names: Names = {"httpx": httpx, "httpx2": httpx2, "openai": openai}
     names |= {"by_name": {"model": f"openai/{OPENAI_MODEL}", "messages": MESSAGES}}
 
     async def ask() -> str:
-        return str(await use(line, names, synchronous))
+        try:
+            return str(await use(line, names, synchronous))
+        except Exception as error:
+            if what != _RETRIES:
+                raise
+            return type(error).__name__
 
     return asyncio.run(ask())
 
@@ -47,9 +55,15 @@ async def _agents(line: str, names: Names, _: bool) -> Any:
 
 
 async def _langchain(line: str, names: Names, synchronous: bool) -> Any:
-    from langchain_openai import ChatOpenAI
+    if "Anthropic" in line:
+        from langchain_anthropic import ChatAnthropic
 
-    model = eval(line, names | {"ChatOpenAI": ChatOpenAI})
+        line = line.replace("(", f"(model={ANTHROPIC_MODEL!r}, ", 1)
+        model = eval(line, {"ChatAnthropic": ChatAnthropic})
+    else:
+        from langchain_openai import ChatOpenAI
+
+        model = eval(line, names | {"ChatOpenAI": ChatOpenAI})
     return (model.invoke(QUESTION) if synchronous else await model.ainvoke(QUESTION)).content
 
 
@@ -66,33 +80,35 @@ async def _litellm(line: str, names: Names, synchronous: bool) -> Any:
 
 
 async def _pydantic_ai(line: str, names: Names, _: bool) -> Any:
-    from pydantic_ai import Agent, ModelSettings
+    from pydantic_ai import Agent
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    names |= {"OpenAIChatModel": OpenAIChatModel, "OpenAIProvider": OpenAIProvider}
-    made = eval(line.replace("...", repr(OPENAI_MODEL)), names | {"ModelSettings": ModelSettings})
-    if isinstance(made, OpenAIProvider):
-        made = OpenAIChatModel(OPENAI_MODEL, provider=made)
+    made = OpenAIChatModel(
+        OPENAI_MODEL, provider=eval(line, names | {"OpenAIProvider": OpenAIProvider})
+    )
     return (await Agent(made).run(QUESTION)).output
 
 
-_CLIENT, _WAITS, _OF_AIOHTTP = "connections", "pool timeout", "aiohttp"
+_CLIENT, _WAITS, _OF_AIOHTTP, _RETRIES = "connections", "pool timeout", "aiohttp", "retries"
 _WAYS = (
-    ("openai-agents", "agents.models", _agents, (_CLIENT, _WAITS), False),
-    ("langchain-openai", "langchain_openai", _langchain, (_CLIENT, _WAITS), False),
+    ("openai-agents", "agents.models", _agents, (_CLIENT, _WAITS, _RETRIES), False),
+    ("langchain-anthropic", "langchain_anthropic", _langchain, (_RETRIES,), False),
+    ("langchain-openai", "langchain_openai", _langchain, (_CLIENT, _WAITS, _RETRIES), False),
     ("langchain-openai", "langchain_openai", _langchain, (_CLIENT, _WAITS), True),
-    ("litellm", "litellm", _litellm, (_CLIENT, _WAITS, _OF_AIOHTTP), False),
+    ("litellm", "litellm", _litellm, (_CLIENT, _WAITS, _OF_AIOHTTP, _RETRIES), False),
     ("litellm", "litellm", _litellm, (_CLIENT,), True),
-    ("pydantic-ai-slim", "pydantic_ai.models", _pydantic_ai, (_CLIENT, _WAITS), False),
+    ("pydantic-ai-slim", "pydantic_ai.models", _pydantic_ai, (_CLIENT, _WAITS, _RETRIES), False),
 )
+_LIMITS: dict[str, dict[str, float]] = {_CLIENT: {_CLIENT: _SIZE}, _RETRIES: {}}
 CASES = tuple(
     Case(
         f"advice: {package}, {'sync' if synchronous else 'async'}, {what}",
         partial(_follow, module, use, synchronous, what),
-        OPENAI,
+        ANTHROPIC if "anthropic" in module else OPENAI,
         package=package,
-        limits={_CLIENT: _SIZE} if what == _CLIENT else {_WAITS: _WAIT},
+        limits=_LIMITS.get(what, {_WAITS: _WAIT}),
+        every_refused=int(what == _RETRIES),
     )
     for package, module, use, settings, synchronous in _WAYS
     for what in settings

@@ -37,7 +37,9 @@ from .snapshot import Snapshot
 
 _LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
-_FRAMEWORKS = {"agents.models", "langchain_openai", "litellm", "pydantic_ai.models"}
+_FRAMEWORKS = {
+    *("agents.models", "langchain_anthropic", "langchain_openai", "litellm", "pydantic_ai.models")
+}
 
 _Executors = dict[object, tuple[Workers, Counter[str]]]
 """By executor: its threads, and by pool the requests in them that hold a connection."""
