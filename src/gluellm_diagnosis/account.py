@@ -42,7 +42,7 @@ from .case import Activity, activity_of
 from .findings import Fact, Finding, Kind, Part, PartKind, Severity, observed_text, results, times
 from .rules.timeouts import TIME_LIMIT, at_one_age, evidence_of, time_limit
 from .severity import severity
-from .table import EXPLAINS, TIMES_OUT
+from .table import EXPLAINS, TIMES_OUT, Failed, attempt
 
 _WAITS = ("limited", "preparing", "backoff", "queued", "connecting", "stream_queued")
 """Stages and phases in which a healthy call never spends long."""
@@ -278,7 +278,7 @@ class _Side:
         return stages + Counter({phase: time * share for phase, time in phases.items()})
 
 
-def troubles(snapshot: Snapshot, compared: Windows) -> list[Trouble]:
+def troubles(snapshot: Snapshot, compared: Windows, failed: Failed) -> list[Trouble]:
     """Return what calls suffer from, the most severe first. At most two of each group of calls."""
     subjects = list(compared.recent.numbers)
     calls = [subject for subject in subjects if subject[0] == CALLS]
@@ -288,8 +288,11 @@ def troubles(snapshot: Snapshot, compared: Windows) -> list[Trouble]:
         for label, origin, provider in subjects
         if label != CALLS and origin is not None and provider not in known
     }
-    groups = [_Group(snapshot, compared, subject, known) for subject in (*calls, *sorted(others))]
-    found = [trouble for group in groups for trouble in group.troubles()]
+
+    def of(subject: Subject) -> list[Trouble]:
+        return _Group(snapshot, compared, subject, known).troubles()
+
+    found = [each for one in (*calls, *sorted(others)) for each in attempt(failed, [], of, one)]
     return sorted(found, key=lambda trouble: _SEVERITIES.index(trouble.finding.severity))
 
 

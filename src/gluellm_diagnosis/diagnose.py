@@ -19,13 +19,15 @@ from . import account as accounting
 from .case import ProcessCase, calls_in, earlier, pool_cases, since
 from .findings import Finding, Kind, Severity
 from .rules import limiting, process
-from .table import OF_CALLS, OF_EXECUTOR, OF_POOL, OF_PROCESS, judged
+from .table import OF_CALLS, OF_EXECUTOR, OF_POOL, OF_PROCESS, Failed, attempt, judged
 
 _LATELY = (1, thresholds.ACCOUNT_RECENT, thresholds.ACCOUNT_QUIET)
 """Rows of the account in which there may be enough set-ups or refusals to judge."""
 
 
-def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Finding]:
+def diagnose(
+    snapshot: Snapshot, previous: Snapshot | None = None, *, failed: Failed = lambda _: None
+) -> list[Finding]:
     """Return the causes and risks that a snapshot shows, the most severe and most causal first.
 
     Findings that begin with what calls suffer come before all others. There is one above INFO if
@@ -37,15 +39,15 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
     state of the pools is that of ``snapshot``. ``previous`` is ignored if it is of another process
     (a fork's parent included) or not earlier.
 
-    A pure function of its arguments that raises nothing. Returns at most one finding per kind and
-    pool name, or per group of calls. A healthy process may have findings of severity INFO, but none
-    above.
+    A pure function of its arguments. If a rule raises, ``failed`` is called with its exception, and
+    the findings of the others are returned. Returns at most one finding per kind and pool name, or
+    per group of calls. A healthy process may have findings of severity INFO, but none above.
     """
     before = earlier(snapshot, previous)
     compared = since(snapshot, before) if before else windows(snapshot.account, snapshot.uptime)
-    suffered = accounting.troubles(snapshot, compared)
+    suffered = accounting.troubles(snapshot, compared, failed)
     concerned = {label for trouble in suffered for label in trouble.pools}
-    blocked = process.loop_is_blocked(snapshot, before)
+    blocked = attempt(failed, False, process.loop_is_blocked, snapshot, before)
     latest = [compared]
     if before is None:
         latest = [windows(snapshot.account, snapshot.uptime, rows) for rows in _LATELY]
@@ -55,23 +57,23 @@ def diagnose(snapshot: Snapshot, previous: Snapshot | None = None) -> list[Findi
         replace(case, loop_is_blocked=blocked, calls=calls, lately=its)
         for case, *its in zip(pool_cases(snapshot, compared), *lately, strict=True)
     ]
-    found = list(judged(OF_PROCESS, ProcessCase(snapshot, before, cases)))
+    found = list(judged(OF_PROCESS, failed, ProcessCase(snapshot, before, cases)))
     for executor in snapshot.process.executors:
-        found += judged(OF_EXECUTOR, executor, cases)
+        found += judged(OF_EXECUTOR, failed, executor, cases)
     for one in calls:
-        found += judged(OF_CALLS, one, cases)
+        found += judged(OF_CALLS, failed, one, cases)
     for case in sorted(cases, key=lambda case: -case.activity.time("queued")):
         replay = all(finding.kind is not Kind.POOL_TOO_SMALL for finding in found)
-        limited = limiting.wait_before(case, cases)
-        its = judged(OF_POOL, replace(case, limited=limited, replay=replay))
+        limited = attempt(failed, False, limiting.wait_before, case, cases)
+        its = judged(OF_POOL, failed, replace(case, limited=limited, replay=replay))
         if before is None and case.baseline and not (case.answers or case.label in concerned):
             its = map(_unless_by_chance, its)
         found += (replace(finding, pool=case.label) for finding in its)
     libraries = {case.label: case.totals.library for case in cases}
-    return [
-        replace(finding, library=libraries.get(finding.pool or ""))
-        for finding in accounting.explained(suffered, _ordered(found))
-    ]
+    ordered = _ordered(found)
+    unexplained = [*(trouble.finding for trouble in suffered), *ordered]
+    explained = attempt(failed, unexplained, accounting.explained, suffered, ordered)
+    return [replace(one, library=libraries.get(one.pool or "")) for one in explained]
 
 
 def _unless_by_chance(finding: Finding) -> Finding:
@@ -84,8 +86,7 @@ def _ordered(findings: Iterable[Finding]) -> list[Finding]:
     """Return the findings in order, only the most severe one of each kind and pool name."""
     severities, kinds = list(Severity), list(Kind)
     order = sorted(
-        findings,
-        key=lambda f: (severities.index(f.severity), kinds.index(f.kind), f.pool or ""),
+        findings, key=lambda f: (severities.index(f.severity), kinds.index(f.kind), f.pool or "")
     )
     first: dict[tuple[Kind, str | None], Finding] = {}
     for finding in order:

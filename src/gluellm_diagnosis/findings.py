@@ -70,12 +70,7 @@ class Kind(StrEnum):
     OUTSIDE_SCOPE = "requests_outside_scope"
 
 
-UNEXPLAINED = (
-    Kind.CALLS_FAILING,
-    Kind.CALLS_SILENT,
-    Kind.CALLS_SLOW,
-    Kind.CALLS_CANCELLED,
-)
+UNEXPLAINED = (Kind.CALLS_FAILING, Kind.CALLS_SILENT, Kind.CALLS_SLOW, Kind.CALLS_CANCELLED)
 """Kinds that state what calls suffer, and not the cause."""
 
 

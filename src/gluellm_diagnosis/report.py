@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gluellm_diagnosis.findings import findings_text
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
 from .diagnose import diagnose
-from .findings import Finding, Severity
+from .findings import Finding, Severity, findings_text
+from .table import Failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +32,16 @@ class Report:
         return f"{findings_text(self.findings)}\n\n{self.snapshot}"
 
 
-def report_on(snapshot: Snapshot, previous: Snapshot | None) -> Report:
+def report_on(
+    snapshot: Snapshot, previous: Snapshot | None, *, failed: Failed = lambda _: None
+) -> Report:
     """Return the report on a snapshot, compared with an earlier one of the same process."""
-    findings = diagnose(snapshot, previous)
+    findings = diagnose(snapshot, previous, failed=failed)
     if previous is not None and snapshot.uptime - previous.uptime > thresholds.RECENT:
         # So long a period can hide what the process's own account shows of the last minutes.
-        lately = [each for each in diagnose(snapshot) if each.severity is not Severity.INFO]
+        lately = [
+            each for each in diagnose(snapshot, failed=failed) if each.severity is not Severity.INFO
+        ]
         known = {(each.kind, each.pool) for each in lately}
         others = [each for each in findings if (each.kind, each.pool) not in known]
         findings = sorted([*lately, *others], key=lambda each: list(Severity).index(each.severity))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from opentelemetry.instrumentation.gluellm.snapshots.parts import PROVIDERS_PART
 from opentelemetry.instrumentation.gluellm.vocabulary import RETRIED
@@ -28,6 +28,9 @@ from .rules import (
     waiting,
 )
 
+T = TypeVar("T")
+Failed = Callable[[Exception], object]
+"""Is called with an exception, and the judgement goes on without the step that raised it."""
 _ANSWER = times(*PROVIDERS_PART)
 _PROVIDER = _ANSWER | results("read_timeout")
 _QUEUE = times("queued") | results("pool_timeout")
@@ -115,10 +118,7 @@ _BUSY = ("leak", "http2_stuck", "silent_connections", "slow_consumer", "one_call
 _HOLD = (*_BUSY, "held_back_answers", *_SLOW)
 """Rules on what holds connections, so that requests queue."""
 _UNSENT = Hidden(("slow_upload",), "The requests are not completely sent.")
-_NO_STREAM = Hidden(
-    ("http2_stuck", "server_is_gone"),
-    "Connections that were kept fail then.",
-)
+_NO_STREAM = Hidden(("http2_stuck", "server_is_gone"), "Connections that were kept fail then.")
 _DEAD = Hidden(("silent_connections",), "The connections are lost.")
 _TIMES = (
     Hidden(
@@ -201,17 +201,10 @@ OF_POOL: Final = (
         holding.stuck_streams,
         {Kind.HTTP2_STUCK: _QUEUE | times("stream_queued") | results("protocol_error")},
     ),
-    Rule(
-        "silent_connections",
-        provider.silent_connections,
-        _LOST,
-    ),
+    Rule("silent_connections", provider.silent_connections, _LOST),
     Rule("anomaly", waiting.anomaly, {Kind.ANOMALY: _QUEUE}, hides_from=Severity.ERROR),
     Rule(
-        "reuse_failures",
-        connecting.reuse_failures,
-        {Kind.REUSE_FAILURES: _BROKEN},
-        (_NO_STREAM,),
+        "reuse_failures", connecting.reuse_failures, {Kind.REUSE_FAILURES: _BROKEN}, (_NO_STREAM,)
     ),
     Rule(
         "closed_unanswered",
@@ -240,24 +233,14 @@ OF_POOL: Final = (
         "overdue_requests",
         provider.overdue_requests,
         {**_SLOW_PROVIDER, Kind.STALLED_STREAMS: _ANSWER},
-        (
-            _LATE_UNLESS_SLOWER,
-            *_TIMES,
-            _UNSENT,
-            Hidden(("gives_up",), ""),
-        ),
+        (_LATE_UNLESS_SLOWER, *_TIMES, _UNSENT, Hidden(("gives_up",), "")),
         hides_from=Severity.WARNING,
     ),
     Rule(
         "slow_provider",
         provider.slow_provider,
         _SLOW_PROVIDER,
-        (
-            _LATE_UNLESS_SLOWER,
-            *_TIMES,
-            _UNSENT,
-            Hidden(("overdue_requests",), ""),
-        ),
+        (_LATE_UNLESS_SLOWER, *_TIMES, _UNSENT, Hidden(("overdue_requests",), "")),
         asks={"slower": ("slower",)},
         hides_from=Severity.WARNING,
     ),
@@ -265,12 +248,7 @@ OF_POOL: Final = (
         "silent_provider",
         provider.silent_provider,
         {Kind.CALLS_SILENT: _PROVIDER | _QUEUE},
-        (
-            _LATE,
-            *_TIMES,
-            _UNSENT,
-            Hidden(("slow_provider",), "It compares with earlier answers."),
-        ),
+        (_LATE, *_TIMES, _UNSENT, Hidden(("slow_provider",), "It compares with earlier answers.")),
         hides_from=Severity.WARNING,
     ),
     Rule(
@@ -370,7 +348,16 @@ EXPLAINS: Final = {
 _SEVERITIES = list(Severity)
 
 
-def judged(rows: Sequence[Rule], *case: Any) -> Iterator[Finding]:
+def attempt(failed: Failed, default: T, step: Callable[..., T], *given: Any, **named: Any) -> T:
+    """Return what a step of a judgement returns, or ``default`` if it raises."""
+    try:
+        return step(*given, **named)
+    except Exception as error:
+        failed(error)
+        return default
+
+
+def judged(rows: Sequence[Rule], failed: Failed, *case: Any) -> Iterator[Finding]:
     """Yield the findings on a case that no other one hides."""
     found: dict[str, Finding] = {}
     conditions: dict[str, bool] = {}
@@ -380,7 +367,7 @@ def judged(rows: Sequence[Rule], *case: Any) -> Iterator[Finding]:
         if name in found:
             return _SEVERITIES.index(found[name].severity) <= _SEVERITIES.index(hides_from[name])
         if name in CONDITIONS and name not in conditions:
-            conditions[name] = bool(CONDITIONS[name].holds(*case))
+            conditions[name] = bool(attempt(failed, False, CONDITIONS[name].holds, *case))
         return conditions.get(name, False)
 
     for row in rows:
@@ -388,7 +375,7 @@ def judged(rows: Sequence[Rule], *case: Any) -> Iterator[Finding]:
         if not all(one.but and holds(one.but) for one in hidden):
             continue
         asked = {argument: any(map(holds, names)) for argument, names in row.asks.items()}
-        finding = row.find(*case, **asked)
+        finding = attempt(failed, None, row.find, *case, **asked)
         if finding is not None:
             found[row.name] = finding
     milder = {row.name for row in rows if any(map(holds, row.milder))}

@@ -13,11 +13,7 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import (
     Group,
     RequestSnapshot,
 )
-from opentelemetry.instrumentation.gluellm.text import (
-    counted,
-    percent,
-    seconds,
-)
+from opentelemetry.instrumentation.gluellm.text import counted, percent, seconds
 
 from ..case import PoolCase
 from ..findings import Clause, Fact, Finding, Kind, Meaning, observed_text

@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.text import call_site_text, counted, wrapped
 
 from ..arguments import CommandError, write_output
-from ..doctor.files import print_report, save
+from ..doctor.files import print_report, rule_failed, save
 from ..text import printable_lines, seconds
 from . import stacks, target
 from .listed import listed_snapshot, with_unread
@@ -74,7 +74,7 @@ def attach(options: argparse.Namespace) -> int:
         output = json.dumps({**head, "notes": notes}, indent=2) if options.json else text
         write_output(output if options.json else printable_lines(output), options.output)
         return int(any(one["what"] in (stacks.CONNECTION, stacks.LOOP) for one in waits))
-    report = report_on(snapshot, None).to_dict()
+    report = report_on(snapshot, None, failed=rule_failed).to_dict()
     if options.save:
         save(report["snapshot"], options.save)
     waiting = f"what its tasks and threads wait for:\n{listed}"

@@ -118,10 +118,7 @@ STORY = (
         "is reused.",
         traffic=(Traffic(OPENAI, 2, pause=0.1, client_per_call=True), Traffic(ANTHROPIC, 1)),
         finding=(Kind.CLIENT_CHURN,),
-        evidence=(
-            Criterion(OPENAI, "pools per call", 1),
-            Criterion(OPENAI, "reuse", at_most=0),
-        ),
+        evidence=(Criterion(OPENAI, "pools per call", 1), Criterion(OPENAI, "reuse", at_most=0)),
     ),
     Act(
         name="leak",

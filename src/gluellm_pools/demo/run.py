@@ -180,10 +180,7 @@ class Demo:
     load: Load = field(init=False)
 
     async def play(
-        self,
-        acts: Sequence[tuple[str, Act]],
-        seconds: float | None,
-        connection: Connection | None,
+        self, acts: Sequence[tuple[str, Act]], seconds: float | None, connection: Connection | None
     ) -> list[ActResult]:
         if connection is not None:
             _cancel_at_end_of(connection)

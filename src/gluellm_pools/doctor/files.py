@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import gzip
 import json
 import sys
@@ -25,6 +26,16 @@ _SAME_START = 60.0
 different processes have the same PID."""
 
 
+@functools.cache
+def _say_once(line: str) -> None:
+    print(f"gluellm-pools doctor: {line}", file=sys.stderr)
+
+
+def rule_failed(error: Exception) -> None:
+    """Print a line on the first exception of each type that a rule raises."""
+    _say_once(f"a rule failed with {type(error).__name__}: its finding may be missing")
+
+
 def judge(options: argparse.Namespace) -> int:
     """Print the report on one or two saved snapshots, and return the exit status.
 
@@ -39,7 +50,7 @@ def judge(options: argparse.Namespace) -> int:
         if before.uptime >= now.uptime:
             raise CommandError("the first snapshot is not the earlier one: give BEFORE, then AFTER")
     try:
-        report = report_on(now, before).to_dict()
+        report = report_on(now, before, failed=rule_failed).to_dict()
         Outlook.of(options).add_to(report, now)
     except Exception as error:  # numbers and texts that no process can have
         raise CommandError(f"the snapshot can't be judged: {type(error).__name__}") from None

@@ -20,6 +20,7 @@ from opentelemetry.instrumentation.gluellm.snapshots.on_signal.rendezvous import
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
 from ..text import printable
+from .files import rule_failed
 from .process import InspectionError, TargetProcess
 
 _RESEND_AFTER = 2.0
@@ -115,7 +116,7 @@ class Inquiry:
             raise InspectionError(f"process {self.pid} failed to take its snapshot, with {error}")
         try:
             before, self.snapshot = self.snapshot, Snapshot.from_dict(answer)
-            self.report = report_on(self.snapshot, before).to_dict()
+            self.report = report_on(self.snapshot, before, failed=rule_failed).to_dict()
         except ValueError as error:
             raise UnsuitableFileError(str(error)) from None
         except Exception as error:  # numbers and texts that no process of this version has

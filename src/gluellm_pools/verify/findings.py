@@ -25,10 +25,7 @@ _SETTINGS: dict[Way | None, str] = {
     Way.PROMETHEUS: f"in Prometheus' configuration, set otlp: {{{_STRATEGY}}}",
     Way.VICTORIA_METRICS: "start VictoriaMetrics with -opentelemetry.usePrometheusNaming",
 }
-_OTLP_PATHS = {
-    PROMETHEUS: "/api/v1/otlp/v1/metrics",
-    VICTORIA_METRICS: "/opentelemetry/v1/metrics",
-}
+_OTLP_PATHS = {PROMETHEUS: "/api/v1/otlp/v1/metrics", VICTORIA_METRICS: "/opentelemetry/v1/metrics"}
 
 
 def _finding(kind: str, observed: str, **values: object) -> Finding:

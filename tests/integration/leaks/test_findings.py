@@ -7,6 +7,7 @@ from typing import Any
 import openai
 import pytest
 
+from gluellm_diagnosis import diagnose
 from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from support.providers import CHAT, STREAM
@@ -63,6 +64,31 @@ async def test_leak_is_found_and_ends(server, instrument, telemetry, reports):
     await waiting
     clock.advance(600)
     wait_until(lambda: found(telemetry).get("leak error") == 0, "its end")
+    await sdk.close()
+
+
+async def test_rule_that_raises_is_counted_and_the_other_findings_are_exported(
+    server, instrument, telemetry, reports, monkeypatch
+):
+    def fails(*_: Any) -> None:
+        raise ValueError("text that may be private")
+
+    broken = [row._replace(find=fails) for row in diagnose.OF_PROCESS]
+    monkeypatch.setattr(diagnose, "OF_PROCESS", broken)
+    clock = instrument(findings_interval=1)
+    sdk = client(server)
+    streams, waiting = await leaking(sdk)
+    await asyncio.sleep(0)
+    clock.advance(30)
+    wait_until(lambda: found(telemetry).get("leak error"), "the finding")
+    (counted,) = telemetry.points(semconv.INSTRUMENTATION_ERRORS)
+    assert counted.attributes == {semconv.INSTRUMENTATION_KIND: "judgement"}
+    assert counted.value >= len(broken)
+    text = "The instrumentation failed in judgement with ValueError; counted in"
+    wait_until(lambda: reports.warnings(text), "the warning")
+    for stream in streams:
+        await stream.close()
+    await waiting
     await sdk.close()
 
 

@@ -159,9 +159,7 @@ def a_snapshot(
 
 
 def counted(
-    totals: Sequence[PoolTotals],
-    calls: Sequence[CallsSnapshot],
-    live: Sequence[PoolSnapshot] = (),
+    totals: Sequence[PoolTotals], calls: Sequence[CallsSnapshot], live: Sequence[PoolSnapshot] = ()
 ) -> Any:
     """The account's totals for a process with these totals, calls and live pools."""
     found: dict[Any, dict[Any, float]] = {}

@@ -534,11 +534,7 @@ def expired(minute: dict[Any, dict[Any, float]]) -> dict[Any, dict[Any, float]]:
     """The same minute, in which idle connections expired."""
     closed = {("opened",): 40, ("closed", "keepalive_expired"): 40}
     requests = {**minute[REQUESTS], ("on_new_connection",): 40}
-    return {
-        **minute,
-        REQUESTS: requests,
-        ("openai/httpx2", None, None): closed,
-    }
+    return {**minute, REQUESTS: requests, ("openai/httpx2", None, None): closed}
 
 
 def test_finding_that_explains_the_largest_part_begins_with_the_account():

@@ -490,8 +490,7 @@ def test_connections_that_the_server_closes_are_a_warning(reason, each, severity
 
 
 @pytest.mark.parametrize(
-    ("each", "severity"),
-    [(0.08, Severity.INFO), (0.1, Severity.WARNING), (0.3, Severity.WARNING)],
+    ("each", "severity"), [(0.08, Severity.INFO), (0.1, Severity.WARNING), (0.3, Severity.WARNING)]
 )
 def test_connections_that_the_server_closes_are_cheap(each, severity):
     """This does not hold if they take 0.1 s or a quarter of the time."""

@@ -12,14 +12,7 @@ from gluellm_diagnosis.diagnose import diagnose
 from gluellm_diagnosis.findings import Kind
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
-from .building import (
-    BLOCKED,
-    a_connection,
-    a_pool,
-    a_request,
-    a_snapshot,
-    the_totals,
-)
+from .building import BLOCKED, a_connection, a_pool, a_request, a_snapshot, the_totals
 from .test_limiting import limited
 from .test_timeouts import answers, ended
 
@@ -27,9 +20,7 @@ Sign = Mapping[str, Any]
 """What one cause shows in a snapshot: a part of the arguments of ``showing``."""
 
 
-def showing(
-    *signs: Sign,
-) -> tuple[Snapshot, Snapshot]:
+def showing(*signs: Sign) -> tuple[Snapshot, Snapshot]:
     """A process with all these signs, in a pool of 10, and a snapshot before its first request."""
     found: dict[str, Any] = {
         "requests": (),
@@ -122,10 +113,7 @@ def hanging(**changes: Any) -> Sign:
 
 OVERDUE = {**hanging(), "answers": answers(20)}
 SILENT = {**hanging(), "errors": {"invalid_response": 100}}
-SLOWER = {
-    "answers": answers(20, 9.0),
-    "totals": {"earlier_answers": answers(40, ago=150.0)},
-}
+SLOWER = {"answers": answers(20, 9.0), "totals": {"earlier_answers": answers(40, ago=150.0)}}
 LIMITED = {
     "process": {"gluellm": True, "calls": (limited(),)},
     "totals": {"library": "httpx"},

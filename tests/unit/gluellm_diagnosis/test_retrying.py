@@ -232,11 +232,7 @@ def test_status_of_grpc_that_also_means_a_large_message_is_no_proof_of_a_rate_li
 
 def test_provider_is_not_blamed_for_requests_without_an_answer():
     """The finding on what makes them fail comes first."""
-    failing = {
-        **MUCH,
-        "outcomes": ended(15, 20),
-        "errors": {"name_resolution_error": 20},
-    }
+    failing = {**MUCH, "outcomes": ended(15, 20), "errors": {"name_resolution_error": 20}}
     snapshot = refused({"name_resolution_error": 65}, **failing)
     assert all_kinds(snapshot)[:2] == [Kind.CONNECT_FAILURES, Kind.RETRIES]
     finding = found(Kind.RETRIES, snapshot)

@@ -10,15 +10,7 @@ from gluellm_diagnosis.findings import Kind, Severity
 from gluellm_diagnosis.severity import severity
 
 from . import test_edges as edges
-from .building import (
-    BLOCKED,
-    a_connection,
-    a_pool,
-    a_request,
-    a_snapshot,
-    of_calls,
-    the_totals,
-)
+from .building import BLOCKED, a_connection, a_pool, a_request, a_snapshot, of_calls, the_totals
 from .test_account import HOUR, taken
 from .test_connecting import closed
 from .test_limiting import limited
@@ -74,11 +66,7 @@ OF_POOL = [
     (Kind.CLIENT_CHURN, WARNING, [edges.CHURN]),
     (Kind.CONNECT_FAILURES, WARNING, [{"errors": {"connection_error": 5}}]),
     (Kind.CONNECT_FAILURES, ERROR, [edges.FAILURES]),
-    (
-        Kind.REUSE_FAILURES,
-        WARNING,
-        [BROKEN],
-    ),
+    (Kind.REUSE_FAILURES, WARNING, [BROKEN]),
     (Kind.REUSE_FAILURES, ERROR, [edges.BROKEN]),
     (Kind.CLOSED_UNANSWERED, ERROR, [edges.UNANSWERED]),
     (Kind.TRUNCATED_ANSWERS, WARNING, [edges.TRUNCATED, {"answers": answers(90)}]),

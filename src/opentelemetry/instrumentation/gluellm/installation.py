@@ -254,7 +254,8 @@ class Installation:
         # Imported at the first judgement: a program that never waits does not pay for the rules.
         from gluellm_diagnosis.diagnose import diagnose
 
-        return lambda: diagnose(self.snapshot())
+        failed = functools.partial(self._failures.caught, "judgement")
+        return lambda: diagnose(self.snapshot(), failed=failed)
 
     def _reporter_on(
         self, signal_name: str | None, tracer_provider: TracerProvider | None

@@ -11,10 +11,19 @@ from types import SimpleNamespace
 
 import pytest
 
+from gluellm_diagnosis import diagnose as diagnosis
 from gluellm_diagnosis.report import report_on
 from gluellm_pools import main as command
+from gluellm_pools.doctor import files
 from gluellm_pools.doctor.files import save
-from unit.gluellm_diagnosis.building import a_pool, a_request, a_snapshot, an_account, of_calls
+from unit.gluellm_diagnosis.building import (
+    a_pool,
+    a_request,
+    a_snapshot,
+    an_account,
+    of_calls,
+    the_calls,
+)
 
 LEAKING = a_snapshot((), a_pool([a_request("unread", 99.0, leak_suspected=True)]))
 HEALTHY = a_snapshot()
@@ -158,3 +167,16 @@ def test_arguments_that_do_not_go_together_are_refused(arguments, message, tmp_p
         status = stop.code
     assert status == 2
     assert message in capsys.readouterr().err
+
+
+def test_rule_that_raises_is_one_line_and_leaves_the_other_findings(tmp_path, capsys, monkeypatch):
+    """The line is the same for all rules that raise this exception."""
+    files._say_once.cache_clear()
+    slow = [row._replace(find=lambda *_, **__: {}[0]) for row in diagnosis.OF_CALLS]
+    monkeypatch.setattr(diagnosis, "OF_CALLS", slow)
+    calls = a_snapshot((), LEAKING.pools[0], calls=(the_calls(), the_calls(provider="groq")))
+    status, output, errors = doctor(capsys, saved(tmp_path, calls))
+    assert (status, output.splitlines()[0][:12]) == (1, "WARNING: lea")
+    assert errors == (
+        "gluellm-pools doctor: a rule failed with KeyError: its finding may be missing\n"
+    )
