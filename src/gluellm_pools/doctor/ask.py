@@ -25,6 +25,8 @@ from .process import descendants_of
 
 _COMMAND = "gluellm-pools doctor"
 _POLL = 0.02
+_IN_FULL = 3
+"""Reports that are printed, if there are no more."""
 
 
 def inspect(options: argparse.Namespace, timeout: float) -> int:
@@ -55,12 +57,20 @@ def inspect(options: argparse.Namespace, timeout: float) -> int:
     else:
         errors = [{"pid": pid, "error": error.reason} for pid, error in failed]
         content = {"processes": [*errors, *({"pid": one.pid, **one.report} for one in answered)]}
-        reports = [f"process {one.pid}:\n{one.report['text']}" for one in answered]
-        text = "\n\n".join([*(error.reason for _, error in failed), *reports])
+        text = "\n\n".join([*(error.reason for _, error in failed), *_texts(answered)])
     write_output(
         json.dumps(content, indent=2) if options.json else printable_lines(text), options.output
     )
     return int(answered[0].rank < FINE)
+
+
+def _texts(answered: Sequence[Inquiry]) -> list[str]:
+    """Return the reports. Of many, a line on each, the worst first, and the report on the worst."""
+    reports = [f"process {one.pid}:\n{one.report['text']}" for one in answered]
+    if len(reports) <= _IN_FULL:
+        return reports
+    lines = "\n".join(f"process {one.pid}: {one.summary}" for one in answered)
+    return [lines, f"The worst, {reports[0]}", f"To inspect another one: {_COMMAND} --pid N"]
 
 
 def _add_outlook(one: Inquiry, outlook: Outlook) -> None:

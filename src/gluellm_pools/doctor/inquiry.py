@@ -136,6 +136,15 @@ class Inquiry:
             raise InspectionError(f"process {self.pid} has ended, or was uninstrumented")
 
     @property
+    def summary(self) -> str:
+        """The first finding of its report, unless all are INFO."""
+        if self.rank == FINE:
+            return "no problem found"
+        first = self.report["findings"][0]
+        where = f" in {first['pool']}" if first["pool"] else ""
+        return f"{first['severity'].upper()}: {first['kind'].replace('_', ' ')}{where}"
+
+    @property
     def rank(self) -> int:
         """Severity of the worst finding, the most severe first; `FINE` without any above INFO."""
         found = [one["severity"] for one in self.report["findings"]]

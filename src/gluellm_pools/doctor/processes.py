@@ -41,13 +41,20 @@ def list_processes(options: argparse.Namespace) -> int:
 
 
 def pid_of(instance: str) -> int:
-    """Return the PID of the process with this ``service.instance.id``. Raises CommandError.
+    """Return the PID of the process whose ``service.instance.id`` is, or begins with, this.
+
+    Raises CommandError if there is none, or several.
 
     Forked children have their parent's: the result is the parent, whose children are inspected
     with it.
     """
-    announced = _announced()
-    found = {pid for pid, content in announced.items() if content.get("instance") == instance}
+    ids = {pid: str(content.get("instance") or "") for pid, content in _announced().items()}
+    its = {one for one in ids.values() if one.startswith(instance)}
+    its = its & {instance} or its
+    if len(its) > 1:
+        names = ", ".join(printable(one, _LONGEST_ID) for one in sorted(its)[:_MOST])
+        raise CommandError(f"{len(its)} of the service.instance.ids here begin so: {names}")
+    found = {pid for pid, one in ids.items() if one in its}
     tops = sorted(pid for pid in found if not found.intersection(rendezvous.ancestors(pid)))
     if len(tops) == 1:
         return tops[0]
@@ -81,6 +88,7 @@ def _described(pid: int, content: dict[str, Any]) -> dict[str, Any]:
         "parent": rendezvous.parent_of(pid),
         "age": max(0.0, time.time() - began) if isinstance(began, (int, float)) else None,
         "findings": content.get("findings"),
+        "judges": "findings" in content,
         "handler_replaced_by": content.get("handler_replaced_by"),
     }
 
@@ -106,5 +114,5 @@ def _found(one: dict[str, Any]) -> str:
     if one["handler_replaced_by"]:
         return f"gives no report: its handler is now {printable(one['handler_replaced_by'], 120)}"
     if not isinstance(one["findings"], list):
-        return "not judged"
+        return "not judged yet" if one["judges"] else "not judged"
     return printable("; ".join(map(str, one["findings"])), 200) or "nothing"

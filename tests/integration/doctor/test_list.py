@@ -133,3 +133,15 @@ def test_instance_that_unrelated_processes_share_needs_a_pid(doctor, begin):
     done = doctor("--instance", "pod-1")
     assert done.returncode == 2
     assert f"processes {pids[0]}, {pids[1]} share the service.instance.id: use" in done.stderr
+
+
+def test_beginning_of_an_instance_is_enough_unless_several_begin_so(doctor, begin):
+    """And a process without a judgement so far is not one that has found nothing."""
+    code = f"{OF_SERVICE}{USUAL}"
+    begin(code)
+    process = begin(code.replace("pod-1", "pod-22").replace(": found}", ": None}"))
+    done = doctor("--instance", "pod-")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("2 of the service.instance.ids here begin so: pod-1, pod-22\n")
+    assert f"pools of process {process.pid}" in doctor("--instance", "pod-2").stdout
+    assert [line for line in doctor().stdout.splitlines() if line.endswith("  not judged yet")]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from typing import Any
 
 import openai
@@ -16,6 +17,7 @@ from support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 _FOUND = semconv.FINDING_CURRENT
+_LEAK = r"Finding \(error, PID \d+\): leak in openai/httpx2: "
 
 
 def client(server: Any, connections: int = 2) -> openai.AsyncOpenAI:
@@ -54,8 +56,8 @@ async def test_leak_is_found_and_ends(server, instrument, telemetry, reports):
     wait_until(lambda: found(telemetry).get("leak error"), "the finding")
     libraries = {one.attributes.get(semconv.POOL_LIBRARY) for one in telemetry.points(_FOUND)}
     assert libraries == {"httpx2"}
-    wait_until(lambda: reports.warnings(r"Finding \(error\): leak in openai/httpx2: "), "the log")
-    (record,) = [r for r in reports.kept if r.getMessage().startswith("Finding (error): leak")]
+    wait_until(lambda: reports.warnings(_LEAK), "the log")
+    (record,) = [r for r in reports.kept if re.match(_LEAK, r.getMessage())]
     first, rest = record.getMessage().split("\n", 1)
     assert "2 of 2 connections held by unread answers" in first
     assert "test_findings.py" in rest

@@ -94,10 +94,10 @@ def test_warnings_are_kept_until_they_are_shown():
     log(ours, "A leak")
     kind = {semconv.FINDING_KIND: "leak", semconv.POOL_NAME: "openai"}
     named = {**kind, semconv.POOL_LIBRARY: "httpx2"}
-    log(ours, "Finding (error): leak in openai/httpx2: 4 of 4\nERROR: leak", **named)
+    log(ours, "Finding (error, PID 7): leak in openai/httpx2: 4 of 4\nERROR: leak", **named)
     for message in ("down: x", "down: x", "up: x"):
         log("other", message)
-    found = "WARNING Finding (error): leak in openai/httpx2: 4 of 4\nERROR: leak"
+    found = "WARNING Finding (error, PID 7): leak in openai/httpx2: 4 of 4\nERROR: leak"
     assert (logs.leaks, logs.take(), logs.take()) == (1, ["WARNING A leak", found], [])
     assert logs.evidence == {(POOL, "leak"): "4 of 4"}
     assert logs.others() == ["2 x WARNING other: down: x", "WARNING other: up: x"]

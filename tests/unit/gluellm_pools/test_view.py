@@ -283,5 +283,5 @@ def test_findings_belong_to_a_pool_to_calls_or_to_the_process():
 
 
 def test_evidence_of_a_finding_is_in_the_first_line_of_its_log_record():
-    line = "Finding (error): leak in openai/httpx2: 4 of 4: held\nERROR: leak in openai/httpx2"
+    line = "Finding (error, PID 7): leak in openai/httpx2: 4 of 4: held\nERROR: leak"
     assert logged_evidence(line) == "4 of 4: held"

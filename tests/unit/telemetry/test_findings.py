@@ -1,6 +1,7 @@
 """Findings of the process's own diagnosis as series and in the log."""
 
 import logging
+import os
 from typing import Any
 
 import pytest
@@ -162,9 +163,8 @@ def test_nothing_is_reported_once_the_judge_is_broken(judged):
 
 def test_first_line_of_a_record_is_complete_and_the_whole_text_follows(logged):
     logged.judge(error())
-    assert logged.lines() == [
-        "Finding (error): retries in openai/httpx2: 28 with status 429\nthe whole text of retries"
-    ]
+    first = f"Finding (error, PID {os.getpid()}): retries in openai/httpx2: 28 with status 429"
+    assert logged.lines() == [f"{first}\nthe whole text of retries"]
 
 
 def test_record_has_kind_severity_and_subject_as_attributes(logged, caplog):
@@ -206,7 +206,9 @@ def test_finding_that_ended_before_its_turn_is_not_logged(logged):
 def test_end_is_logged_with_the_time_that_the_finding_lasted(logged):
     logged.judge(error(), times=4)
     logged.judge(times=2)
-    assert logged.lines(logging.INFO) == ["Finding ended: retries in openai/httpx2, after 150 s."]
+    assert logged.lines(logging.INFO) == [
+        f"Finding ended (PID {os.getpid()}): retries in openai/httpx2, after 150 s."
+    ]
 
 
 def test_kind_and_subject_are_logged_once_in_ten_minutes(logged):
@@ -223,4 +225,4 @@ def test_rise_is_logged(logged):
     logged.judge(Finding(), times=2)
     logged.judge(error())
     logged.passed(60)
-    assert [line[:17] for line in logged.lines()] == ["Finding (warning)", "Finding (error): "]
+    assert [line[:15] for line in logged.lines()] == ["Finding (warnin", "Finding (error,"]

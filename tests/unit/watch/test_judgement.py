@@ -170,6 +170,12 @@ def test_change_is_announced_at_begin_and_end(judged):
     assert judged.changes == [{"retries"}, set()]
 
 
+def test_first_judgement_is_announced_and_further_ones_without_a_change_are_not(judged):
+    """Until then, the doctor's list shows that the process is not judged yet."""
+    judged.seconds(100, entered=True)
+    assert judged.changes == [set()]
+
+
 def one_call_a_minute(judged: Judged, minutes: int) -> None:
     """Let a call of two seconds begin each minute."""
     for _ in range(minutes):

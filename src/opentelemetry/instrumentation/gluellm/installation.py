@@ -279,15 +279,15 @@ class Installation:
         return reporter
 
     def _about(self, tracer_provider: TracerProvider | None) -> dict[str, Any]:
-        """Return what the doctor's list shows of this process. Without a judgement, no findings."""
-        identity = identity_of(tracer_provider)
-        if self._judgement is None:
+        """Return what the doctor's list shows of this process.
+
+        Without judgements, ``findings`` is missing; before the first one, it is None.
+        """
+        identity, judgement = identity_of(tracer_provider), self._judgement
+        if judgement is None:
             return identity
-        active = self._judgement.now.values()
-        return {
-            **identity,
-            "findings": [f"{a.severity}: {logs.title_of(a.finding)}" for a in active],
-        }
+        found = [f"{a.severity}: {logs.title_of(a.finding)}" for a in judgement.now.values()]
+        return {**identity, "findings": found if judgement.count else None}
 
     def _text_of(self, snapshot: Snapshot) -> str:
         active = self._judgement.now.values() if self._judgement is not None else ()

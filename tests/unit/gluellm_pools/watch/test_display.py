@@ -178,10 +178,10 @@ def test_log_record_of_a_finding_brings_its_evidence():
     watched = Watched(200)
     watched.take(metrics_request(sum_of(semconv.REQUESTS, 5), finding("leak")))
     named = {**POOL, semconv.FINDING_KIND: "leak", semconv.FINDING_SEVERITY: "error"}
-    text = "Finding (error): leak in openai/httpx2: 4 of 4 held\nERROR: leak\n  observed: 4 of 4"
+    text = "Finding (error, PID 7): leak in openai/httpx2: 4 of 4 held\nERROR: leak\n  observed: 4"
     watched.take(logs_request(text, attributes=named))
     assert watched.report.pools[0].verdict == "error: leak: 4 of 4 held"
-    assert watched.intake.messages.unread() == ["WARNING from shop: ERROR: leak observed: 4 of 4"]
+    assert watched.intake.messages.unread() == ["WARNING from shop: ERROR: leak observed: 4"]
     watched.take(logs_request("Finding ended: leak in openai/httpx2", 9, attributes=named))
     assert watched.report.pools[0].verdict == "error: leak: 4 of 4 held"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -180,10 +181,10 @@ class FindingObserver(PoolObserver):
             self._waiting.remove(active)
         if active in self._open:
             self._open.remove(active)
-            finding = active.finding
             _logger.info(
-                "Finding ended: %s, after %s.",
-                title_of(finding),
+                "Finding ended (PID %d): %s, after %s.",
+                os.getpid(),
+                title_of(active.finding),
                 duration_text(now - active.began_at),
                 extra=_attributes_of(active),
             )
@@ -204,8 +205,9 @@ class FindingObserver(PoolObserver):
         self._last = self._logged[key] = now
         self._open.add(active)
         _logger.warning(
-            "Finding (%s): %s: %s\n%s",
+            "Finding (%s, PID %d): %s: %s\n%s",
             active.severity,
+            os.getpid(),
             title_of(finding),
             one_line(finding.observed, _LONGEST_ADVICE),
             finding,

@@ -137,7 +137,8 @@ class Judgement:
         self._per_cpu = round(1 / share)
         self._possible = True
         self.changed: Callable[[], object] = lambda: None
-        """Called when a finding has begun, risen or ended. Must not raise."""
+        """Called after the first judgement, and when a finding has begun, risen or ended. Must not
+        raise."""
         self.clear()
 
     def clear(self) -> None:
@@ -191,8 +192,8 @@ class Judgement:
         self._due = now + max(self._interval, min(spent, longest))
         if found is not None:
             quiet = now - self._entered_at >= nanoseconds(thresholds.NO_TRAFFIC)
-            self._report(*self._findings.judged(found, now, quiet=quiet), now)
             self.count += 1
+            self._report(*self._findings.judged(found, now, quiet=quiet), now)
 
     def _report(self, begun: list[Active], ended: list[Active], now: int) -> None:
         observer = self._registry.observer
@@ -200,5 +201,5 @@ class Judgement:
             observer.finding_began(active)
         for active in ended:
             observer.finding_ended(active, now)
-        if begun or ended:
+        if begun or ended or self.count == 1:
             self.changed()
