@@ -73,7 +73,14 @@ def diagnose(
     ordered = _ordered(found)
     unexplained = [*(trouble.finding for trouble in suffered), *ordered]
     explained = attempt(failed, unexplained, accounting.explained, suffered, ordered)
-    return [replace(one, library=libraries.get(one.pool or "")) for one in explained]
+    # Short delays of a loop would only distract from what hurts.
+    hurts = any(finding.severity is not Severity.INFO for finding in explained)
+    late = (Kind.BLOCKED_EVENT_LOOP, Severity.INFO)
+    return [
+        replace(one, library=libraries.get(one.pool or ""))
+        for one in explained
+        if not (hurts and (one.kind, one.severity) == late)
+    ]
 
 
 def _unless_by_chance(finding: Finding) -> Finding:

@@ -79,6 +79,11 @@ _LATE = {
         "The CPU limit of the container (cgroup quota) stopped the process.",
         "Raise the CPU limit (Kubernetes: resources.limits.cpu, Docker: --cpus), or run less work.",
     ),
+    "process_stopped": Meaning(
+        "The process was stopped and continued: none of its threads ran or needed the CPU.",
+        "Find what stops it: SIGSTOP, docker pause, a frozen cgroup, a debugger, or a virtual "
+        "machine that is paused for a backup or a move.",
+    ),
     "interpreter_lock": Meaning(
         "Other threads computed in Python, and the loop waited for the interpreter lock.",
         "Move what these threads compute into processes; py-spy dump shows the threads.",
@@ -86,7 +91,8 @@ _LATE = {
 }
 """For each cause of a late loop, its explanation and advice."""
 _AGREEING = 3
-"""Least number of checks that found a loop at one line, if that line is to be evidence."""
+"""Least number of checks that found a loop at one line, if the host is short of CPU."""
+_SHORT_OF_CPU = " Other processes or threads also take the CPU, which makes each block longer."
 _LOCK = (
     " If it waits for a lock there (threading.Lock, RLock), another thread holds the lock: find "
     "out which one (py-spy dump), and hold no lock during a request."
@@ -124,33 +130,29 @@ def blocked_event_loop(case: ProcessCase) -> Finding | None:
         return None
     share, period = late
     cause, by_cause = _cause_of_lateness(snapshot.process, snapshot.uptime)
+    sites, stack = snapshot.process.event_loop_busy_at, snapshot.process.event_loop_stack
+    site, checks = next(iter(sites.items()), ("", 0))
+    # Without CPU, a loop stops at any line. What most samples found computes all the same.
+    same = checks >= _AGREEING and 2 * checks > sum(sites.values()) and bool(stack)
+    also = _SHORT_OF_CPU if cause == "cpu_contention" and same else ""
+    cause = "blocking_call" if also else cause
     what, which = "An event loop with requests in flight", _LATE.get(cause, _LATE["blocking_call"])
     if snapshot.process.greenlets:
         what = "The hub that runs all greenlets (gevent or eventlet)"
         which = which if cause in ("cpu_contention", "cpu_quota") else _GREENLET_BLOCKS
-    explanation, advice = which
-    # A quota and the lock stop a loop at any line.
-    named = cause in ("", "blocking_call", "cpu_contention")
-    sites = snapshot.process.event_loop_busy_at
-    site, checks = next(iter(sites.items()), ("", 0))
-    # A loop that has no CPU stands at a random line.
-    if named and checks >= (_AGREEING if cause == "cpu_contention" else 1):
-        innermost = next(iter(snapshot.process.event_loop_stack), site)
-        frame = f" (innermost frame in the last of them: {call_site_text(innermost)})"
-        inner = frame if innermost != site else ""
-        by_cause += f" In {checks} of {counted(sum(sites.values()), 'stack sample')}, the loop was"
-        by_cause += f" at {call_site_text(site)}{inner}."
-        move = "Move this code out of the loop: asyncio.to_thread, or a process if it computes."
-        computes = "If the observed line computes, run it in a worker process."
-        advice = f"{advice} {computes}" if cause == "cpu_contention" else move
-        same = checks >= _AGREEING and 2 * checks > sum(sites.values())
-        if cause == "blocking_call" and same and innermost == site:
-            advice += _LOCK
+    explanation, advice = f"{which.explanation}{also}", which.advice
+    if checks and cause in ("", "blocking_call"):
+        inner = f", in {call_site_text(stack[0])}" if stack and stack[0] != site else ""
+        by_cause = (
+            f" Your code at {call_site_text(site)} keeps it busy ({checks} of "
+            f"{counted(sum(sites.values()), 'stack sample')}{inner}).{by_cause}"
+        )
+        advice = "Move this code out of the loop: asyncio.to_thread, or a process if it computes."
+        advice += _LOCK if same and stack[0] == site and not also else ""
     if loop_is_blocked(snapshot, before):
         # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn
         how = severity(stuck=severe, slower=True)
-        explanation += " A late loop makes all waits longer."
         if clients_churn:
             explanation += " Building a client for each call is one cause: it loads certificates."
     elif lag > thresholds.LATE_NOTICED:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 import threading
 import time
+from operator import add
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_waiting_is_due_to_a_quota_as_far_as_one_stopped_the_process(system, gro
     write(file, stat.format(nanos=5_000_000_000, micros=5_000_000))
     causes = LateCauses()
     write(file, stat.format(nanos=5_300_000_000, micros=5_300_000))
-    causes.count(Split(blocked=MS, waited=LATE))
+    causes.count(Split(blocked=MS, waited=LATE), 0)
     expected = {"blocking_call": MS, "cpu_quota": 300 * MS, "cpu_contention": 100 * MS}
     assert {cause: late for cause, late in causes.counted.items() if late} == expected
 
@@ -99,7 +100,7 @@ def test_waiting_is_of_unknown_cause_if_no_quota_can_be_read(system, stat):
     if stat is not None:
         write(system / "cgroup/pod/box/cpu.stat", stat)
     causes = LateCauses()
-    causes.count(Split(blocked=MS, waited=LATE, locked=2 * MS))
+    causes.count(Split(blocked=MS, waited=LATE, locked=2 * MS), 0)
     assert causes.counted == {"blocking_call": MS, "interpreter_lock": 2 * MS}
 
 
@@ -108,8 +109,27 @@ def test_process_without_a_quota_waits_for_other_work(system):
     write(system / "proc/cgroup", V2)
     write(system / "cgroup/pod/box/cpu.stat", "usage_usec 1\n")
     causes = LateCauses()
-    causes.count(Split(waited=LATE))
+    causes.count(Split(waited=LATE), 0)
     assert causes.counted["cpu_contention"] == LATE
+
+
+@pytest.mark.parametrize(
+    ("later", "used", "named"),
+    [
+        (2_500 * MS, Usage(2 * MS, MS, 3, 9 * MS), "process_stopped"),
+        (1_200 * MS, Usage(2 * MS, MS, 3, 9 * MS), "blocking_call"),  # the watch was in time
+        (2_500 * MS, Usage(2 * MS, 1_300 * MS, 3, 9 * MS), "blocking_call"),  # the host is busy
+        (2_500 * MS, Usage(2 * MS, MS, 3, 1_300 * MS), "blocking_call"),  # others hold the lock
+        (2_500 * MS, None, "blocking_call"),
+    ],
+)
+def test_stopped_process_delays_the_watch_and_uses_no_cpu(monkeypatch, later, used, named):
+    usages = iter([NOTHING, used and Usage(*map(add, NOTHING, used))])
+    monkeypatch.setattr(late_causes, "usage_of", lambda _: next(usages))
+    causes = LateCauses()
+    causes.count(Split(), 5)
+    causes.count(Split(blocked=LATE), 5 + later)
+    assert causes.counted[named] == LATE
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what threads do")

@@ -412,6 +412,11 @@ def test_stack_of_a_blocked_loop_is_kept_for_a_minute(measured, monkeypatch):
     sites, stack = measured.lag.busy(measured.clock())
     assert [*sites.items()] == [("app.py:4 in rank", 2), ("app.py:9 in load", 1)]
     assert stack == ("ssl.py:7 in read",)
+    for frame in ("ssl.py:8 in read", "json.py:7 in loads"):
+        monkeypatch.setattr(loop_lag, "busy_loops", lambda f=frame: [("app.py:4 in rank", f)])
+        measured.clock.advance(BLOCK)
+        measured.watch.run_pass()
+    assert measured.lag.busy(measured.clock())[1] == ()  # half of the innermost frames differ
     measured.clock.advance(60)
     assert measured.lag.busy(measured.clock()) == ({}, ())
 

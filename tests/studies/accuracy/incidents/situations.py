@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import time
 from dataclasses import replace
 from typing import Any
@@ -111,3 +112,29 @@ async def batch_holds_most(app: App) -> None:
     app.arrivals(6, ask(client, stream=True))
     await app.goes_wrong()
     app.callers(16, batch_report, (0.0, 0.1))
+
+
+async def stopped_and_continued(app: App) -> None:
+    """The process is stopped for 1.5 s of every 4 s, as by a backup of its container, while its
+    loop reads streams."""
+    app.arrivals(6, ask(app.sdk(OPENAI, app.serve().openai_url), stream=True))
+    await app.goes_wrong()
+    again = "while kill -STOP $PPID; do sleep 1.5; kill -CONT $PPID; sleep 2.5; done"
+    await asyncio.create_subprocess_exec("sh", "-c", again)
+
+
+async def code_on_busy_host(app: App) -> None:
+    """A release ranks documents in the event loop, and a batch job takes half of its CPU."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    app.arrivals(3, ask(app.sdk(OPENAI, app.serve().openai_url), stream=True))
+    await app.goes_wrong()
+
+    async def rank_documents() -> None:
+        until = time.monotonic() + 0.6
+        while time.monotonic() < until:
+            pass
+
+    app.callers(1, rank_documents, (0.4, 0.9))
+    computing = "timeout 0.3 sh -c 'while :; do :; done'"
+    batch = f"while kill -0 $PPID; do {computing}; sleep 0.3; done"
+    await asyncio.create_subprocess_exec("sh", "-c", batch)

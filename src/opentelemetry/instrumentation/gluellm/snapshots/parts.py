@@ -544,13 +544,15 @@ class ProcessSnapshot:
     checked, None if the system does not report the state that the check needs."""
     event_loop_late_causes: Mapping[str, float] = field(default_factory=dict)
     """Seconds of the last minute in which an event loop that holds leases was late, by cause:
-    ``blocking_call``, ``cpu_contention``, ``cpu_quota`` or ``interpreter_lock``. Time of unknown
-    cause is left out. Only Linux counts what is needed to know a cause."""
+    ``blocking_call``, ``cpu_contention``, ``cpu_quota``, ``interpreter_lock`` or
+    ``process_stopped``. Time of unknown cause is left out. Only Linux counts what is needed to know
+    a cause."""
     event_loop_busy_at: Mapping[str, int] = field(default_factory=dict)
     """Call sites (``file:line in function``) that kept a late event loop busy in the last minute,
     with the number of checks, one a second, that found it there; the most frequent first."""
     event_loop_stack: tuple[str, ...] = ()
-    """Innermost frames of the loop when it was last found at the first of these."""
+    """Innermost frames of the loop at the first of these; empty if the innermost one differed from
+    check to check."""
     ignored_variables: tuple[str, ...] = ()
     """Environment variables that are set and look like pool limits, but that no library reads."""
     gluellm: bool = False

@@ -1,4 +1,4 @@
-"""Why an event loop was late: a blocking call, a busy CPU, a CPU quota or the interpreter lock.
+"""Why an event loop was late: a blocking call, a busy CPU, a CPU quota, the lock, or a stop.
 
 Linux counts for each thread how long it ran, how long it was ready to run but did not, and how
 often it got the CPU, and for each cgroup how long its quota stopped it. Without these counts, no
@@ -8,6 +8,7 @@ cause is given.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from operator import sub
@@ -49,8 +50,7 @@ class Split(NamedTuple):
 def usage_of(thread: int) -> Usage | None:
     """Read the usage of a thread of this process, by its native ID; None if it is unknown."""
     try:
-        fields = (_PROC / f"task/{thread}/schedstat").read_text().split()
-        cpu, waited, turns = map(int, fields)
+        cpu, waited, turns = map(int, (_PROC / f"task/{thread}/schedstat").read_text().split())
     except (OSError, ValueError):
         return None
     # A kernel that does not count writes zeros.
@@ -84,16 +84,27 @@ class LateCauses:
 
     def __init__(self) -> None:
         self.counted: Mapping[str, int] = {}
+        self._passed: tuple[int, int, Usage | None] = (0, 0, None)
+        """Clock, and the watch's thread with its usage, at its previous pass."""
         self._files = _cpu_stat_files()
         self._throttled = _throttled(self._files)
 
-    def count(self, late: Split) -> None:
-        """Count the late time since the previous call.
+    def count(self, late: Split, now: int) -> None:
+        """Count the late time since the previous call, at the watch's previous pass.
 
-        A quota explains no more waiting than the time for which it stopped the process.
+        A quota explains no more waiting than the time for which it stopped the process. A call that
+        blocks the loop does not delay the watch. If a process is stopped (SIGSTOP, a frozen
+        container), the watch, which waits for 1.25 s at most, is late as well, and no thread uses
+        or wants the CPU.
         """
+        last, thread, used = self._passed
+        self._passed = now, threading.get_native_id(), usage_of(threading.get_native_id())
         before, self._throttled = self._throttled, _throttled(self._files)
         found = {"blocking_call": late.blocked, "interpreter_lock": late.locked}
+        if used is not None and self._passed[1] == thread and self._passed[2] is not None:
+            cpu, waited, _, others = self._passed[2].since(used)
+            if 4 * (now - last - 125 * 10**7 - cpu - waited - others) >= late.blocked:
+                found = {"process_stopped": late.blocked, "interpreter_lock": late.locked}
         if before is not None and self._throttled is not None:
             quota = max(min(late.waited, self._throttled - before), 0)
             found |= {"cpu_quota": quota, "cpu_contention": late.waited - quota}

@@ -107,8 +107,7 @@ class LoopLag:
         self._begin()
 
     def _begin(self) -> None:
-        self._timers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Timer]
-        self._timers = weakref.WeakKeyDictionary()
+        self._timers = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Timer]()
         self._began = self.clock()
         self._peak = Peak(self._window, self._began)
         self._hub = _Timer(None, self)
@@ -159,9 +158,7 @@ class LoopLag:
             # The client may continue in another loop; its next request shows which.
             tracker.loop = None
             return
-        timer = self._timers.get(loop)
-        if timer is None:
-            timer = self._timers[loop] = _Timer(loop, self)
+        timer = self._timers.get(loop) or self._timers.setdefault(loop, _Timer(loop, self))
         timer.wanted_until = now + _WANTED_FOR
         if timer.armed:
             return
@@ -205,9 +202,8 @@ class LoopLag:
 
     def blocked_within(self, nanoseconds: int, now: int) -> bool:
         """Return whether a loop is blocked, or was within the last ``nanoseconds``."""
-        if self._blocked_at and now - self._blocked_at < nanoseconds:
-            return True
-        return any(now - due >= _STALE for _, due in self._armed())
+        recently = self._blocked_at > 0 and now - self._blocked_at < nanoseconds
+        return recently or any(now - due >= _STALE for _, due in self._armed())
 
     def count(self, now: int) -> None:
         """Count the late time since the previous pass. Called by the watch in each pass."""
@@ -231,7 +227,7 @@ class LoopLag:
             self._busy.extend((now, stack) for stack in busy_loops())
         ledgers = self._registry.ledgers
         ledgers.late_time += worst
-        self._causes.count(known)
+        self._causes.count(known, now)
         history = self._history
         history.append((now, ledgers.late_time, self._causes.counted))
         while len(history) > 1 and history[1][0] <= now - _WINDOW:
@@ -259,12 +255,16 @@ class LoopLag:
         """Return the call sites that kept a late loop busy in the last minute, and a stack.
 
         Each call site has the number of passes of the watch that found a loop there, the highest
-        first. The stack is the last one at the first call site.
+        first. The stack is one of those at the first call site whose innermost frame is that of
+        most of them; empty if no frame is.
         """
         since = now - _WINDOW
         stacks = [stack for at, stack in snapshot_of_queue(self._busy) if at > since]
         sites = dict(Counter(stack[0] for stack in stacks).most_common())
-        return sites, next((s[1:] for s in reversed(stacks) if s[0] == next(iter(sites))), ())
+        at_first = [stack[1:] for stack in stacks if stack[0] == next(iter(sites))]
+        innermost = Counter(s[0] for s in at_first)
+        most = (s for s in reversed(at_first) if 2 * innermost[s[0]] > len(at_first))
+        return sites, next(most, ())
 
     def late_time(self, now: int) -> int:
         """Return the total late time since the Meter was created. It never falls."""
@@ -318,15 +318,13 @@ class LoopLag:
         loop = timer.loop()
         registry = self._registry
         for tracker in snapshot_of(registry.trackers.values):
-            if tracker.leases and _runs_in(loop, tracker):
-                for lease in snapshot_of(tracker.leases.keys):
-                    if lease.entered_at <= due and _needs_loop(lease, due):
-                        return True
+            leases = snapshot_of(tracker.leases.keys) if _runs_in(loop, tracker) else ()
+            if any(lease.entered_at <= due and _needs_loop(lease, due) for lease in leases):
+                return True
         # Leases that ended after the timer was due, in the loop's iteration in which it fires.
         for item in newest_of_queue(registry.outbox.items, _RECENT):
-            if not isinstance(item, Lease) or not item.entered_at <= due < item.ended_at:
-                continue
-            if _runs_in(loop, item.tracker) and _needs_loop(item, due):
+            ended = isinstance(item, Lease) and item.entered_at <= due < item.ended_at
+            if ended and _runs_in(loop, item.tracker) and _needs_loop(item, due):
                 return True
         return False
 
