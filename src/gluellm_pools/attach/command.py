@@ -32,7 +32,7 @@ _READERS = (stacks.BYTES, stacks.SOCKET, stacks.OTHER)
 _PROGRAM = (
     "process {pid}: a thread of it will run a small program of this command for at most 2 s, which "
     "reads its connection pools and changes nothing. To start it, the main thread may be stopped "
-    "for a millisecond (SIGSTOP, SIGCONT), which a supervisor or a shell can notice."
+    "for a millisecond."
 )
 _NO_HISTORY = (
     "Not known without a history: ages, and where the requests began that hold connections. "
@@ -40,7 +40,7 @@ _NO_HISTORY = (
 )
 _OBSERVES = (
     "Then the process is instrumented for {period}, and everything is restored. The modules of "
-    "this package stay loaded there: about 6 MB."
+    "this package stay loaded there: about 10 MB."
 )
 
 
@@ -109,21 +109,19 @@ def _inside(pid: int, period: float) -> tuple[Snapshot | None, list[str]]:
                 end = program.end()
                 if "error" not in end:
                     return Snapshot.from_dict(end["snapshot"]), _notes(found)
-                notes.append(
-                    f"It was not instrumented: {end['error']}. This is what its pools list."
-                )
+                notes[-1] = f"It was not instrumented: {end['error']}. This is what its pools list."
     except (KeyError, TypeError, ValueError) as error:  # of another version
         what = f"process {pid} gave an answer that can't be used: {type(error).__name__}"
         raise CommandError(what) from None
     except NotRunError as error:
-        blocks = "its main thread is in a call of C code"
+        blocks = "its main thread is in C code, such as an idle uvloop"
         with contextlib.suppress(CommandError), target.refusals_explained(pid):
             where = stacks.main_thread(pid)
             blocks += f", called at {call_site_text(where)}" if where else ""
         return None, [
             (
                 f"Its pools are not known: it did not run the program within {STARTS_WITHIN:g} s, "
-                f"since {blocks}, or since an audit hook refused it. {error} stays: "
+                f"since {blocks}, or since an audit hook refused it. Try again. {error} stays: "
                 "it does nothing any more, and can be deleted once the process has run Python code."
             )
         ]

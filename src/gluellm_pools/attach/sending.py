@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +28,10 @@ _ANSWERS_WITHIN = 15.0
 _WAKE_AFTER = 0.2
 """Seconds after which the main thread counts as idle. An idle event loop does not run programs."""
 _POLL = 0.01
+_SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17
+"""Requests of ptrace(2)."""
+_ANY_THREAD = 0x4000_0000
+"""The option __WALL of waitpid(2)."""
 _LEAK_THRESHOLD = 10.0
 _LISTINGS = ("httpcore", "aiohttp", "urllib3")
 _STUB = """\
@@ -109,7 +113,8 @@ class Program:
         # The script stays if this fails or is interrupted, since the process may still open it.
         kept = self._kept.pop_all()
         if not self._exists("began", _WAKE_AFTER):
-            self._wake()
+            # In a thread, since a main thread that waits for a disk can't be interrupted.
+            threading.Thread(target=_interrupt, args=(self.pid,), daemon=True).start()
             if not self._exists("began", STARTS_WITHIN - _WAKE_AFTER):
                 shutil.rmtree(self._directory / "gluellm", ignore_errors=True)
                 raise NotRunError(self._script)
@@ -143,23 +148,24 @@ class Program:
         """Wait until the program has written a file. Raises CommandError if the process ended."""
         until = time.monotonic() + timeout
         while not (self._directory / name).exists():
-            if not signals.status_of(self.pid) or signals.status_of(self.pid)["State"][0] in "ZX":
+            if signals.status_of(self.pid).get("State", "X").startswith(("Z", "X")):
                 raise target.ended(self.pid)
             if time.monotonic() > until:
                 return False
             time.sleep(_POLL)
         return True
 
-    def _wake(self) -> None:
-        """Make the system call return in which an idle event loop waits."""
-        with _continued(self.pid):
-            os.kill(self.pid, signal.SIGSTOP)
-            time.sleep(0.001)
 
+def _interrupt(pid: int) -> None:
+    """Interrupt the system call in which an idle event loop waits, without a signal.
 
-@contextlib.contextmanager
-def _continued(pid: int) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
+    SIGSTOP would be noticed by supervisors, and ignored by process 1 of a container. The kernel
+    detaches when this thread ends.
+    """
+    ptrace = ctypes.CDLL(None).ptrace
+    ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    if ptrace(_SEIZE, pid, None, None) == 0:  # else a debugger traces it
+        ptrace(_INTERRUPT, pid, None, None)
+        _, status = os.waitpid(pid, _ANY_THREAD)
+        # Stopped by the interrupt, or else by a signal, which must still be delivered.
+        ptrace(_DETACH, pid, None, 0 if status >> 16 else os.WSTOPSIG(status))

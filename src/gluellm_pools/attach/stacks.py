@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -70,6 +71,8 @@ _IDLE = ("/selectors.py", *_RUNNERS)
 _NO_ASYNCIO = "AsyncioDebug section not available"
 _TRIES = 5
 """A process that runs meanwhile can change what is being read, which fails."""
+_UNTIL_NEXT = 0.02
+"""Seconds until the next try. With none, 1 of 200 looks into busy processes failed."""
 
 
 class Frame(NamedTuple):
@@ -126,7 +129,7 @@ def look_here(pid: int) -> Waits:
         except (PermissionError, ProcessLookupError):
             raise
         except (OSError, RuntimeError, ValueError):
-            continue
+            time.sleep(_UNTIL_NEXT)
     return _look(pid)
 
 

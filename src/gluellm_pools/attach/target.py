@@ -136,7 +136,8 @@ def not_allowed(pid: int) -> CommandError:
             )
     return CommandError(
         f"process {pid} can't be traced: the container lacks SYS_PTRACE. In Docker, start it with "
-        "--cap-add SYS_PTRACE; in Kubernetes, use kubectl debug --profile=sysadmin --target=..."
+        "--cap-add SYS_PTRACE; in Kubernetes, use kubectl debug --profile=sysadmin --target=..., "
+        f"and there nsenter --target {pid} --mount gluellm-pools doctor --attach {pid}"
     )
 
 

@@ -138,7 +138,7 @@ def test_nothing_runs_in_the_process_without_consent(start):
     [
         ("unread", ("-X", "disable-remote-debug"), (), 2, "PYTHON_DISABLE_REMOTE_DEBUG"),
         ("audit hook", (), (), 1, "or since an audit hook refused it"),
-        ("idle", (), (), 0, r"in a call of C code, called at .*hanging.py:\d+"),
+        ("idle", (), (), 0, r"in C code, such as an idle uvloop, called at .*hanging.py:\d+"),
         ("without wrapt", (), ("--for", "1"), 1, "wrapt can't be imported there"),
     ],
 )
@@ -172,6 +172,14 @@ def test_a_stopped_process_is_refused(start):
     done = attach(process.pid, "--yes")
     process.send_signal(signal.SIGCONT)
     assert (done.returncode, f"kill -CONT {process.pid}" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_parent_does_not_notice_that_an_idle_loop_is_interrupted(start):
+    """No signal stops it. Process 1 of a container would ignore that."""
+    process = start("hanging.py", "aiohttp")
+    wait_until(lambda: pools_of(process.pid), timeout=60)
+    events = os.WUNTRACED | os.WCONTINUED | os.WNOHANG
+    assert os.waitpid(process.pid, events) == (0, 0)
 
 
 def test_a_second_command_is_refused(start):
