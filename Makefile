@@ -17,7 +17,7 @@ help:
 	@echo "make test-all   the same, with the SDKs of all providers and GlueLLM (first time: 330 MB, 2 min more)"
 	@echo "make e2e        tests with a real Collector, Prometheus, VictoriaMetrics and Alertmanager (6 min); installs all SDKs (330 MB),"
 	@echo "                and builds these programs the first time with Go and npm (10 min, 6.4 GB)"
-	@echo "make nightly    studies ('make -C tests/studies' lists them) and the compatibility matrix (3 h 45 min);"
+	@echo "make nightly    studies ('make -C tests/studies' lists them) and the compatibility matrix (6 h);"
 	@echo "                builds the programs of 'make e2e' first"
 	@echo "make lint       check style (ruff), the directions of imports, ceilings on sizes, and words to avoid"
 	@echo "make types      mypy --strict, pyright"

@@ -45,10 +45,10 @@ def ask(promql: str, labels: Sequence[str], top: int = 1) -> str:
     )
     return (
         f"{{{{ range $n, $one := {_query(joined, labels)} }}}}{{{{ if $n }}}}; {{{{ end }}}}"
-        f"{COMMAND} {{{{ $one.Labels.instance }}}}{{{{ if $one.Labels.host_name }}}} "
+        f"`{COMMAND} {{{{ $one.Labels.instance }}}}`{{{{ if $one.Labels.host_name }}}} "
         "on {{ or $one.Labels.k8s_pod_name $one.Labels.host_name }} "
         "(PID {{ $one.Labels.process_pid }}){{ end }}"
-        f"{{{{ else }}}}{COMMAND} INSTANCE{{{{ end }}}}"
+        f"{{{{ else }}}}`{COMMAND} INSTANCE`{{{{ end }}}}"
     )
 
 

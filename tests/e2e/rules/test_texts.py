@@ -22,8 +22,8 @@ def host(instance: str, **labels: str) -> Series:
 
 
 HOST = host("api-1", host_name="web-3", process_pid="4711")
-ON_HOST = "gluellm-pools doctor --instance api-1 on web-3 (PID 4711)"
-ALONE = "gluellm-pools doctor --instance api-1"
+ON_HOST = "`gluellm-pools doctor --instance api-1` on web-3 (PID 4711)"
+ALONE = "`gluellm-pools doctor --instance api-1`"
 LEAK = " Found by its processes: leak of openai (error)."
 BUSY = [
     *oldest(queued="45+60x30"),
@@ -56,8 +56,8 @@ TEXTS: Mapping[str, tuple[str, Sequence[Series], str]] = {
             *(found("1x20", severity="warning", instance=f"api-{n}") for n in (2, 3, 4)),
         ],
         (
-            "on its host: gluellm-pools doctor --instance api-2 on api-2-x (PID 7); "
-            "gluellm-pools doctor --instance api-3; gluellm-pools doctor --instance api-4."
+            "on its host: `gluellm-pools doctor --instance api-2` on api-2-x (PID 7); "
+            "`gluellm-pools doctor --instance api-3`; `gluellm-pools doctor --instance api-4`."
         ),
     ),
     "a wait names the instance, and what the processes found": (

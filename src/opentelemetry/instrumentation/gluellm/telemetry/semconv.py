@@ -87,7 +87,7 @@ ANOMALY_TYPE: Final = "gluellm.anomaly.type"
 HOOK_LIBRARY: Final = "gluellm.hook.library"
 """Library that the hooks belong to."""
 FINDING_KIND: Final = "gluellm.finding.kind"
-"""Kind of the finding; [When calls hang](when-calls-hang.md) has a section on each. `_OTHER` is the
+"""Kind of the finding; [When calls hang](when-calls-hang.md) has a row for each. `_OTHER` is the
 sum of the findings beyond the first 60."""
 FINDING_SEVERITY: Final = "gluellm.finding.severity"
 """`error`: calls fail, hang or are many times slower. `warning`: calls are slower, or will fail if
