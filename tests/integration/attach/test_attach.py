@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,7 +145,9 @@ def test_a_missing_right_names_the_setting_that_gives_it(start, monkeypatch):
 
 
 def test_what_cannot_be_read_while_the_process_runs_is_read_again(monkeypatch):
-    """A missing right is not tried again."""
+    """The process gets time in between. A missing right is not tried again."""
+    pauses = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
     failures = [RuntimeError("chain"), UnicodeDecodeError("utf-8", b"", 0, 1, ""), OSError(14, "")]
 
     def read(pid):
@@ -153,7 +156,7 @@ def test_what_cannot_be_read_while_the_process_runs_is_read_again(monkeypatch):
         return {}
 
     monkeypatch.setattr(stacks, "_look", read)
-    assert stacks.look_here(1) == {}
+    assert (stacks.look_here(1), len(pauses)) == ({}, 3)
     failures += [PermissionError(), OSError()]
     with pytest.raises(PermissionError):
         stacks.look_here(1)
