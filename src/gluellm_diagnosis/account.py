@@ -289,10 +289,10 @@ def troubles(snapshot: Snapshot, compared: Windows, failed: Failed) -> list[Trou
         if label != CALLS and origin is not None and provider not in known
     }
 
-    def of(subject: Subject) -> list[Trouble]:
-        return _Group(snapshot, compared, subject, known).troubles()
-
-    found = [each for one in (*calls, *sorted(others)) for each in attempt(failed, [], of, one)]
+    found: list[Trouble] = []
+    for subject in (*calls, *sorted(others)):
+        group = _Group(snapshot, compared, subject, known)
+        found += attempt(failed, [], group.troubles)
     return sorted(found, key=lambda trouble: _SEVERITIES.index(trouble.finding.severity))
 
 
