@@ -72,7 +72,7 @@ def _status() -> list[Panel]:
             no_value=_NO_CALL,
             links=links.to_runbook("GlueLLMCallsSilent"),
         ),
-        figure("Amplification", calls.RETRIES_PER_CALL, shared.RESENT, no_value=_NO_CALL),
+        figure("Amplification", calls.RETRIES_PER_CALL, shared.RESENT, no_value="not known"),
         *shared.waiters(),
         figure("Blind", process.BLIND, shared.SOME, links=links.to_runbook("GlueLLMBlind")),
     ]

@@ -60,12 +60,14 @@ SILENCE = of(
     "whose items are not seen, any byte does.",
     how="max",
 )
-SILENT = of(
+_SILENT = f"sum{by()}({now('gluellm.call.silent')})"
+_FIND_IT = now("gluellm.finding.current", {"gluellm.finding.kind": "calls_silent"})
+SILENT = signal(
     "calls_silent_now",
-    "gluellm.call.silent",
-    "Calls in flight that have waited for an answer, or for the next item of a stream, for "
-    "much longer than any recent one. An alert pages if they are more than a fifth of the calls in "
-    "flight: at least two calls, or one stream after ten minutes.",
+    f"{_SILENT} > count{by()}({_FIND_IT} == 1) or count{by()}({_FIND_IT} == 1) or {_SILENT}",
+    "Calls in flight that have waited for an answer or item much longer than any recent one; or "
+    "the instances that find `calls silent`, if these are more. An alert pages if over a fifth of "
+    "the calls in flight are silent: at least two, or one stream after ten minutes.",
 )
 OUTCOMES = of(
     "call_outcomes",
@@ -76,16 +78,15 @@ OUTCOMES = of(
 )
 RETRIES_PER_CALL = signal(
     "retries_per_call",
-    f"{total('gluellm.call.retries')} / ({total(_CALLS)} > 0)",
+    f"{total('gluellm.call.retries')} / ({total(_CALLS, {'gluellm.call.source': '!http'})} > 0)",
     "Retries per call. 100 % doubles the load on a provider that already fails. Reduce the "
-    "attempts, or the number of concurrent calls. Retries of calls of the source `http` are not "
-    "seen: each attempt is a call.",
+    "attempts, or the number of concurrent calls. Calls of the source `http` are left out: each "
+    "attempt is a call.",
     "ratio",
 )
 DURATION_P95 = quantile_of(
     "call_duration_p95",
     0.95,
     "gluellm.call.duration",
-    "One of 20 calls took longer, including retries and the stream. Calls that hang are included "
-    "only when they end.",
+    "One of 20 calls that ended took longer, including retries and the stream.",
 )
