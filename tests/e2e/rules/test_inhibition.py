@@ -134,9 +134,9 @@ def _sooner(folder: Path) -> Path:
 
 def _notify(alertmanager: Alertmanager, port: int) -> None:
     content = yaml.safe_load(alertmanager.configuration.read_text())
-    content["route"]["group_wait"] = "3s"
-    # A page is sent with its group's first alert. The others follow after this time.
-    content["route"]["group_interval"] = "3s"
+    for route in (content["route"], *content["route"]["routes"]):
+        # A page is sent with its group's first alert. The others follow after the interval.
+        route.update(group_wait="3s", group_interval="3s")
     for receiver in content["receivers"]:
         receiver["webhook_configs"] = [{"url": f"http://{HOST}:{port}/"}]
     alertmanager.configuration.write_text(yaml.safe_dump(content))

@@ -222,6 +222,15 @@ def test_inhibition_names_labels_that_alerts_have():
     assert equal <= set(page.labels)
 
 
+def test_a_page_follows_within_a_minute_and_a_warning_waits_for_pages_that_inhibit_it():
+    """A cause is found after its symptom. A wait for a connection is first a warning."""
+    text = (build.ROOT / "dev/alertmanager/alertmanager.yaml").read_text()
+    route = yaml.safe_load(text)["route"]
+    page, work = route["routes"]
+    assert {**route, **page}["group_interval"] == "1m"
+    assert {**route, **work}["group_wait"] == "5m"
+
+
 def test_a_page_inhibits_only_warnings_that_the_processes_found():
     """Its text has them. Other alerts that explain a page have to arrive while it fires."""
     text = (build.ROOT / "dev/alertmanager/alertmanager.yaml").read_text()
