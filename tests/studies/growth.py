@@ -11,6 +11,7 @@ them and ten thousand are not, and each of ten thousand costs more although no m
 import asyncio
 import contextlib
 import gc
+import itertools
 import math
 import multiprocessing
 import statistics
@@ -171,6 +172,44 @@ def measured(what: str, size: int) -> float:
     return found
 
 
+def judged(pools: int, waiting: int, minutes: int) -> tuple[float, float]:
+    """Return a judgement's seconds of CPU, and the longest delay of the loop during judgements.
+
+    Requests wait in the last of the saturated pools. In each of the minutes, some requests end.
+    """
+    took: list[float] = []
+    late = 0.0
+
+    async def main() -> None:
+        nonlocal late
+        saturated, account = _Pools(), installed()._watch.account
+        for number in range(pools):
+            await saturated.build(1, waiting if number == pools - 1 else 0)
+        account.row = 0  # each look ends a minute
+        for _ in range(minutes):
+            saturated.leave(saturated.enter(_AT_ONCE))
+            account.look()
+
+        def judge() -> None:
+            began = time.thread_time()
+            diagnose(snapshot())
+            took.append(time.thread_time() - began)
+
+        for _ in range(3):
+            judging = asyncio.ensure_future(asyncio.to_thread(judge))
+            while not judging.done():
+                began = time.perf_counter()
+                await asyncio.sleep(0.001)
+                late = max(late, time.perf_counter() - began - 0.001)
+        await saturated.close()
+
+    internals.leave_out_what_runs_by_the_clock()
+    with instrumented():
+        internals.outbox().capacity = 10 * max(SIZES)
+        run("aiohttp", main)
+    return statistics.median(took), late
+
+
 def slope(took: Sequence[float]) -> float:
     """The exponent by which the time grew over the last of the steps in size."""
     return math.log(took[-1] / took[-2]) / math.log(SIZES[-1] / SIZES[-2])
@@ -180,7 +219,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table. Return 1 if a slope is too steep."""
     parser = Parser("growth", __doc__)
     parser.add_argument("--only", default="", help="the rows that contain this text")
-    only = parser.parse_args(arguments).only
+    judgement = "instead: a judgement, by pools, waiting requests and minutes of the account"
+    parser.add_argument("--judgement", action="store_true", help=judgement)
+    options = parser.parse_args(arguments)
+    only = options.only
+    if options.judgement:
+        print("   pools  waiting  minute  ms of CPU  ms late")
+        with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+            for case in itertools.product((1, 100, 1_000), (0, 200, 1_000, 4_000), (1, 60)):
+                cpu, late = pool.apply(judged, case)
+                numbers = "{:8,} {:8,} {:7}".format(*case)
+                print(f"{numbers} {1e3 * cpu:10.1f} {1e3 * late:8.1f}", flush=True)
+        return 0
     print(f"{'ms of CPU':55}" + "".join(f"{size:>10,}" for size in SIZES) + "     slope")
     steep = False
     # Each value in a process of its own, which ends without freeing ten thousand requests.
