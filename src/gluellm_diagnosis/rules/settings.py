@@ -30,14 +30,14 @@ def unbounded_pool(case: PoolCase) -> Finding | None:
     """Detect pools without a limit on connections."""
     # gRPC channels need no limit: their calls share one connection or a few. If an executor sends
     # the requests, its threads are the limit.
-    open_ends = [
+    unlimited = [
         pool
         for pool in case.pools
         if pool.max_connections is None and pool.library != "grpc" and pool.threads is None
     ]
-    if not open_ends:
+    if not unlimited:
         return None
-    count = sum(len(pool.connections) for pool in open_ends)
+    count = sum(len(pool.connections) for pool in unlimited)
     return Finding(
         kind=Kind.UNBOUNDED_POOL,
         severity=severity(threatens=descriptors_run_out(case.process)),
@@ -58,12 +58,12 @@ def pool_timeout(case: PoolCase) -> Finding | None:
     queued = totals.peak_queued and totals.peak_active >= (case.maximum or 0)
     if not (case.queued_now or queued):
         return None
-    unbounded = [pool for pool in case.pools if _waits_too_long(pool)]
-    if not unbounded:
+    too_long = [pool for pool in case.pools if _waits_too_long(pool)]
+    if not too_long:
         return None
-    pool = max(unbounded, key=lambda pool: pool.longest_wait)
+    pool = max(too_long, key=lambda pool: pool.longest_wait)
     # Pools of one name can have different timeouts.
-    alike = [other for other in unbounded if _timeouts(other) == _timeouts(pool)]
+    alike = [other for other in too_long if _timeouts(other) == _timeouts(pool)]
     waiting = sum(other.queued for other in alike)
     longest = max(other.longest_wait for other in alike)
     queue = f"; {counted(waiting, 'request')} queued, the longest for {seconds(longest)}"
@@ -89,14 +89,14 @@ def no_read_timeout(case: PoolCase, *, overdue: bool) -> Finding | None:
 
     Of other libraries, the timeouts of requests are unknown.
     """
-    open_ends = [
+    endless = [
         pool
         for pool in case.pools
         if pool.read_timeout is None and pool.library in _READ_TIMEOUTS_KNOWN
     ]
-    if not open_ends:
+    if not endless:
         return None
-    waiting = [one for p in open_ends for one in p.requests if one.phase in PROVIDERS_PART]
+    waiting = [one for p in endless for one in p.requests if one.phase in PROVIDERS_PART]
     overdue = overdue and bool(waiting)
     observed = "No read timeout"
     if waiting:
@@ -111,7 +111,7 @@ def no_read_timeout(case: PoolCase, *, overdue: bool) -> Finding | None:
         severity=severity(threatens=overdue),
         observed=f"{observed}.",
         evidence=evidence_of("The waiting requests", waiting) if overdue else (),
-        explanation=f"{ends}: the client waits for each byte for ever, unless the application "
+        explanation=f"{ends}: the client waits for each byte forever, unless the application "
         "cancels the call.",
         advice=f"{case.advisor.read_at_most(_READ, case.maximum, 'Set a')}.",
     )

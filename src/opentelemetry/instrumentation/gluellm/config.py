@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar, cast
@@ -52,6 +53,9 @@ def split_host(text: str) -> tuple[str, int | None]:
         raise ValueError(text)
     return name, parts.port
 
+_PRIVATE = re.compile(r"[^/]*@|[?#].*|(?<=[^:/])/.*")
+"""What is no scheme, host or port in a URL."""
+
 
 def _names_provider(host: object, provider: object) -> bool:
     try:
@@ -69,9 +73,11 @@ def _hosts_in(text: str) -> object:
         if _names_provider(host, provider):
             hosts[host] = provider
         else:
+            # Credentials, paths and queries stay private.
+            public = one_line(repr(_PRIVATE.sub("", host)), _LONGEST_VARIABLE)
             warn_once(
-                f"{ENVIRONMENT_PREFIX}HOSTS: {one_line(repr(entry.strip()), _LONGEST_VARIABLE)} is "
-                "ignored: allowed is host=provider, the host without scheme and path"
+                f"{ENVIRONMENT_PREFIX}HOSTS: the entry of {public} is ignored: allowed is "
+                "host=provider, the host without scheme and path"
             )
     return hosts
 

@@ -55,8 +55,8 @@ def operation_name(method: str) -> str:
     It is the registered value if there is one, else any-llm's name without the prefixes ``_`` and
     ``a``. Source: https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/
     """
-    asynchronous = method.removeprefix("_").removeprefix("a")
-    return _REGISTERED_OPERATIONS.get(asynchronous, asynchronous)
+    name = method.removeprefix("_").removeprefix("a")
+    return _REGISTERED_OPERATIONS.get(name, name)
 
 
 def provider_key(instance: Any) -> str:
