@@ -60,11 +60,7 @@ def narrowed(
     of_process = {name: label for name, label in chosen.items() if name not in _OF_POOL}
     of_calls = of_process | {"provider": PROVIDER}
     return query.promql(
-        _matchers(chosen),
-        window,
-        by=by,
-        calls=_matchers(of_calls),
-        process=_matchers(of_process),
+        _matchers(chosen), window, by=by, calls=_matchers(of_calls), process=_matchers(of_process)
     )
 
 

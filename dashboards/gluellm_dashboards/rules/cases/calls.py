@@ -178,10 +178,7 @@ CASES: Final = (
     ),
     _fail(
         "over half of the attempts fail, and many calls succeed",
-        [
-            *ended(succeeded="0+4x20", failed="0+6x20", source="http"),
-            *ended(succeeded="0+60x20"),
-        ],
+        [*ended(succeeded="0+4x20", failed="0+6x20", source="http"), *ended(succeeded="0+60x20")],
         {"3m": FAILS, "20m": FAILS},
     ),
     _fail(

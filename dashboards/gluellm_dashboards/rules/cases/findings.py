@@ -66,6 +66,11 @@ CASES: Final = (
         {"12m": _fires(), "13m": NOTHING},
     ),
     _error(
+        "a process restarts: what the old one found ends, and what the new one finds fires",
+        [found("1x10 _x20"), found("_x11 0x5 1x20", "slow_provider")],
+        {"12m": _fires(), "13m": NOTHING, "20m": _fires("slow_provider")},
+    ),
+    _error(
         "a crash loop: each process finds something, exports once and is gone",
         [found(f"_x{2 * run} 1 _x40", instance=f"run-{run}") for run in range(8)],
         {"1m": _fires(), "10m": _fires(), "16m": _fires(), "19m": NOTHING},

@@ -76,7 +76,7 @@ def document() -> dict[str, Any]:
                     }
                     for query, instance, value in EXPECTED
                 ],
-            },
+            }
         ],
     }
 
