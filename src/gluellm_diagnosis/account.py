@@ -278,6 +278,10 @@ class _Side:
         return stages + Counter({phase: time * share for phase, time in phases.items()})
 
 
+def _troubles_of(*group: Any) -> list[Trouble]:
+    return _Group(*group).troubles()
+
+
 def troubles(snapshot: Snapshot, compared: Windows, failed: Failed) -> list[Trouble]:
     """Return what calls suffer from, the most severe first. At most two of each group of calls."""
     subjects = list(compared.recent.numbers)
@@ -291,8 +295,7 @@ def troubles(snapshot: Snapshot, compared: Windows, failed: Failed) -> list[Trou
 
     found: list[Trouble] = []
     for subject in (*calls, *sorted(others)):
-        group = _Group(snapshot, compared, subject, known)
-        found += attempt(failed, [], group.troubles)
+        found += attempt(failed, [], _troubles_of, snapshot, compared, subject, known)
     return sorted(found, key=lambda trouble: _SEVERITIES.index(trouble.finding.severity))
 
 

@@ -51,6 +51,7 @@ def test_rule_that_raises_leaves_the_other_findings(rows, rule, missing, monkeyp
     ("owner", "step", "missing"),
     [
         (account._Group, "troubles", {Kind.CALLS_FAILING}),
+        (account._Group, "__init__", {Kind.CALLS_FAILING}),
         (account, "explained", set()),
         (process, "loop_is_blocked", set()),
         (limiting, "wait_before", set()),
