@@ -77,18 +77,18 @@ results, every call counted once.
 - *calls*: [source](where-40-seconds-go.md#what-counts-as-a-call) and provider. Only `sdk` calls have a model, retries, and
   stages other than `requesting`.
 - *timeout*: for a connection and for bytes. LangChain passes "none" to the SDK.
-- *line*: the reported line of code, *framework* where this calls in a task or thread of its own.
+- *line*: the reported line of code, *framework* if it calls in its own task or thread.
 
 Unread streams are reported as leaks:
 {leaks}.
 
-{tools} as tools of an agent made no call. LiteLLM and tenacity that repeat every fifth attempt after a 429 cause no page.
-{beside}, installed before or after, have the same spans, and no call counts twice.
+Requests of an agent's {tools} count as no calls. Retries by LiteLLM or tenacity of every fifth attempt (429) raise no alert.
+With {beside}, installed before or after, spans stay the same, and no call counts twice.
 
 dspy 3.4, niquests, curl_cffi and openai's realtime API (websockets) are not observed, as the log and `snapshot()` say once
 they are imported. niquests also hides requests and boto3.
 
-The provider is that of the host, which [`hosts`](settings.md) can name; else of the current GenAI span. For limits and
+The provider comes from the host (see [`hosts`](settings.md)), else from the current GenAI span. For limits and
 timeouts, `doctor` has the line for openai-agents, langchain-openai, LiteLLM, pydantic-ai.
 """
 

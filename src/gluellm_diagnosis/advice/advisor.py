@@ -219,15 +219,15 @@ class Advisor:
         # Those of openai and anthropic have no aclose() before openai 3, and are context managers.
         block = "async with contextlib.aclosing(stream)"
         others = "Don't request a stream that you don't read"
-        if self._applications:
-            sign, wait, cancel = (
-                ("", "", "") if self.synchronous else ("async ", "await ", " or task.cancel()")
-            )
+        sign, wait = ("", "") if self.synchronous else ("async ", "await ")
+        if self.framework and self.framework.lazy:
+            block = f"{sign}with contextlib.{sign[:1]}closing(stream)"
+        elif self._applications:
             block = f"{sign}with stream"
             others = (
                 f"With httpx itself, write `{sign}with client.stream(...) as response:` instead. "
-                "If a generator or task reads the stream, end that as well: "
-                f"`{sign}with contextlib.{sign[:1]}closing(generator):`{cancel}. "
+                f"If a generator or task reads the stream, end that as well: `{sign}with "
+                f"contextlib.{sign[:1]}closing(generator):`{wait and ' or task.cancel()'}. "
                 f"Close a stream that you don't read: {wait}stream.close()"
             )
         return (

@@ -24,6 +24,8 @@ class Framework:
     numbers: bool = False
     """Whether it takes a number of seconds as ``timeout``, and no client."""
     sdk: str = "openai"
+    lazy: bool = False
+    """Whether its streams are generators, and no context managers."""
 
     def line(self, argument: str) -> str:
         """Return the code that passes an argument, or the statement itself."""
@@ -34,8 +36,10 @@ _OPENAI = "openai.AsyncOpenAI({})"
 LITELLM = "litellm"
 FRAMEWORKS = {
     "agents.models": Framework(f"agents.set_default_openai_client({_OPENAI})"),
-    "langchain_anthropic": Framework("ChatAnthropic({})", numbers=True, sdk="anthropic"),
-    "langchain_openai": Framework("ChatOpenAI({})", "http_async_client={}", "http_client={}"),
+    "langchain_anthropic": Framework("ChatAnthropic({})", numbers=True, sdk="anthropic", lazy=True),
+    "langchain_openai": Framework(
+        "ChatOpenAI({})", "http_async_client={}", "http_client={}", lazy=True
+    ),
     LITELLM: Framework(
         "litellm.acompletion(..., {})",
         "litellm.aclient_session = {}",

@@ -207,6 +207,14 @@ def test_process_that_becomes_idle_in_between_begins_and_ends_anew(judged):
         assert len(judged.ended) == times
 
 
+def test_finding_stays_while_requests_hang_and_none_begins(judged):
+    """The provider hangs, and every caller waits."""
+    judged.found = [ERROR]
+    judged.seconds(31, entered=True, busy=True)
+    judged.seconds(10 * int(thresholds.NO_TRAFFIC), busy=True)
+    assert not judged.ended
+
+
 def test_held_finding_stays_without_traffic(judged):
     judged.found = [HELD]
     judged.seconds(61, busy=True)

@@ -53,6 +53,7 @@ def split_host(text: str) -> tuple[str, int | None]:
         raise ValueError(text)
     return name, parts.port
 
+
 _PRIVATE = re.compile(r"[^/]*@|[?#].*|(?<=[^:/])/.*")
 """What is no scheme, host or port in a URL."""
 

@@ -412,4 +412,4 @@ JUDGEMENT_LIVE = 10.0
 """Below this ``findings_interval`` somebody is watching, so judgements may use more."""
 JUDGEMENT_SHARE_OF_CPU_LIVE = 0.01
 NO_TRAFFIC = 120.0
-"""Time without a new request after which findings that rest on counts end."""
+"""Time without a request, new or in flight, after which findings that rest on counts end."""

@@ -70,3 +70,14 @@ def test_a_snapshot_names_the_frameworks_that_are_imported(monkeypatch):
     monkeypatch.setitem(sys.modules, "langchain_openai", ModuleType("langchain_openai"))
     with instrumented():
         assert snapshot().process.frameworks == ("langchain_openai",)
+
+
+def test_streams_of_langchain_are_closed_as_generators():
+    """They are no context managers: ``async with stream`` raises TypeError."""
+    of = {"gluellm": False, "any_llm": False, "imported": ("langchain_openai",)}
+    ends = [
+        advisor_for("openai", "httpx2", synchronous=synchronous, **of).end_answers()
+        for synchronous in (False, True)
+    ]
+    assert ends[0].startswith("Write `async with contextlib.aclosing(stream):`")
+    assert ends[1].startswith("Write `with contextlib.closing(stream):`")

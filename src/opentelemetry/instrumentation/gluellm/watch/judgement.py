@@ -148,8 +148,8 @@ class Judgement:
         """Judgements that ended."""
         self._due: int | None = None
         """When the next judgement may begin; None before the first request."""
-        self._entered_at = 0
-        """When a pass last found a new request."""
+        self._used_at = 0
+        """When a pass last found a request, new or in flight."""
 
     @property
     def possible(self) -> bool:
@@ -167,8 +167,8 @@ class Judgement:
         Exceptions are counted, and not raised.
         """
         now = self._registry.clock()
-        if entered:
-            self._entered_at = now
+        if entered or busy:
+            self._used_at = now
         if self._due is None:
             if not (entered or busy):
                 return
@@ -191,7 +191,7 @@ class Judgement:
         longest = nanoseconds(thresholds.JUDGEMENT_AT_LEAST_EVERY)
         self._due = now + max(self._interval, min(spent, longest))
         if found is not None:
-            quiet = now - self._entered_at >= nanoseconds(thresholds.NO_TRAFFIC)
+            quiet = now - self._used_at >= nanoseconds(thresholds.NO_TRAFFIC)
             self.count += 1
             self._report(*self._findings.judged(found, now, quiet=quiet), now)
 
