@@ -66,7 +66,7 @@ def serve(scene: Scene) -> Lease:
 def test_snapshot_has_a_pools_limits_and_age(scene):
     """The pool's own limits, and the timeouts of its requests."""
     scene.tracker.read_timeout = 30.0
-    scene.ledger.acquire_timeout = 600.0
+    scene.tracker.acquire_timeout = 600.0
     scene.enter()
     scene.clock.advance(7)
     pool = only_pool(take(scene))

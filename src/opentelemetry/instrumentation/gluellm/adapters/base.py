@@ -71,8 +71,9 @@ class Adapter(ABC):
         if self._scope is not None and self.hooks is not None:
             first = (host, timeouts.get("read_timeout"), None)
             tracker = self._scope.enter(pool, lambda: first)
-            if tracker is not None and tracker.ledger.acquire_timeout is None:
-                tracker.ledger.acquire_timeout = timeouts.get("pool_timeout")
+            if tracker is not None and tracker.acquire_timeout is None:
+                tracker.acquire_timeout = timeouts.get("pool_timeout")
+                tracker.ledger.acquire_timeout = tracker.acquire_timeout
 
     def probe(self, name: str, works: bool) -> bool:
         """Record whether a hook works; return False if it does not or an earlier probe failed."""

@@ -95,6 +95,8 @@ class PoolTracker(Tracker):
     """Call site of the first request; None if unknown."""
     read_timeout: float | None = None
     """Read timeout of the first request, in seconds; None if there is none."""
+    acquire_timeout: float | None = None
+    """Pool timeout of the latest request, in seconds. Pools of one name can have different ones."""
     two_loops = False
     """Whether a request has failed because its connection belongs to another event loop."""
 

@@ -172,7 +172,7 @@ def _pool(
         limits_from=view.limits_from,
         keepalive_expiry=view.keepalive_expiry,
         tcp_keepalive=view.tcp_keepalive,
-        pool_timeout=seconds_or_none(ledger.acquire_timeout),
+        pool_timeout=seconds_or_none(tracker.acquire_timeout),
         read_timeout=tracker.read_timeout,
         synchronous=tracker.synchronous,
         channel_state=view.state,

@@ -88,7 +88,9 @@ class AiohttpRequestHooks:
                     lease.own_call_site = entered_at or lease.own_call_site
                 req._gluellm_lease = lease
                 self_._gluellm_entering = (lease, timeout)
-                tracker.ledger.acquire_timeout = timeout.connect or timeout.total
+                tracker.acquire_timeout = tracker.ledger.acquire_timeout = (
+                    timeout.connect or timeout.total
+                )
             except Exception as error:
                 registry.failures.caught("aiohttp.begin", error)
                 if lease is None:

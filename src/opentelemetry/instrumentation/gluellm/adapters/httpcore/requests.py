@@ -189,7 +189,7 @@ class HttpcoreRequestHooks:
                 lease = self_.request._gluellm_lease
                 if lease is not None and lease.tracker.registry is registry:
                     tracker = lease.tracker
-                    tracker.ledger.acquire_timeout = timeout
+                    tracker.acquire_timeout = tracker.ledger.acquire_timeout = timeout
                     if self_.connection is None:
                         tracker.waiting(lease, timeout)
             except Exception as error:

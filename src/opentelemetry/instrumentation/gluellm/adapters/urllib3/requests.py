@@ -93,7 +93,7 @@ class Urllib3RequestHooks:
             try:
                 if blocks:
                     try:
-                        tracker.ledger.acquire_timeout = timeout
+                        tracker.acquire_timeout = tracker.ledger.acquire_timeout = timeout
                         # The list inside the queue, read without the queue's lock. A closed pool
                         # has no queue.
                         free = self_.pool
