@@ -27,7 +27,7 @@ CEILINGS = {
     "code lines of src/gluellm_diagnosis": 4_850,
     "code lines of src/gluellm_pools": 6_455,
     "code lines of dashboards": 5_000,
-    "code lines of tests": 54_500,
+    "code lines of tests": 54_550,
     "code lines of tests without studies": 41_200,
     "modules in import cycles": 0,
     "attributes of a lease": 27,
