@@ -21,12 +21,7 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import (
     number_of,
 )
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
-from opentelemetry.instrumentation.gluellm.snapshots.windows import (
-    Window,
-    Windows,
-    is_baseline,
-    named,
-)
+from opentelemetry.instrumentation.gluellm.snapshots.windows import Window, Windows, named
 from opentelemetry.instrumentation.gluellm.text import (
     counted,
     one_line,
@@ -188,8 +183,9 @@ _TO_GET = (301, 302, 303)
 """Statuses after which clients send GET (RFC 9110, 15.4). They repeat the method after 307, 308."""
 _REDIRECTS = (*_TO_GET, 307, 308)
 _MOST_ERRORS = 3
-_NOTICED = 0.1
-"""Share of a difference from which a part of it is named."""
+_NOTICED, _MUCH = 0.1, 1 / 3
+"""Share of a difference from which a part of it is named, and from which a finding that explains
+this part explains the whole."""
 _SEVERITIES = list(Severity)
 
 
@@ -330,9 +326,8 @@ class _Group:
         self._now = self._side(compared.recent, running)
         self._quiet = self._side(compared.quiet, running)
         self._latest_minute = self._side(compared.latest, running)
-        self._before: _Side | None = None
-        if compared.before and is_baseline(compared.before.period, snapshot.account):
-            self._before = self._side(compared.before, Counter())
+        before = compared.before
+        self._before = self._side(before, Counter()) if before else None
 
     def _mine(self, subject: Subject) -> bool:
         label, origin, provider = subject
@@ -379,7 +374,7 @@ class _Group:
         listed = ", ".join(which).replace("_OTHER", "an unclassified error")
         text += f": {listed}{self._origin()}{self._amplification()}{limit}."
         # A timeout of the whole call does not tell where it waited.
-        parts = {part, *(self._parts(self._largest()[0]) if part in TIMES_OUT else ())}
+        parts = {part, *(self._parts(self._largest()[0][0]) if part in TIMES_OUT else ())}
         failed, others, served = (
             side.outcomes["failed"],
             side.results.total(),
@@ -427,7 +422,7 @@ class _Group:
         over = self._over("cancelled", OUTCOMES, thresholds.CALL_CANCELLED_SHARE)
         if over is None:
             return None
-        part, where = self._largest(start=": on average ")
+        (part, *_), where = self._largest(start=": on average ")
         parts = {Part("result", "cancelled"), *self._parts(part)}
         text = f"{over[1]}{where}."
         cut = [one for one in self._latest("failures") if one.result == "cancelled"]
@@ -511,13 +506,14 @@ class _Group:
         if slower and before is not None:
             usual = before.times.total() / before.number
             text += f", {seconds(each - usual)} more than earlier"
-        part, where = self._largest(None if slower or not waits else _WAITS)
+        (part, *others), where = self._largest(None if slower or not waits else _WAITS)
         text += f"{where}{self._amplification()}."
         if part.name == "preparing":
             text += self._hosts()
         streams = self._calls is None or self._calls.oldest_silence is not None
         how = severity(waited=times["queued"] / calls, took=each, usual=usual, slower=True)
-        found = self._trouble(Kind.CALLS_SLOW, how, text, part, self._parts(part))
+        parts = {each for one in (part, *others) for each in self._parts(one)}
+        found = self._trouble(Kind.CALLS_SLOW, how, text, part, parts)
         return replace(found, needs_cause=part.name == "reading" and streams)
 
     def _prepares(self, times: Any) -> bool:
@@ -544,8 +540,10 @@ class _Group:
 
     # Where did it go?
 
-    def _largest(self, among: Sequence[str] | None = None, start: str = ": ") -> tuple[Part, str]:
-        """Return the part that has grown most per call, and text on the largest ones.
+    def _largest(
+        self, among: Sequence[str] | None = None, start: str = ": "
+    ) -> tuple[list[Part], str]:
+        """Return the part that has grown most per call, another large one, and text on both.
 
         If it has to be one of some parts, it is the largest of them, grown or not. The text begins
         with ``start``.
@@ -564,8 +562,10 @@ class _Group:
             if time >= _NOTICED * grown.total()
         ]
         if not largest:
-            return Part("time", ""), ""
-        return Part("time", largest[0][0]), f"{start}{', '.join(texts)}"
+            return [Part("time", "")], ""
+        many = [name for name, time in largest[1:] if time >= _MUCH * grown.total()]
+        parts = [Part("time", name) for name in (largest[0][0], *many)]
+        return parts, f"{start}{', '.join(texts)}"
 
     def _detail(self, part: Part) -> Part | None:
         """Return the step of connecting, or the reason of back-off, that has grown most."""

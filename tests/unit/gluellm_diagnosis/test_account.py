@@ -64,16 +64,24 @@ def test_healthy_hour_has_no_finding():
     assert not kinds(taken(*[errors] * 60))
 
 
-@pytest.mark.parametrize("before", [[], [HEALTHY] * 3, HOUR], ids=["young", "short", "old"])
+@pytest.mark.parametrize(
+    ("before", "failed"),
+    [
+        ([], "150 of 200 calls to openai failed in the last 5 min"),
+        ([HEALTHY] * 3, "90 of 120 calls to openai failed in the last 3 min (30% earlier)"),
+        (HOUR, "150 of 200 calls to openai failed in the last 5 min (0% earlier)"),
+    ],
+    ids=["young", "short", "old"],
+)
 @pytest.mark.parametrize("error", ["401", "503", "RuntimeError"])
-def test_calls_that_fail_are_always_found(before, error):
+def test_calls_that_fail_are_always_found(before, failed, error):
     """Any error is found, also in a young process."""
     finding = top(*before, *[of_calls(40, {}, {error: 30})] * 5)
     assert finding.kind is Kind.CALLS_FAILING
     assert finding.severity is Severity.ERROR
     assert finding.pool == "openai/httpx2"
-    assert finding.observed.startswith("150 of 200 calls to openai failed in the last 5 min")
-    assert re.search(rf": 150 with (status )?{error}\b", finding.observed)
+    assert finding.observed.startswith(failed)
+    assert re.search(rf": {failed.split()[0]} with (status )?{error}\b", finding.observed)
 
 
 @pytest.mark.parametrize(
@@ -312,12 +320,27 @@ def test_slower_calls_need_a_baseline():
     """Unstreamed calls of 90 s and 400 s are usual, also as the first ones of a process."""
     for long in (90.0, 400.0):
         slow = of_calls(5, {"requesting": long}, took=long)
-        for young in ([], [of_calls(60)] * 4):
+        for young in ([], [of_calls(60)] * 2):
             assert not kinds(taken(*young, *[slow] * 3))
-    assert not kinds(taken(*HOUR[:4], *[of_calls(20, {"finishing": 30.0}, took=34.0)] * 5))
-    finding = top(*HOUR, *[of_calls(20, {"finishing": 30.0}, took=34.0)] * 5)
-    assert (finding.kind, finding.severity) == (Kind.CALLS_SLOW, Severity.ERROR)
-    assert "30 s more than earlier: +30 s in finishing" in finding.observed
+    slow = of_calls(20, {"finishing": 30.0}, took=34.0)
+    assert not kinds(taken(*HOUR[:4], slow))
+    for earlier in (HOUR[:5], HOUR):
+        finding = top(*earlier, *[slow] * 5)
+        assert (finding.kind, finding.severity) == (Kind.CALLS_SLOW, Severity.ERROR)
+        assert "30 s more than earlier: +30 s in finishing" in finding.observed
+
+
+def test_young_process_is_compared_with_its_minutes_2_to_5():
+    """The first minute is left out, and so is the minute before a finding began."""
+    slow = of_calls(20, {"finishing": 30.0}, took=34.0)
+    cold = [of_calls(60, {"finishing": 60.0}, took=64.0), *[HEALTHY] * 4]
+    assert "in the last 60 s (" in top(*cold, slow).observed
+    account = an_account(*HOUR[:3], *[slow] * 4)["account"]
+    held = {"account": replace(account, before=account.rows[:4], before_until=240.0)}
+    for minutes, found in (({"account": account}, []), (held, [Kind.CALLS_SLOW])):
+        assert (
+            kinds(a_snapshot(the_totals(), **minutes, calls=(the_calls(),), uptime=420.0)) == found
+        )
 
 
 @pytest.mark.parametrize("minutes", [5, 12, 25])
@@ -601,7 +624,6 @@ def test_earlier_snapshot_replaces_the_account():
     assert not kinds(taken(*HOUR, HEALTHY), before)
     slow = [of_calls(20, {"finishing": 30.0}, took=34.0)] * 5
     assert kinds(taken(*HOUR, *slow), before) == [Kind.CALLS_SLOW]
-    assert not kinds(taken(*HOUR[:4], *slow), taken(*HOUR[:4]))  # too short to compare with
 
 
 def test_report_on_a_long_time_has_the_last_minutes_as_well():
@@ -643,7 +665,7 @@ def test_evidence_is_in_text_and_dict():
 
 def test_numbers_of_the_account_are_not_repeated():
     """The rule adds only what the account does not state."""
-    minutes = [of_calls(50), *[of_calls(50, errors={"connect_timeout": 40})] * 5]
+    minutes = [of_calls(50, errors={"connect_timeout": 40})] * 5
     totals = the_totals(300, errors={"connect_timeout": 200})
     snapshot = a_snapshot(totals, **an_account(*minutes), calls=(the_calls(),))
     observed = found(Kind.CONNECT_FAILURES, snapshot).observed
@@ -676,7 +698,7 @@ def test_quota_is_named_once_no_request_succeeds_any_more(plain):
 
 
 def test_unknown_error_is_named_in_plain_words():
-    minutes = [of_calls(50), *[of_calls(50, errors={"_OTHER": 40})] * 5]
+    minutes = [of_calls(50, errors={"_OTHER": 40})] * 5
     snapshot = a_snapshot(the_totals(), **an_account(*minutes), calls=(the_calls(),))
     assert "200 with an unclassified error." in found(Kind.CALLS_FAILING, snapshot).observed
 
@@ -688,7 +710,7 @@ REFUSED = of_calls(40, errors={"connect_timeout": 30})
 def test_fault_is_found_until_the_last_minutes_are_without_it(ago, found):
     """Traffic goes on. What ended before is no finding, however much of it there was."""
     totals = the_totals(40 * (ago + 5), errors={"connect_timeout": 120})
-    minutes = [REFUSED] * 4 + [of_calls(40)] * ago
+    minutes = [of_calls(40)] * 10 + [REFUSED] * 4 + [of_calls(40)] * ago
     snapshot = a_snapshot(totals, **an_account(*minutes), calls=(the_calls(),))
     assert (Kind.CONNECT_FAILURES in kinds(snapshot)) is found
 

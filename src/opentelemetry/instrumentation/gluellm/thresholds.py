@@ -305,7 +305,7 @@ ACCOUNT_ROWS = 60
 """Rows that are kept: an hour of traffic."""
 ACCOUNT_RECENT = 5
 """Latest rows, which are judged: as long as the window of GlueLLMCallsFail. Also the least number
-of earlier ones that they are compared with: the first minutes of a process are no baseline."""
+of earlier ones that they are compared with. Before there are so many, rows 2 to 5 of a process."""
 ACCOUNT_QUIET = 15
 """Latest rows, for services with about a call a minute, as GlueLLMCallsFail has them."""
 ACCOUNT_HELD = 86_400.0

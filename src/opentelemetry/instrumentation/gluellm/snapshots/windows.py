@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,35 +47,47 @@ def windows(account: Account, now: float, recent: int = thresholds.ACCOUNT_RECEN
     """Return the last minutes before ``now``, 5 by default, and a time of the hour before.
 
     That is the older half of that hour: what is wrong now may have begun before the last minutes,
-    and must not be compared with itself. A young process has only the time since ``instrument()``.
+    and must not be compared with itself. In a young process it is minutes 2 to 5, and the last
+    minutes are those after it. A process younger than that has only the last minutes.
     """
     since = now - recent * account.row
-    latest = [row for row in account.rows if row.until > since]
-    since = min([since, *(row.since for row in latest)])
-    usual = since
-    if account.before:
-        # What is wrong now may have begun before the finding did.
-        usual = min(since, account.before_until - thresholds.ACCOUNT_RECENT * account.row)
-    hour = usual - thresholds.ACCOUNT_ROWS * account.row
-    rows = account.before or account.rows
-    earlier = [row for row in rows if row.until <= usual and row.until > hour]
+    # What is wrong now may have begun before the finding did.
+    until = account.before_until if account.before else math.inf
+    usual = min(since, until - thresholds.ACCOUNT_RECENT * account.row)
+    rows, hour = account.before or account.rows, thresholds.ACCOUNT_ROWS * account.row
+    earlier = [row for row in rows if 0 <= usual - row.until < hour]
     begin = min((row.since for row in earlier), default=usual)
     half = begin + max((usual - begin) / 2, thresholds.ACCOUNT_RECENT * account.row)
     earlier = [row for row in earlier if row.since < half]
-    before = max((row.until for row in earlier), default=begin) - begin
+    if _period(earlier) < thresholds.ACCOUNT_RECENT * account.row:
+        earlier = _minutes_2_to_5(rows, account.row, now, until)
+        since = max([since, *(row.until for row in earlier)])
+    latest = [row for row in account.rows if row.until > since]
+    since = min([since, *(row.since for row in latest)])
     quiet = now - thresholds.ACCOUNT_QUIET * account.row
     last = [row for row in latest if row.until > now - account.row / 2]
     return Windows(
         _window(last, now - min((row.since for row in last), default=now)),
         _window(latest, now - max(since, 0.0)),
         _window([row for row in account.rows if row.until > quiet], now - max(quiet, 0.0)),
-        _window(earlier, before) if earlier and is_baseline(before, account) else None,
+        _window(earlier, _period(earlier)) if earlier else None,
     )
 
 
-def is_baseline(period: float, account: Account) -> bool:
-    """Return whether a period is long enough to compare with: the first minutes are not."""
-    return period >= max(thresholds.ACCOUNT_RECENT * account.row, 1.0)
+def _minutes_2_to_5(
+    rows: Sequence[AccountRow], row: float, now: float, finding: float
+) -> list[AccountRow]:
+    """Return these rows once a minute has followed, up to a minute before a finding began.
+
+    Caches are cold in the first minute.
+    """
+    if not rows or now < rows[0].since + (thresholds.ACCOUNT_RECENT + 1) * row:
+        return []
+    return [one for one in rows[1 : thresholds.ACCOUNT_RECENT] if one.until <= finding - row]
+
+
+def _period(rows: Sequence[AccountRow]) -> float:
+    return rows[-1].until - rows[0].since if rows else 0.0
 
 
 def _window(rows: Iterable[AccountRow], period: float) -> Window:
