@@ -223,12 +223,12 @@ class Watch:
             self._loop_lag.watch(tracker, now)
         waiting = []
         for lease in snapshot_of(tracker.leases.keys):
-            phase = lease.phase
+            phase, wait = lease.phase, lease.wait
             if phase == UNREAD:
                 self._check_for_leak(lease, now)
             # A connection that is assigned may still refuse the request.
-            elif phase == QUEUED and lease.connection is None and lease.wait is not None:
-                waiting += [lease] if lease.wait.in_queue else []
+            elif phase == QUEUED and lease.connection is None and wait and wait.in_queue:
+                waiting.append(lease)
         self._anomalies.check(tracker, waiting, now)
         self.silent_peers.check(tracker, now)
 
