@@ -15,7 +15,7 @@ from ..text import age_text, printable
 from .client import MOST_ROWS
 from .contents import LOOKBACK, PROCESS_LABELS, Contents
 from .metrics import missing
-from .paths import Path, has_scrape_address, paths, services_on_two_paths
+from .paths import IngestionPath, has_scrape_address, paths, services_on_two_paths
 from .product import PROMETHEUS, VICTORIA_METRICS
 
 _TEXTS = tomllib.loads(files(__package__).joinpath("findings.toml").read_text(encoding="utf-8"))
@@ -78,7 +78,7 @@ def _nothing(contents: Contents) -> Finding:
     return _finding("store_empty", observed + _unscrapable(contents), endpoint=url)
 
 
-def _names(contents: Contents, living: Sequence[Path]) -> Iterator[Finding]:
+def _names(contents: Contents, living: Sequence[IngestionPath]) -> Iterator[Finding]:
     current = [one for one in contents.stored if one.counted in contents.fresh]
     others = [one for one in current or contents.stored if one.name != metric_name(one.metric)]
     if others:
@@ -91,7 +91,7 @@ def _names(contents: Contents, living: Sequence[Path]) -> Iterator[Finding]:
         )
 
 
-def _labels(contents: Contents, path: Path) -> Iterator[Finding]:
+def _labels(contents: Contents, path: IngestionPath) -> Iterator[Finding]:
     services = some(sorted(path.instances))
     service, instance = path.service_label or "no label", path.instance_label or "no label"
     if "exported_job" in (service, instance) or instance == "exported_instance":
@@ -109,7 +109,7 @@ def _labels(contents: Contents, path: Path) -> Iterator[Finding]:
         yield _finding("service_unnamed", f"{some(unnamed)}: programs without a service name")
 
 
-def _values(contents: Contents, living: Sequence[Path]) -> Iterator[Finding]:
+def _values(contents: Contents, living: Sequence[IngestionPath]) -> Iterator[Finding]:
     age = contents.now - max(one.last for one in contents.processes)
     if age > LOOKBACK:
         observed = f"the newest sample is {age_text(age)} old{_unscrapable(contents)}"

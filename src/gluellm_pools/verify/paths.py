@@ -13,7 +13,7 @@ _INSTANCE_LABELS = ("exported_instance", "instance", "service_instance_id", "ser
 
 
 @dataclass(slots=True)
-class Path:
+class IngestionPath:
     """The processes whose data took the same path and has the same labels."""
 
     way: Way | None
@@ -31,17 +31,17 @@ class Path:
         return self.way.value if self.way is not None else "unknown path"
 
 
-def paths(contents: Contents, processes: Iterable[StoredProcess]) -> list[Path]:
+def paths(contents: Contents, processes: Iterable[StoredProcess]) -> list[IngestionPath]:
     """Return the ingestion paths of these processes, the one with the newest sample first."""
-    found: dict[tuple[Way | None, str | None, str | None], Path] = {}
+    found: dict[tuple[Way | None, str | None, str | None], IngestionPath] = {}
     for process in processes:
         labels = process.labels
-        way, because = _way(labels, contents)
+        way, why = _way(labels, contents)
         service, instance = service_label(labels), _instance_label(labels)
-        path = found.setdefault((way, service, instance), Path(way, because, service, instance))
-        instances = path.instances.setdefault(labels.get(service or "", ""), set())
+        one = found.setdefault((way, service, instance), IngestionPath(way, why, service, instance))
+        instances = one.instances.setdefault(labels.get(service or "", ""), set())
         instances.add(labels.get(instance or "", ""))
-        path.newest = max(path.newest, process.last)
+        one.newest = max(one.newest, process.last)
     return sorted(found.values(), key=lambda path: -path.newest)
 
 
@@ -67,14 +67,14 @@ def _way(labels: Labels, contents: Contents) -> tuple[Way | None, str]:
     return Way.COLLECTOR, "otel_scope_name, with job and instance of the process"
 
 
-def has_scrape_address(path: Path, contents: Contents) -> bool:
+def has_scrape_address(path: IngestionPath, contents: Contents) -> bool:
     """Whether the instance is the address of the scraped Collector instead of the process' own."""
     addresses = {instance for _, instance in contents.targets}
     instances = set().union(*path.instances.values())
     return path.way is Way.COLLECTOR and bool(path.instance_label) and instances <= addresses
 
 
-def services_on_two_paths(found: Iterable[Path]) -> list[str]:
+def services_on_two_paths(found: Iterable[IngestionPath]) -> list[str]:
     """Return the services with a process that has data on two paths."""
     ways: dict[tuple[str, str], set[Way | None]] = {}
     for path in found:

@@ -16,7 +16,7 @@ from .contents import Contents
 from .findings import some
 from .metrics import missing
 from .outcomes import NO_RULES, QueryResult
-from .paths import Path
+from .paths import IngestionPath
 
 _WIDTH = 80
 
@@ -26,7 +26,7 @@ class StoreReport:
     """What a run found."""
 
     contents: Contents
-    paths: Sequence[Path]
+    paths: Sequence[IngestionPath]
     findings: Sequence[Finding]
     outcomes: Sequence[QueryResult]
 
@@ -61,7 +61,7 @@ def as_text(report: StoreReport, queries: bool = False) -> str:
     return "\n".join([*lines, "", *_wrapped(_verdict(report), "", "")])
 
 
-def _path(path: Path, contents: Contents) -> Iterable[str]:
+def _path(path: IngestionPath, contents: Contents) -> Iterable[str]:
     yield from _wrapped(f"{path.name} ({path.because})", "  ", "    ")
     services = ", ".join(
         f"{printable(service or '(none)')} ({counted(len(instances), 'instance')})"
