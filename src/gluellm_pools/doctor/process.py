@@ -93,18 +93,18 @@ class TargetProcess:
                 "the gluellm-pools of its own environment"
             )
         number = presence.get("signal")
-        if type(number) is not int or number not in signals.signal_numbers().values():
+        names = {value: name for name, value in signals.signal_numbers().items()}
+        if type(number) is not int or number not in names:
             raise InspectionError(f"process {pid} lists no valid signal for reports")
-        name = next(name for name, one in signals.signal_numbers().items() if one == number)
         if signals.is_caught(pid, number) is False:
             raise InspectionError(
-                f"process {pid} ({self._name}) no longer catches {name}, which would end it",
+                f"process {pid} ({self._name}) no longer catches {names[number]}: it would end",
                 _ANOTHER_SIGNAL,
             )
         if replaced_by := presence.get("handler_replaced_by"):
             raise InspectionError(
                 f"process {pid} ({self._name}) gives no report, since "
-                f"{printable(replaced_by, 120)} has replaced its handler of {name}",
+                f"{printable(replaced_by, 120)} has replaced its handler of {names[number]}",
                 _ANOTHER_SIGNAL,
             )
         if state.startswith(("T", "t")):
