@@ -123,7 +123,7 @@ class HttpcoreAdapter(Adapter):
         # Both hooks or none: without the first, a request through a forward proxy stays queued.
         forward = imported(f"{inside}.http_proxy", f"{prefix}ForwardHTTPConnection")
         hook_awaited("accept", forward, handle, requests.forward)
-        hook_awaited("accept", http11, "_send_request_headers", requests.send_request_headers)
+        hook_awaited("accept", http11, connections.SEND_HEADERS, requests.send_request_headers)
         probe("release", has(lambda: stream(None, None, None), "_pool_request", "_closed"))
         released = responses.async_close if is_async else responses.sync_close
         hook_awaited("release", stream, close, released)
@@ -139,9 +139,9 @@ class HttpcoreAdapter(Adapter):
         if http2 is not None and probe("http2", identified):
             read = responses.async_http2_read if is_async else responses.sync_http2_read
             sends, ends = responses.http2_sends, responses.http2_response_closes
-            hook_awaited("http2", http2, "_send_request_headers", noted(sends, "http2"))
+            hook_awaited("http2", http2, connections.SEND_HEADERS, noted(sends, "http2"))
             hook_awaited("http2", http2, "_response_closed", noted(ends, "http2"))
-            hook_awaited("http2", http2, "_receive_stream_event", read)
+            hook_awaited("http2", http2, connections.RECEIVE_EVENT, read)
         switched = imported(f"{inside}.http11", f"{prefix}HTTP11UpgradeStream")
         probe("upgrade", has(lambda: switched(None, b""), "_stream"))
         hook("upgrade", switched, "__init__", upgrades)

@@ -20,6 +20,9 @@ from .reasons import close_reason, protocol_of
 from .responses import time_reads
 from .setup import time_setup
 
+SEND_HEADERS = "_send_request_headers"
+RECEIVE_EVENT = "_receive_stream_event"
+
 
 def tracked(connection: Any, tracker: Tracker) -> TrackedConnection:
     """The record of a connection. A connection that was not tracked before gets one now."""
@@ -55,11 +58,9 @@ def _note(inner: Any, connection: TrackedConnection) -> None:
     setattr(inner, CONNECTION, connection)
     if connection.protocol == "1.1":
         connection.reports_reads = time_reads(inner, connection)
-        send = getattr(type(inner), "_send_request_headers", None)
-        connection.reports_accept = is_patched(send)
+        connection.reports_accept = is_patched(getattr(type(inner), SEND_HEADERS, None))
     else:
-        read = getattr(type(inner), "_receive_stream_event", None)
-        connection.reports_reads = is_patched(read)
+        connection.reports_reads = is_patched(getattr(type(inner), RECEIVE_EVENT, None))
 
 
 def _deactivate_dropped(pool: Any, tracker: Tracker) -> None:
