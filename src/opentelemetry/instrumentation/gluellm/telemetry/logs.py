@@ -7,20 +7,21 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from .. import thresholds
 from ..environment import ENVIRONMENT_PREFIX
 from ..failures import Failures, warn, warn_once
 from ..patching import Hooks
 from ..pool.describe import LONGEST, duration_text, label, whose
-from ..pool.durations import SECOND
+from ..pool.durations import SECOND, nanoseconds
 from ..pool.lease import Lease
 from ..pool.observer import PoolObserver
 from ..text import call_site_text, counted, one_line
 from ..watch.judgement import ERROR, Active, Found, subject_of
-from ..watch.watch import LOGGED_EVERY
 from . import semconv
 from .semconv import SCOPE_NAME
 
 _logger = logging.getLogger(SCOPE_NAME)
+_LOGGED_EVERY = nanoseconds(thresholds.LOG_AGAIN_AFTER)
 
 
 def warn_of_missing_hooks(hooks: Hooks) -> None:
@@ -126,7 +127,7 @@ class WatchObserver(PoolObserver):
             if leaks.passes < _PASSES:
                 continue
             now = lease.tracker.clock()
-            if not leaks.logged_at or now - leaks.logged_at >= LOGGED_EVERY:
+            if not leaks.logged_at or now - leaks.logged_at >= _LOGGED_EVERY:
                 number, leaks.unreported = leaks.unreported, 0
                 leaks.longest = None
                 leaks.passes = 0
@@ -199,7 +200,7 @@ class FindingObserver(PoolObserver):
         self._waiting.remove(active)
         finding = active.finding
         key = (finding.kind, subject_of(finding), active.severity)
-        self._logged = {k: at for k, at in self._logged.items() if now - at < LOGGED_EVERY}
+        self._logged = {k: at for k, at in self._logged.items() if now - at < _LOGGED_EVERY}
         if key in self._logged:
             return
         self._last = self._logged[key] = now

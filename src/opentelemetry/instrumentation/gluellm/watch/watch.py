@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from .. import thresholds
 from ..concurrency import DaemonThread, snapshot_of
 from ..pool.durations import nanoseconds
 from ..pool.lease import Lease
@@ -29,7 +28,6 @@ from .silent_peers import SilentPeers
 INTERVAL = 1.0
 """Mean seconds between two passes. A leak is detected at most a quarter more after its threshold.
 """
-LOGGED_EVERY = nanoseconds(thresholds.LOG_AGAIN_AFTER)
 _REST_AFTER = 10
 """Passes without any request after which the thread ends."""
 PASSES_AFTERWARDS = 4
