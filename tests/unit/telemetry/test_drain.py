@@ -52,7 +52,7 @@ class Filled:
         self.outbox = Outbox(capacity)
         self.leases: list[Lease] = []
         self.failures = Failures()
-        self.drain = Drain(self.outbox, self.leases.append, self.failures)
+        self.drain = Drain(self.outbox, self.leases.append, self.failures, self.leases.append)
         for value in range(number):
             self.put(histogram, value)
 
@@ -142,7 +142,7 @@ def test_lease_whose_record_a_signal_interrupts_is_recorded_by_the_next_drain():
 
     interrupts = []
     outbox = Outbox()
-    drain = Drain(outbox, record, Failures())
+    drain = Drain(outbox, record, Failures(), record)
     for lease in (first, second):
         outbox.put_lease(lease)
     with pytest.raises(KeyboardInterrupt):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.telemetry import findings, semconv
 from opentelemetry.instrumentation.gluellm.telemetry.drain import Drain
 from opentelemetry.instrumentation.gluellm.telemetry.gauges import StateSource
@@ -29,7 +30,7 @@ class Judged:
         self.found: list[Finding] = []
         self.broken = False
         self.judgement = Judgement(registry, lambda: self._judge, INTERVAL)
-        drain = Drain(registry.outbox, lambda lease: lease.account(), registry.failures)
+        drain = Drain(registry.outbox, Lease.account, registry.failures, lambda _: None)
         self._source = StateSource(
             registry, drain, list, lambda: None, None, tuple, dict, self.judgement
         )

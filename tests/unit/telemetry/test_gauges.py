@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from opentelemetry.instrumentation.gluellm.pool.call import Call
+from opentelemetry.instrumentation.gluellm.pool.lease import Lease
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 from opentelemetry.instrumentation.gluellm.telemetry.drain import Drain
 from opentelemetry.instrumentation.gluellm.telemetry.gauges import StateSource
@@ -20,7 +21,7 @@ class Collected:
     def __init__(self) -> None:
         self.scene = Scene()
         registry = self.scene.registry
-        drain = Drain(registry.outbox, lambda lease: lease.account(), registry.failures)
+        drain = Drain(registry.outbox, Lease.account, registry.failures, lambda _: None)
         self._source = StateSource(registry, drain, list, lambda: None, None, tuple, dict)
 
     def by_provider(self, metric: semconv.Metric, **attributes: Any) -> dict[str | None, Any]:

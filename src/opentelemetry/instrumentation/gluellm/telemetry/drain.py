@@ -69,7 +69,7 @@ class Drain:
         outbox: Outbox,
         record_lease: Callable[[Lease], None],
         failures: Failures,
-        record_call: Callable[[CountedCall], None] = lambda _: None,
+        record_call: Callable[[CountedCall], None],
     ) -> None:
         self._outbox = outbox
         self._record_lease = record_lease
