@@ -1,19 +1,21 @@
 """Plays incidents at their real speed and records snapshots of them into ``tests/incidents``.
 
 ``make -C tests/studies record [ARGS=INCIDENT]``. The tests judge the recordings. ``ARGS=--judge``
-only writes the findings of the recordings anew, and prints how the verification half fell.
+only writes the findings of the recordings anew, and prints how each half fell, and what was found
+by cause.
 """
 
 import gzip
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from incidents.recordings import AT, FOLDER, Recording, recordings
+from incidents.recordings import AT, FOLDER, Recording, recordings, top_of
 from studies.figures import Parser
 
 from .catalogue import INCIDENTS
@@ -42,12 +44,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.judge:
         with ThreadPoolExecutor(_BESIDE) as threads:
             missed = list(filter(None, threads.map(_recorded, options.names or INCIDENTS)))
-    for one in recordings("verification"):
-        print(f"{one.id}: {one.verdict() or 'as expected'}")
+    for half in ("tuning", "verification"):
+        verdicts = {one.id: one.verdict() for one in recordings(half)}
+        missed_here = {where: verdict for where, verdict in verdicts.items() if verdict}
+        print(f"{half} half: {len(verdicts) - len(missed_here)} of {len(verdicts)} as expected")
+        print(*(f"  {where}: {verdict}" for where, verdict in missed_here.items()), sep="\n")
+    print(*_matrix(), sep="\n")
     for name in {one.name for one in recordings()}:
         (FOLDER / name / "findings.txt").write_text(Recording.golden(name))
     print(*missed, sep="\n")
     return int(bool(missed))
+
+
+def _matrix() -> Iterator[str]:
+    """Yield a line for each cause: how often each kind was the first finding above INFO."""
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for one in recordings():
+        top = top_of(one.findings)
+        found[(one.expected["kinds"] or ["nothing"])[-1]][top.kind if top else "nothing"] += 1
+    for cause, kinds in sorted(found.items()):
+        yield f"{cause:24}" + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
 
 
 def _recorded(name: str) -> str:
