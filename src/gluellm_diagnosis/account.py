@@ -198,12 +198,12 @@ class Trouble:
     pools: tuple[str, ...]
     """Name and library of the pools that serve the calls."""
     parts: frozenset[Part]
-    """The largest part of the account. A finding has to explain one of them."""
+    """The largest parts of the account. A cause has to explain at least one of these."""
     counts: frozenset[int] = frozenset()
-    """Numbers of calls and requests that its text states."""
+    """Numbers of calls and requests that the finding's text states."""
     needs_cause: bool = False
-    """Whether it is dropped if no finding explains it: longer streams at the same speed, and
-    streams that are cancelled while their items arrive, are no trouble by themselves."""
+    """Whether the finding is dropped if no other one explains it. Longer streams at the same
+    speed, and streams that are cancelled while items arrive, are no trouble by themselves."""
 
 
 @dataclass(frozen=True, slots=True)

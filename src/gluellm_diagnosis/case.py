@@ -42,7 +42,7 @@ class NewPools:
     """Pools of a period that were used little: those that are gone, and live ones without use."""
 
     pools: Counter[str] = field(default_factory=Counter)
-    """Their number, their requests and the call sites that built them, by origin."""
+    """Number of these pools by origin, then their requests and the call sites that built them."""
     requests: Counter[str] = field(default_factory=Counter)
     built_at: dict[str, Counter[str]] = field(default_factory=dict)
 
@@ -280,7 +280,7 @@ class PoolCase:
     def compared_answers(self) -> tuple[list[parts.Answer], list[parts.Answer]]:
         """Latest answers, and earlier ones.
 
-        In a young process they are those of the last and of the first third of its life.
+        In a young process, these are the answers of the last and of the first third of its life.
         """
         recent, kept = self.recent, self.kept_answers
         if self.is_young:
@@ -401,7 +401,7 @@ def since(snapshot: Snapshot, previous: Snapshot) -> Windows:
 
 
 def calls_in(calls: parts.CallsSnapshot, window: Window) -> parts.CallsSnapshot:
-    """Return the calls of a period; what is in flight is that of now."""
+    """Return the calls that ended in a period, and the calls in flight now."""
     items = window.of_calls(calls.provider, calls.source)
     return replace(calls, **parts.calls_counted(items))
 

@@ -193,7 +193,7 @@ class Finding:
 
     @property
     def held(self) -> bool:
-        """Whether it rests on something that is held now, and not on counts of the last minutes."""
+        """Whether its evidence is held now, such as a connection, and not counted over minutes."""
         return self.kind in _HELD
 
     def to_dict(self) -> dict[str, Any]:

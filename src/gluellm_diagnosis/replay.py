@@ -81,7 +81,7 @@ class _Request:
 
     @property
     def begin(self) -> float:
-        """When it left the queue."""
+        """When the request left the queue."""
         return self.arrival + self.wait
 
     @property
@@ -159,7 +159,7 @@ class Recording:
         least = self.maximum or 1
         if self.has_no_queue(least):
             return None
-        # Those that gave up would have held a connection as well.
+        # With a larger pool, requests that gave up would have held a connection as well.
         demand = [replace(request, gave_up=False) for request in self._requests]
         most = max(_at_once(demand)[0], least + 1)
         while least + 1 < most:

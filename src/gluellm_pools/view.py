@@ -172,7 +172,7 @@ class ShownFinding(NamedTuple):
     severity: str
     kind: str
     text: str = ""
-    """Its evidence; empty if no log record of the process brought it."""
+    """Evidence of the finding; empty if no log record of the process has it."""
 
     @property
     def verdict(self) -> str:
@@ -230,7 +230,7 @@ class View:
     judgements: int | None = _of(semconv.FINDING_JUDGED, empty=None)
     """Number of judgements that the process made of itself; None if it makes none."""
     findings: dict[Subject, list[ShownFinding]] = field(default_factory=dict)
-    """What it found, by subject, errors first."""
+    """Findings of these judgements by subject, errors first."""
     over: float | None = None
     """Seconds that the counters cover; None if they count from the start of the process."""
     calls: dict[CallKey, CallsView] = field(default_factory=dict)

@@ -20,12 +20,12 @@ class Framework:
     client: str = "http_client={}"
     """Argument or statement that sets an asynchronous client."""
     synchronous: str = ""
-    """The same for a synchronous client; empty if the framework uses none."""
+    """Argument or statement for a synchronous client; empty if the framework uses none."""
     numbers: bool = False
-    """Whether it takes a number of seconds as ``timeout``, and no client."""
+    """Whether the framework takes ``timeout`` in seconds, and no client."""
     sdk: str = "openai"
     lazy: bool = False
-    """Whether its streams are generators, and no context managers."""
+    """Whether the framework's streams are generators instead of context managers."""
 
     def line(self, argument: str) -> str:
         """Return the code that passes an argument, or the statement itself."""

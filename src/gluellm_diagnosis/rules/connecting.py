@@ -102,7 +102,7 @@ def client_churn(case: PoolCase) -> Finding | None:
     for origin in churned:
         built_at.update(activity.new.built_at.get(origin, {}))
     calls = activity.number("entered") - activity.number("resent")
-    # Where one any-llm call needs several pools (lmstudio), a kept client does not save those.
+    # If each any-llm call needs several pools (lmstudio), keeping a client does not avoid them.
     each = f" of {counted(calls, 'call')}" if activity.number("resent") else ""
     over = ""
     if any(WEBSOCKET in origin.protocols for origin in case.totals.origins):

@@ -1,8 +1,8 @@
 """How many requests one call becomes at each call site, and which layers send them.
 
-A snapshot has the latest failed requests, each with the begin of its call. So a call's requests are
-known, and its calls one after another, but not what a call asked: whether the next call repeats a
-failed one shows only in their rhythm, and not at all where calls of one call site overlap.
+A snapshot has the latest failed requests, each with the begin of its call, but not what the call
+asked. So only the rhythm of calls shows whether one repeats a failed one. If calls of a call site
+overlap, nothing shows it.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ TIME_LIMIT = Meaning(
     "Stream the answers, so that bytes come in time, raise that limit (nginx: "
     "proxy_read_timeout), or ask for shorter answers.",
 )
-"""What it means that requests are refused after the same time, and what to do."""
+"""Explanation and advice for requests that are refused after the same time."""
 
 
 def time_limit(status: str, failures: Iterable[Failure], answers: Iterable[Answer]) -> str:

@@ -106,7 +106,7 @@ def _queueing(case: PoolCase) -> str:
 
 
 def _to(case: PoolCase) -> str:
-    """Return the origin of a case that is judged by its own limit, as the end of a phrase."""
+    """Return " to <origin>" if a case is about the limit of one origin, else an empty text."""
     return f" to {one_line(case.origin)}" if case.origin else ""
 
 
@@ -171,7 +171,7 @@ def _slow_origin(cases: Iterable[PoolCase]) -> tuple[str, float]:
         sent: Any = Counter({origin: items["entered",] for origin, items in origins.items()})
         (slow, longest), *_ = held.most_common(1) or [("", 0)]
         others, requests = held.total() - longest, sent.total() - sent[slow]
-        # Those that queue, or gave up in the queue, have held nothing.
+        # Requests that queue, or gave up in the queue, have held nothing.
         ended: Any = Counter()
         for origin, its in origins.items():
             left = (item for item in its if item[0] == "left" and item[2] not in _MAY_QUEUE)
@@ -256,7 +256,7 @@ def _holds_longer(
     held = [request for request in requests if request.held is not None]
     other = _holds(r for r in held if r.group != whose)
     other += [answer.head + answer.rest for answer in answers if answer.group != whose]
-    # These may have begun just now, all at once.
+    # The requests of this caller may have begun just now, all at once.
     its = median(_holds(r for r in held if r.group == whose))
     ended = [answer.head + answer.rest for answer in answers if answer.group == whose]
     its = max(its, median(ended)) if ended else its
@@ -339,7 +339,7 @@ def slots_are_lost(case: PoolCase) -> bool:
     """Return whether orphaned connections take much of the limit while requests queue."""
     held = number_of(request for request in case.requests if request.held is not None)
     unowned = sum(pool.active + pool.connecting for pool in case.pools) - held
-    # Those that were counted may be of a client that was replaced since.
+    # The counted connections may be of a client that was replaced since.
     lost = min(case.activity.number("anomaly", "orphaned_connection"), unowned)
     queues = case.queued_now > 0 or case.queue_matters
     return queues and lost > 0 and lost >= thresholds.SLOTS_LOST * (case.maximum or math.inf)

@@ -72,7 +72,7 @@ def look() -> tuple[dict[str, Any], list[tuple[str, Any, dict[str, Any]]]]:
         if base in kinds:
             library, read = kinds[base]
             try:
-                # The timeouts of requests, where these are listed, before those of their client.
+                # The timeouts of a request precede the timeouts of its client.
                 own = {name: value for name, value in read(one).items() if value is not None}
                 content = {"library": library, **timeouts.get(id(one), {}), **own}
             except Exception:
@@ -164,7 +164,7 @@ def observe(pools: list[tuple[str, Any, dict[str, Any]]]) -> dict[str, Any]:
         # The command removes the file to end it earlier.
         while time.monotonic() < until and Path(SETTINGS["script"]).exists():
             time.sleep(POLL)
-        # Those that got no request in the period are not tracked yet.
+        # Pools that got no request in the period are not tracked yet.
         installed.track((name, pool, listed) for name, ref, listed in pools if (pool := ref()))
         installed.read_sockets()
         content = installed.snapshot().to_dict()

@@ -136,7 +136,7 @@ class Program:
         if not self._exists(name, timeout):
             raise CommandError(f"process {self.pid} began the program, but gave no answer")
         try:
-            # It may be another user's, who may have put anything there.
+            # Another user may own the file and may have written anything to it.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
             with os.fdopen(os.open(self._directory / name, flags), "rb") as file:
                 content: dict[str, Any] = content_of(file)

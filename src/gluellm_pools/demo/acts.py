@@ -27,16 +27,16 @@ class Act:
     line: str
     """What happens, for the viewer."""
     evidence: Sequence[Criterion]
-    """The act goes on until all of them hold, within reason."""
+    """The act goes on until all these criteria hold, within reason."""
     finding: Sequence[Kind] = ()
-    """The act also goes on until one of them is its worst finding. Without any, it has none."""
+    """The act also goes on until one of these is its worst finding. Empty if no finding is due."""
     traffic: Sequence[Traffic] = ()
     behaviours: Mapping[str, Behaviour | RateLimit] = field(default_factory=dict)
     """By target; the others are quick."""
     refusing: Sequence[str] = ()
     """Targets whose provider refuses connections."""
     fault: faults.Fault = faults.no_fault
-    """Runs beside the traffic."""
+    """Fault that is caused while the traffic runs."""
     shown: Sequence[str] = (OPENAI,)
     """Targets whose pools are shown at length. The first is the one whose callers are shown."""
     by_default: bool = False

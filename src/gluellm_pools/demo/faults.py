@@ -21,7 +21,8 @@ _POLL = 0.02
 _PATIENCE = 5.0
 """Seconds to wait for a request to arrive at the provider."""
 _ANSWERS, _HANGS = 2.0, 3.0
-"""Seconds. It hangs for less than the client's own timeout, so that the callers give up first."""
+"""Seconds in which the provider answers, then those in which it hangs. These are fewer than the
+client's own timeout, so that callers give up before it."""
 _SHORTEST_WAIT = 0.1
 """Seconds in which waiting callers enter the queue for a stream, also on a busy machine."""
 _STALLED_STREAMS = 3
@@ -32,7 +33,7 @@ _BLOCK, _FREE = 0.3, 0.2
 
 
 async def no_fault(_load: Load, _effects: AsyncExitStack) -> None:
-    """Do nothing wrong."""
+    """Cause no fault."""
 
 
 async def abandon_streams(load: Load, effects: AsyncExitStack) -> None:

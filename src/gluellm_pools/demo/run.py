@@ -40,7 +40,7 @@ _SETTLE = 0.05
 _LEAK_THRESHOLD = _SILENCE_THRESHOLD = 2.0
 """Seconds; for leaks the least that is allowed."""
 _JUDGEMENTS = 2
-"""Judgements without a finding after which nothing is wrong: a warning begins with the second."""
+"""Judgements without a finding after which all is well: a warning takes two judgements."""
 _TICK = 0.25
 _LONGEST = 25.0
 """Seconds that an act waits for its finding."""
@@ -324,7 +324,7 @@ class Play:
         if explained:
             say(f"caught: {short(explained[0], _LONGEST_NOTE)}", "magenta")
         for note in explained[1:]:
-            # It numbers and lists the holders; one is enough here.
+            # The note lists numbered holders; one is enough here.
             first = note.partition("; (2)")[0].replace("holders: (1)", "holder:")
             say(f"  its note: {short(first, _LONGEST_NOTE)}", "magenta")
         for message in self.demo.logs.take():

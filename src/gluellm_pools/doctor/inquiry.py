@@ -42,7 +42,7 @@ class Inquiry:
         self.error: InspectionError | None = None
         """What failed."""
         self.waits = False
-        """Whether it has been asked, and has not answered."""
+        """Whether the process has been asked and has not answered."""
         self._process: TargetProcess
         self._request: ReportRequest
         self._resend_at = 0.0

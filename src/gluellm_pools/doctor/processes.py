@@ -45,8 +45,8 @@ def pid_of(instance: str) -> int:
 
     Raises CommandError if there is none, or several.
 
-    Forked children have their parent's: the result is the parent, whose children are inspected
-    with it.
+    Forked children have the id of their parent. The result is then the parent: its children are
+    inspected with it.
     """
     ids = {pid: str(content.get("instance") or "") for pid, content in _announced().items()}
     its = {one for one in ids.values() if one.startswith(instance)}

@@ -105,6 +105,6 @@ class Counts:
     completed: int = 0
     """Answers that were sent to their end."""
     resets: int = 0
-    """Requests whose answer the provider cut short, before or in the middle of it."""
+    """Requests to which the provider sent no answer, or not the whole one."""
     abandoned: int = 0
     """Requests whose client left before the answer was complete."""

@@ -22,11 +22,11 @@ _PING = b": ping\n\n"
 
 
 class CutError(Exception):
-    """The behaviour breaks the answer off here: with a reset."""
+    """The behaviour breaks the answer off here, with a reset (TCP RST)."""
 
 
 class HangUpError(CutError):
-    """In order (TCP FIN), over HTTP/1.1."""
+    """The behaviour breaks the answer off here, with an orderly close (TCP FIN) on HTTP/1.1."""
 
 
 class Wire(Protocol):

@@ -50,7 +50,7 @@ class Target:
     expression: str
     """The query as written in the board."""
     step: str = ""
-    """The minimum step, as written: ``$__rate_interval`` is at least four of it."""
+    """The minimum step, as written: ``$__rate_interval`` is at least four steps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from ..text import printable
 from .address import HEADERS_VARIABLE, Address
 
 MOST_BYTES = 16 * 1024 * 1024
-"""Of one answer. `MOST_ROWS` series with 30 labels each take 14 MiB."""
+"""Bound on one answer. `MOST_ROWS` series with 30 labels each take 14 MiB."""
 MOST_VALUES = 1_000_000
-"""Of one JSON text. `MOST_ROWS` series with 30 labels each have a third of it."""
+"""Bound on one JSON text. `MOST_ROWS` series with 30 labels each have a third of that."""
 MOST_ROWS = 10_000
 _LONGEST_URL = 4000
 """A longer query is sent as a form, which some gateways reject."""

@@ -26,7 +26,7 @@ _OF_PROCESSES = (semconv.INSTRUMENTATION_DROPPED, semconv.EVENT_LOOP_LAG_PEAK, s
 _FAILURES = (semconv.INSTRUMENTATION_ERRORS, semconv.INSTRUMENTATION_DROPPED)
 _COUNTERS = (semconv.REQUEST_TIME, semconv.REQUESTS, semconv.POOL_OPENED)
 _FALLS, _SHARE_OF_FALLS = 3, 0.2
-"""A process that is restarted under its name falls less often than two that share a series."""
+"""Falls of a counter from which two processes share the series. Restarts cause fewer."""
 _SERVICE_LABELS = ("exported_job", "job", "service_name", "service.name")
 """Labels that can contain ``service.name``, by precedence."""
 

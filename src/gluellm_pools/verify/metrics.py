@@ -28,9 +28,9 @@ class Stored:
 
     metric: Metric
     name: str
-    """Its base name: a histogram with buckets has `HISTOGRAM_SUFFIXES` behind it."""
+    """Base name of the series. For a histogram with buckets, `HISTOGRAM_SUFFIXES` follow."""
     native: bool = False
-    """Whether it is a histogram in one series, without ``_bucket``."""
+    """Whether the metric is a histogram in one series, without ``_bucket``."""
 
     @property
     def counted(self) -> str:

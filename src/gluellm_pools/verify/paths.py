@@ -46,7 +46,7 @@ def paths(contents: Contents, processes: Iterable[StoredProcess]) -> list[Ingest
 
 
 def _instance_label(labels: Labels) -> str | None:
-    # Without honor_labels, the label `instance` is that of the scrape, not of the process.
+    # Without honor_labels, the label `instance` names the scrape target, not the process.
     known = _INSTANCE_LABELS[:1] if "exported_job" in labels else _INSTANCE_LABELS
     return next((label for label in known if label in labels), None)
 

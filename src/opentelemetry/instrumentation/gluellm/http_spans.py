@@ -23,13 +23,13 @@ class _Instrumentation:
     """One of OpenTelemetry's instrumentors."""
 
     library: str
-    """Module that it instruments."""
+    """The library's module."""
     package: str
-    """Its package below ``opentelemetry.instrumentation``."""
+    """The instrumentor's package below ``opentelemetry.instrumentation``."""
     instrumentor: str
-    """Name of its class."""
+    """Name of the instrumentor's class."""
     name: str
-    """Its entry point, the name in ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS``."""
+    """The entry point's name, as in ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS``."""
     needed: bool = False
     """Whether to warn if it is not installed."""
 

@@ -45,7 +45,7 @@ OCCUPANCY_FULL = 1.0
 LIMITED_FOR = 1.0
 """Wait in GlueLLM's rate limiter. A shorter wait is a burst that passes."""
 LIMITED_SHARE = 0.1
-"""Share of the time of requests and of the wait before them."""
+"""Share that the rate limiter has of all waiting and request time."""
 LIMITED_CALLS = 5
 """Fewer calls that waited are a burst."""
 HOLDER_SHARE = 0.75
@@ -281,7 +281,7 @@ CALL_SILENT_COUNT = 2
 
 
 def are_many(some: float, calls: float, share: float) -> bool:
-    """Return whether some of the calls are more than a share, or than half of few calls."""
+    """Return whether ``some`` calls exceed the ``share`` of all; of few calls, whether most do."""
     return (some >= CALL_MANY and some > share * calls) or (
         some >= CALL_QUIET_COUNT and some > CALL_QUIET_SHARE * calls
     )
@@ -322,7 +322,7 @@ CONNECT_FAILURE_SHARE = 0.01
 CONNECT_FAILURES_MANY = 5
 """On boards only. Failures that retries still cover are not shown as many."""
 FAILURES_SEVERE = 0.1
-"""Share of the requests. Retries no longer cover these."""
+"""Share of the requests. Retries no longer cover so many failures."""
 MOST_FAIL = 0.5
 """Share of the requests that counts whatever their number: a program that makes one call and
 fails."""

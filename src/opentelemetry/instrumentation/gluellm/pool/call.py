@@ -87,9 +87,9 @@ class Call:
     ends_counted: bool = False
     """Whether `counted` ends with this call."""
     sdk: bool = False
-    """Whether it is a call of an SDK. Pools are then named after SDKs."""
+    """Whether an SDK made the call. Pools are then named after SDKs."""
     single: bool = False
-    """Whether it is one request, which is in no other call: source ``http``."""
+    """Whether the call is a request outside of other calls: source ``http``."""
     ended: bool = False
     """Whether the call is over. Further requests are then not attributed to it."""
     requests: int = 0
@@ -152,22 +152,22 @@ class CountedCall:
         self.operation = operation
         self.model: str | None = None
         self.ledger: CallLedger | None = None
-        """Ledger that counts it; None until its provider is known."""
+        """Ledger that counts the call; None until the provider is known."""
         self.began_at = now
         self.since = now
-        """When it entered its stage."""
+        """When the call entered its current stage."""
         self.ended_at = 0
-        """0 until it has ended."""
+        """When the call ended; 0 until then."""
         self.stage = PREPARING
         self.spent = [0, 0, 0, 0, 0]
         """Nanoseconds in each stage, without the time in the current stage since `since`."""
         self.in_flight = 0
-        """Number of its requests in flight."""
+        """Number of the call's requests in flight."""
         self.resting: int | None = None
         """Stage to enter after its last request in flight; None if the result of that request
         decides: `BACKOFF` or `FINISHING`."""
         self.paused = False
-        """Whether it has backed off since its last request entered a pool."""
+        """Whether the call has backed off since its last request entered a pool."""
         self.last: Any = None
         """Lease of the request that ended last. Set to None when the call ends, so that no
         reference cycle remains."""

@@ -109,9 +109,9 @@ class Wait:
         self.in_queue = False
         """Whether the request is in the queue now."""
         self.since = now
-        """When it took its current place in the queue. A requeue restarts the pool timeout."""
+        """When the request took its place in the queue. A requeue restarts the pool timeout."""
         self.timeout: float | None = None
-        """Pool timeout in seconds of its current place in the queue; None if there is none."""
+        """Pool timeout in seconds for that place; None if there is none."""
         self.snapshot: WaitSnapshot | None = None
         """The pool when the wait began; None if it could not be read."""
 
@@ -152,23 +152,23 @@ class Lease:
     )
 
     sent_at = 0
-    """When it was sent, if that was later than its connection was ready: with its HTTP/2 stream, or
-    once its gRPC channel was ready."""
+    """When the request was sent, if its connection was ready earlier: once it had an HTTP/2 stream,
+    or once its gRPC channel was ready."""
     resend = False
-    """Whether it is the first request of its call after the call backed off."""
+    """Whether the request is the first of its call after a back-off."""
     streaming = False
     """Whether the response is an event stream; only set with ``metrics="full"``."""
     own_call_site: CallSite | None = None
-    """Line of the application that sent it; only set outside any-llm calls."""
+    """Line of the application that sent the request; only set outside any-llm calls."""
     handled = 0
-    """``id()`` of an exception that its caller was handling when it was answered, as in a fallback
+    """``id()`` of an exception that the caller was handling when the answer came, as in a fallback
     to another provider; 0 if there was none."""
     cut_by: str | None = None
-    """Name of the exception with which its caller left the response before the end."""
+    """Name of the exception with which the caller left the response before the end."""
     incomplete = False
-    """Whether its response was closed before it was read to its end."""
+    """Whether the response was closed before it was read to its end."""
     acquire_known = True
-    """False if nothing reports how long it waited: its acquire is then not recorded."""
+    """False if nothing reports how long the request waited: no acquire is then recorded."""
 
     def __init__(self, tracker: Tracker, origin: OriginLedger, call: Call | None, now: int) -> None:
         self.tracker = tracker
@@ -177,16 +177,16 @@ class Lease:
         self.entered_at = self.phase_since = now
         self.phase = QUEUED
         self.wait: Wait | None = None
-        """Its wait; None if it was never in the queue. Its acquire then took exactly 0."""
+        """The wait in the queue. None if there was none: the acquire then took exactly 0."""
         self.acquired_at = 0
         """When the last assignment was made; 0 after a requeue. While the lease is queued, the
         connection may still refuse it."""
         self.connection: TrackedConnection | None = None
         self.reused: bool | None = False
-        """Whether its connection had served a request before; None if the connection was still
-        being established when the request got it."""
+        """Whether the connection had served a request before; None if it was still being
+        established when the request got it."""
         self.in_client_span = False
-        """Whether it entered inside a CLIENT span. Observers are then notified of its answer."""
+        """Whether the request began in a CLIENT span. Observers then hear of its answer."""
         self.answered_at = 0
         self.status: int | str = 0
         """HTTP status, or name of the gRPC status; 0 until there is one."""
@@ -452,7 +452,7 @@ class TrackedConnection:
 
     # CPython stores up to 30 attributes of an object fastest. These are defaults of the class.
     adopted = False
-    """Whether it existed before its pool was tracked. Its set-up is then not reported."""
+    """Whether the connection is older than the tracking of its pool. No set-up is then reported."""
     tls_version: str | None = None
     resolved: bool | None = None
     """Whether the peer's name is resolved; None if no resolution was seen."""
@@ -466,14 +466,14 @@ class TrackedConnection:
     """When its last byte arrived, by the watch's latest check of the connections that are held
     since before their pool was tracked; 0 if unknown."""
     missing_since = 0
-    """When `close_missing` first did not find it in the pool; 0 if the last one found it."""
+    """When `close_missing` first missed the connection in the pool; 0 if its last call found it."""
 
     def __init__(self, tracker: Tracker, origin: OriginLedger, now: int) -> None:
         self.tracker = tracker
         self.origin = origin
         self.created_at = now
         self.established_at = 0
-        """When it was ready for its first request; 0 while it is being established."""
+        """When the connection was ready for its first request; 0 until then."""
         self.connect_started_at = self.connect_ended_at = 0
         self.tls_started_at = self.tls_ended_at = 0
         self.step = OTHER_STEP
@@ -485,14 +485,14 @@ class TrackedConnection:
         self.protocol = "1.1"
         """HTTP version, ``1.1`` or ``2``, or ``websocket``."""
         self.leases = 0
-        """Leases that it is assigned to."""
+        """Number of leases to which the connection is assigned."""
         self.active = False
-        """Whether it counts as active or connecting: from its assignment until it is given back,
-        closed or could not be established, whichever comes first."""
+        """Whether the connection counts as active or connecting. It does from its assignment until
+        it is given back or closed, or its set-up fails."""
         self.first_lease: Lease | None = None
-        """The lease whose request establishes it."""
+        """The lease whose request establishes the connection."""
         self.lease: Lease | None = None
-        """The lease that has it: on HTTP/1.1 the only one, on HTTP/2 the one assigned last."""
+        """The lease that has the connection; on HTTP/2, the one assigned last."""
         self.streams: dict[int, Lease] | None = None
         """HTTP/2: leases by stream. None on HTTP/1.1."""
         self.orphans: dict[int, None] = {}
@@ -500,14 +500,14 @@ class TrackedConnection:
         self.reports_reads = False
         """Whether reads of bodies are reported. If not, the phase ``unread`` means nothing."""
         self.reports_accept = False
-        """Whether it reports which of several assigned requests it accepts: HTTP/1.1 of httpcore,
-        if the hook works."""
+        """Whether a hook reports which of several assigned requests the connection accepts. Only
+        httpcore's HTTP/1.1 has such a hook."""
         self.promised = False
-        """Whether it was ever assigned to a request that it may still refuse."""
+        """Whether the connection was ever assigned to a request that it may still refuse."""
         self.reports_release = True
-        """False if nothing reports the close of its responses, whose durations are unknown then."""
+        """False if nothing reports when responses are closed: their durations are then unknown."""
         self.served = 0
-        """Requests that were answered on it."""
+        """Number of requests that were answered on the connection."""
         self.closing: str | None = None
         """Reason why the pool is about to close it; None if unknown."""
         self.observed: Any = None
@@ -618,7 +618,7 @@ class ConnectionView:
     state: str
     """``connecting``, ``active`` or ``idle``."""
     wanted: bool
-    """Whether one of the pool's own requests refers to it."""
+    """Whether one of the pool's own requests refers to the connection."""
     streams_max: int | None
     """Limit on HTTP/2 streams; None on HTTP/1.1."""
     held_before: str | None = None

@@ -84,9 +84,9 @@ class Failed(NamedTuple):
     result: Any
     """Error type, else the exception that cut it, else the status."""
     age: int
-    """Time from the begin of its call, or from its entry without one."""
+    """Time since the call began; without a call, since the request entered the pool."""
     phase: int
-    """Its last phase."""
+    """The request's last phase."""
     phase_age: int
     model: str | None
     call_site: CallSite | None
@@ -113,7 +113,7 @@ class Answered(NamedTuple):
 
 
 class Bound:
-    """A bound on distinct items, over all ledgers of a process. ``left`` is what remains of it."""
+    """A bound on distinct items, over all ledgers of a process. ``left`` more are allowed."""
 
     def __init__(self, left: int) -> None:
         self.left = left
@@ -277,7 +277,7 @@ class PoolSeries:
         self.base = base
         """The name's counters when the series began. The series reports what was added since."""
         self.ended_at = 0
-        """When it ended; 0 while it is the current one."""
+        """When the series ended; 0 while it is the current one."""
         self.attributes: Any = None
         """Attribute sets of the telemetry, built once."""
         self.reported: Counters = {}
@@ -322,7 +322,7 @@ class PoolLedger:
         self.leaks = 0
         """Leases that were ever suspected as leaks."""
         self.leaked_at: CallSite | None = None
-        """Call site of the last of them."""
+        """Call site of the latest of these leases."""
         self.anomalies = dict.fromkeys(ANOMALIES, 0)
         self.two_loops: CallSites | None = None
         """Call sites of the last ``wrong_event_loop``: where the connection was established, and

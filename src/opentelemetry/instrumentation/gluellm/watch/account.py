@@ -103,7 +103,7 @@ class Account:
         yield state.since, until, _added(state.reading, reading)
 
     def added_in(self, rows: Iterable[Row]) -> Iterator[tuple[int, int, Reading]]:
-        """Yield the begin and the end of each row, and what was added in it."""
+        """Yield the begin and the end of each row, and what was added between them."""
         keys = self._keys
         for row in rows:
             added = zip((keys[number] for number in row.keys), row.added, strict=True)

@@ -111,7 +111,7 @@ class LoopLag:
         self._began = self.clock()
         self._peak = Peak(self._window, self._began)
         self._hub = _Timer(None, self)
-        """Timer of the hub that runs all greenlets, if the watch is one of them."""
+        """Timer of the hub that runs all greenlets, if the watch runs in a greenlet."""
         self._fired_late: dict[_Timer, None] = {}
         """Timers that fired late since the watch's previous pass. Held strongly, since a
         short-lived loop may be gone by the next pass."""

@@ -54,7 +54,7 @@ class _LeaseNotes:
     stepped_at: int = 0
     """When a check last found that `Call.steps` had changed."""
     leaked: bool = False
-    """Whether it was ever suspected as a leak."""
+    """Whether the lease was ever suspected as a leak."""
 
 
 class Watch:
@@ -265,7 +265,7 @@ class Watch:
         for lease in snapshot_of(self._leases.keys):
             if lease.ended_at or not lease.tracker.open:
                 if lease.ended_at and lease.phase == UNREAD:
-                    # It may have passed the threshold after the previous pass.
+                    # The lease may have passed the threshold after the previous pass.
                     self._check_for_leak(lease, lease.ended_at)
                 self._leases.pop(lease, None)
         for lease, (since, steps) in tuple(self._suspects.items()):

@@ -141,7 +141,7 @@ def _stream_limit(inner: Any, record: TrackedConnection) -> int:
 def _orphans(inner: Any, record: TrackedConnection) -> int:
     """Number of streams that the peer still has open although their requests have ended.
 
-    The library sends no RST_STREAM, so a stream closes only when the peer has sent all of it.
+    The library sends no RST_STREAM, so a stream closes only when the peer has sent its answer.
     """
     streams = inner._h2_state.streams
     for stream_id in snapshot_of(record.orphans.keys):

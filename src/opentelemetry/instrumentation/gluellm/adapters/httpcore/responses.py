@@ -214,7 +214,7 @@ class HttpcoreResponseHooks:
             connection.orphans[stream_id] = None
 
     def async_http2_read(self, original: Any) -> Any:
-        """Record that a stream waits for its next event. One stream reads for all of them."""
+        """Record that a stream waits for its next event. One stream reads for all streams."""
 
         def receive_stream_event(self_: Any, request: Any, stream_id: int) -> Any:
             pending = original(self_, request, stream_id)
