@@ -77,7 +77,8 @@ results, every call counted once.
 - *calls*: [source](where-40-seconds-go.md#what-counts-as-a-call) and provider. Only `sdk` calls have a model, retries, and
   stages other than `requesting`.
 - *timeout*: for a connection and for bytes. LangChain passes "none" to the SDK.
-- *line*: the reported line of code, *framework* if it calls in its own task or thread.
+- *line*: the reported line of code; *framework* if it calls in its own task or thread; *none* if that task
+  runs only the SDK's code.
 
 Unread streams are reported as leaks:
 {leaks}.

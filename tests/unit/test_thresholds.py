@@ -37,6 +37,13 @@ def test_alerts_compare_with_thresholds():
         assert set(numbers) <= allowed, (alert.name, numbers)
 
 
+def test_page_has_the_thresholds_of_late_loops():
+    """Its table of findings is not generated."""
+    share, pause = f"{100 * thresholds.LATE_SHARE:g} %", f"{thresholds.LATE_NOTICED:g} s"
+    text = f"late for more than {share} of the time. INFO below that, if one delay exceeded {pause}"
+    assert text in (ROOT / "docs" / "when-calls-hang.md").read_text()
+
+
 def test_limits_of_churn_stuck_requests_and_slow_consumers():
     """The page on stuck requests comes later on purpose."""
     assert thresholds.is_churn(10, 29)
