@@ -35,11 +35,13 @@ _ANSWER = times(*PROVIDERS_PART)
 _PROVIDER = _ANSWER | results("read_timeout")
 _QUEUE = times("queued") | results("pool_timeout")
 _SET_UP = times("connecting") | steps(*SET_UP_HELP)
+_SLOW_SET_UP = _SET_UP | results("connect_timeout")
 _NEW = times("connecting") | steps("connect", "tls")
 _THREADS = times("preparing") | steps("thread") | results("connect_timeout")
 _RETRIED = times("backoff") | results(*map(str, RETRIED))
 _CLOSED = results(*connecting.LOST_CONNECTION, "connection_error")
 _USED_UP = results("too_many_open_files", "no_local_ports")
+_ON_SECOND_LOOP = results("RuntimeError", "_OTHER")
 _BROKEN = _CLOSED | results("write_error")
 _UNREAD = _QUEUE | times("unread")
 _LATE_TIMES = times("preparing", "finishing", "unread", "stream_queued")
@@ -135,13 +137,7 @@ OF_PROCESS: Final = (
     Rule(
         "blocked_event_loop",
         process.blocked_event_loop,
-        {
-            Kind.BLOCKED_EVENT_LOOP: _PROVIDER
-            | _QUEUE
-            | _SET_UP
-            | _LATE_TIMES
-            | results("connect_timeout")
-        },
+        {Kind.BLOCKED_EVENT_LOOP: _PROVIDER | _QUEUE | _SLOW_SET_UP | _LATE_TIMES},
     ),
     Rule(
         "descriptors_near_limit",
@@ -168,22 +164,10 @@ OF_POOL: Final = (
     Rule(
         "client_churn",
         connecting.client_churn,
-        {
-            Kind.CLIENT_CHURN: _NEW
-            | times("preparing")
-            | results("too_many_open_files", "no_local_ports")
-        },
+        {Kind.CLIENT_CHURN: _NEW | times("preparing") | _USED_UP},
     ),
-    Rule(
-        "wrong_event_loop",
-        connecting.wrong_event_loop,
-        {Kind.WRONG_EVENT_LOOP: results("RuntimeError", "_OTHER")},
-    ),
-    Rule(
-        "forked_client",
-        connecting.forked_client,
-        {Kind.FORKED_CLIENT: _CLOSED | results("read_timeout")},
-    ),
+    Rule("wrong_event_loop", connecting.wrong_event_loop, {Kind.WRONG_EVENT_LOOP: _ON_SECOND_LOOP}),
+    Rule("forked_client", connecting.forked_client, {Kind.FORKED_CLIENT: _CUT_SHORT}),
     Rule(
         "connect_failures",
         connecting.connect_failures,
@@ -254,7 +238,7 @@ OF_POOL: Final = (
     Rule(
         "slow_connecting",
         connecting.slow_connecting,
-        {Kind.SLOW_CONNECTING: _SET_UP | results("connect_timeout"), Kind.EXECUTOR_FULL: _THREADS},
+        {Kind.SLOW_CONNECTING: _SLOW_SET_UP, Kind.EXECUTOR_FULL: _THREADS},
         (
             _LATE,
             Hidden(("connect_failures",), "Failures name the step themselves.", "waits_for_thread"),
