@@ -375,13 +375,9 @@ class _Group:
         text += f": {listed}{self._origin()}{self._amplification()}{limit}."
         # A timeout of the whole call does not tell where it waited.
         parts = {part, *(self._parts(self._largest()[0][0]) if part in TIMES_OUT else ())}
-        failed, others, served = (
-            side.outcomes["failed"],
-            side.results.total(),
-            side.requests.served,
-        )
-        cuts, unusable = side.requests.named("cut"), served - side.outcomes["succeeded"]
-        cut = cuts.total()
+        failed, others = side.outcomes["failed"], side.results.total()
+        served, cuts = side.requests.served, side.requests.named("cut")
+        cut, unusable = cuts.total(), served - side.outcomes["succeeded"]
         if limit:
             part = _TIMED
         elif 2 * cut > failed:
@@ -561,11 +557,10 @@ class _Group:
             for name, time in largest
             if time >= _NOTICED * grown.total()
         ]
-        if not largest:
-            return [Part("time", "")], ""
-        many = [name for name, time in largest[1:] if time >= _MUCH * grown.total()]
-        parts = [Part("time", name) for name in (largest[0][0], *many)]
-        return parts, f"{start}{', '.join(texts)}"
+        (first, _), *others = largest or [("", 0.0)]
+        many = [name for name, time in others if time >= _MUCH * grown.total()]
+        parts = [Part("time", name) for name in (first, *many)]
+        return parts, f"{start}{', '.join(texts)}" if texts else ""
 
     def _detail(self, part: Part) -> Part | None:
         """Return the step of connecting, or the reason of back-off, that has grown most."""

@@ -8,22 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from opentelemetry.instrumentation.gluellm import thresholds
+from opentelemetry.instrumentation.gluellm import thresholds, vocabulary
 from opentelemetry.instrumentation.gluellm.snapshots import parts
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 from opentelemetry.instrumentation.gluellm.snapshots.windows import Window, Windows, named, summed
-from opentelemetry.instrumentation.gluellm.thresholds import (
-    BASELINE_REQUESTS,
-    CHURN_REQUESTS_PER_POOL,
-    RECENT,
-)
-from opentelemetry.instrumentation.gluellm.vocabulary import (
-    MOST_ANSWERED,
-    MOST_FAILED,
-    PHASES,
-    Item,
-    Subject,
-)
+from opentelemetry.instrumentation.gluellm.vocabulary import Item, Subject
 
 from .advice.advisor import Advisor, advisor_for
 from .advice.own_clients import OwnClient
@@ -64,7 +53,7 @@ class Activity:
 
     def time(self, *phases: str) -> float:
         """Return the seconds that requests spent in these phases; in all if none is given."""
-        return sum(self.items["phase", phase] for phase in phases or PHASES)
+        return sum(self.items["phase", phase] for phase in phases or vocabulary.PHASES)
 
     def number(self, *item: str) -> int:
         return int(self.items[item])
@@ -233,8 +222,9 @@ class PoolCase:
     @cached_property
     def recent(self) -> float:
         """Seconds before now that the latest failures and answers cover together."""
-        period = self.activity.period if self.baseline else RECENT
-        rings = ((self.totals.failures, MOST_FAILED), (self.totals.answers, MOST_ANSWERED))
+        period = self.activity.period if self.baseline else thresholds.RECENT
+        failures, answers = self.totals.failures, self.totals.answers
+        rings = (failures, vocabulary.MOST_FAILED), (answers, vocabulary.MOST_ANSWERED)
         return min([period, *(ring[0].ago for ring, most in rings if len(ring) >= most)])
 
     @cached_property
@@ -264,7 +254,7 @@ class PoolCase:
         """How many times as many requests arrive as before, repeated ones apart; 0 if unknown."""
         before, now = self.baseline, self.activity
         first = before.number("entered") - before.number("resent") if before else 0
-        if before is None or first < BASELINE_REQUESTS:
+        if before is None or first < thresholds.BASELINE_REQUESTS:
             return 0.0
         # Nothing arrived before the first request.
         since = max((pool.age for pool in self.pools), default=0.0) - now.period
@@ -274,7 +264,7 @@ class PoolCase:
     @cached_property
     def is_young(self) -> bool:
         """Whether the process is too young for a baseline."""
-        return self.baseline is None and self.age < 2 * RECENT
+        return self.baseline is None and self.age < 2 * thresholds.RECENT
 
     @cached_property
     def compared_answers(self) -> tuple[list[parts.Answer], list[parts.Answer]]:
@@ -409,7 +399,6 @@ def calls_in(calls: parts.CallsSnapshot, window: Window) -> parts.CallsSnapshot:
 def pool_cases(snapshot: Snapshot, compared: Windows) -> list[PoolCase]:
     """Return one case per pool name, in the order of the totals."""
     cases = []
-    earlier = compared.before
     for totals in snapshot.totals:
         held = sum(o.requests_now.get(phase, 0) for o in totals.origins for phase in HELD)
 
@@ -418,7 +407,7 @@ def pool_cases(snapshot: Snapshot, compared: Windows) -> list[PoolCase]:
 
         pools = tuple(pool for pool in snapshot.pools if pool.label == totals.label)
         activity = replace(activity_of(compared.recent, its), held_now=held)
-        baseline = activity_of(earlier, its) if earlier else None
+        baseline = activity_of(compared.before, its) if compared.before else None
         case = PoolCase(
             totals=totals,
             process=snapshot.process,
@@ -485,7 +474,7 @@ def _new_pools(
         if len(served := served or set(built_at)) != 1:
             continue
         (only,) = served
-        if pool.requests_entered >= CHURN_REQUESTS_PER_POOL:
+        if pool.requests_entered >= thresholds.CHURN_REQUESTS_PER_POOL:
             if pool.built_at is not None:
                 built_at.setdefault(only, Counter())[pool.built_at] -= 1
         elif pool.age <= activity.period:

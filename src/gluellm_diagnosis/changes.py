@@ -209,23 +209,14 @@ def _came_and_went(share: float, were_late: Sequence[bool]) -> bool:
 
     Batches or sessions of long answers come and go: they are no finding.
     """
-    longest = 0.0
-    for run in cusum(were_late, share / 2):
-        if not run and longest >= thresholds.PARTLY_SLOW_ONCE:
+    total = longest = 0.0
+    for late in were_late:
+        # Page's one-sided CUSUM: it stays above 0 as long as more than half the share are late.
+        total = max(total + late - share / 2, 0.0)
+        if not total and longest >= thresholds.PARTLY_SLOW_ONCE:
             return True
-        longest = max(longest, run) if run else 0.0
+        longest = max(longest, total) if total else 0.0
     return False
-
-
-def cusum(values: Iterable[float], allowance: float) -> Iterator[float]:
-    """Yield Page's one-sided cumulative sums of what exceeds the ``allowance``, from 0 up.
-
-    A sum stays above 0 as long as the values are larger on average.
-    """
-    total = 0.0
-    for value in values:
-        total = max(total + value - allowance, 0.0)
-        yield total
 
 
 def took(answer: Answer) -> float:

@@ -25,7 +25,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapreplace
-from itertools import islice
+from itertools import filterfalse, islice
 from operator import attrgetter
 from statistics import median
 
@@ -34,7 +34,7 @@ from opentelemetry.instrumentation.gluellm.text import counted, percent, seconds
 from opentelemetry.instrumentation.gluellm.thresholds import QUEUED_SHARE, REPLAY_REQUESTS
 from opentelemetry.instrumentation.gluellm.vocabulary import TICKS
 
-_arrival = attrgetter("arrival")
+_arrival, _begin = attrgetter("arrival"), attrgetter("begin")
 _MOST_IN_FLIGHT = 100_000
 """A saved snapshot can count any number of requests, and a replay has an entry for each."""
 _FIXED_CALLERS = 0.9
@@ -99,14 +99,12 @@ class Recording:
         # Requests that ended before the first recorded end are missing. If others queued for them,
         # the simulated pool starts with the connections that these had acquired by then.
         first = min((r.end for r in requests if not r.gave_up), default=-math.inf)
-        started: list[_Request] = []
-        others: list[_Request] = []
-        for request in requests:
-            if request.wait and not request.gave_up and request.begin < first:
-                started.append(replace(request, arrival=request.begin))
-            else:
-                others.append(request)
-        self._started, self._requests = sorted(started, key=_arrival), sorted(others, key=_arrival)
+
+        def had_begun(request: _Request) -> bool:
+            return request.wait > 0 and not request.gave_up and request.begin < first
+
+        self._started = sorted(filter(had_begun, requests), key=_begin)
+        self._requests = sorted(filterfalse(had_begun, requests), key=_arrival)
         self.maximum = maximum
         self.unended = unended
         """How long connections have been held, if that is longer than any that was released."""
@@ -126,7 +124,7 @@ class Recording:
         free = [-math.inf] * max(min(max_connections or count, count), 1)
         senders = [0.0] * (self.callers * traffic)
         for request in started if not senders else ():
-            heapreplace(free, max(request.arrival, free[0]) + request.hold)
+            heapreplace(free, max(request.begin, free[0]) + request.hold)
         waits: list[float] = []
         gave_up = 0
         for request in requests:

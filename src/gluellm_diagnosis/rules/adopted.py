@@ -57,8 +57,9 @@ def _cause(
     phases = Counter(one.held_before for one in held)
     lost = Counter(LOST_PEERS[one.peer] for one in held if one.peer in LOST_PEERS)
     if lost:
+        why = ", ".join(f"{text} ({count})" for text, count in lost.most_common())
         return Kind.SILENT_CONNECTIONS, Meaning(
-            f"No answer can come any more: {_listed(lost)}.",
+            f"No answer can come any more: {why}.",
             "Cancel these requests and send them again. A read timeout ends them earlier.",
         )
     if 2 * phases["unread"] >= len(held):
@@ -79,7 +80,3 @@ def _cause(
             "Look again in a minute: requests that are still listed hang.",
         )
     return None
-
-
-def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{text} ({count})" for text, count in counts.most_common())
