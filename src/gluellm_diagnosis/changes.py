@@ -6,15 +6,10 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from statistics import mean, median
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from opentelemetry.instrumentation.gluellm import thresholds
-from opentelemetry.instrumentation.gluellm.snapshots.parts import (
-    PROVIDERS_PART,
-    Answer,
-    Group,
-    RequestSnapshot,
-)
+from opentelemetry.instrumentation.gluellm.snapshots.parts import PROVIDERS_PART, Answer, Group
 from opentelemetry.instrumentation.gluellm.text import percent, seconds
 
 from .case import PoolCase
@@ -81,17 +76,14 @@ def _compared(case: PoolCase) -> Iterator[_Compared]:
     """Yield the groups that have enough answers now and before."""
     # The times before are fewer and from a start that can differ.
     enough = thresholds.BASELINE_REQUESTS if case.is_young else thresholds.CURRENT_REQUESTS
-    waits = by_group(r for r in case.requests if r.phase == "awaiting_response")
+    asked = (r.group for r in case.requests if r.phase == "awaiting_response")
     its_now, its_before = by_group(_latest(case)), by_group(case.compared_answers[1])
-    for group in dict.fromkeys((*its_now, *waits)):
+    for group in dict.fromkeys((*its_now, *asked)):
         now, before = its_now.get(group, []), its_before.get(group, [])
         longest = max((answer.head for answer in before), default=0.0)
         # What waits for longer than ever before counts, though its time is not over.
-        long = (one for one in waits.get(group, []) if one.phase_age > longest)
-        waiting = [request.phase_age for request in long for _ in range(request.number)]
+        waiting = [age for age in _waits(case, group) if age > longest]
         if len(now) + len(waiting) >= enough and len(before) >= thresholds.BASELINE_REQUESTS:
-            # Long ones end later than short ones that were sent at the same time.
-            before.sort(key=lambda answer: -answer.ago - took(answer))
             yield _Compared(group, now, first_half(before), waiting)
 
 
@@ -114,13 +106,10 @@ def _parts(answers: Sequence[Answer], waiting: _Times = ()) -> dict[str, _Times]
     }
 
 
-_OneT = TypeVar("_OneT", Answer, RequestSnapshot)
-
-
-def by_group(requests: Iterable[_OneT]) -> dict[Group, list[_OneT]]:
-    """Return the answers or requests of each group, in their order."""
-    found: dict[Group, list[_OneT]] = {}
-    for one in requests:
+def by_group(answers: Iterable[Answer]) -> dict[Group, list[Answer]]:
+    """Return the answers of each group, in their order."""
+    found: dict[Group, list[Answer]] = {}
+    for one in answers:
         found.setdefault(one.group, []).append(one)
     return found
 
@@ -229,12 +218,14 @@ def usual_answers(case: PoolCase) -> dict[Group, list[Answer]]:
     earlier, usual = by_group(case.compared_answers[1]), by_group(case.kept_answers)
     for group, its in earlier.items():
         if len(its) >= thresholds.BASELINE_REQUESTS:
-            usual[group] = first_half(sorted(its, key=lambda answer: -answer.ago - took(answer)))
+            usual[group] = first_half(its)
     return usual
 
 
 def first_half(before: list[Answer]) -> list[Answer]:
     """Return the first half if that is enough. What is slow now may have begun in the second."""
+    # Long ones end later than short ones that were sent at the same time.
+    before = sorted(before, key=lambda answer: -answer.ago - took(answer))
     half = len(before) // 2
     return before[:half] if half >= thresholds.BASELINE_REQUESTS else before
 
