@@ -50,6 +50,11 @@ _CLOSED_IDLE = (
     "client does. SO_KEEPALIVE would not help, since it probes after 60 s, and the client closes "
     "them by then. Or the server restarts, or a forked process uses the same client."
 )
+_DROPPED = (
+    "The other end, or a load balancer or address translator on the path, dropped connections "
+    "after a time without data or at a restart, while the pool kept them."
+)
+_THINKING = "While a model thinks for minutes without sending a byte, its connection looks idle."
 _DEAD_ADDRESS = (
     "TCP takes one round trip, so {} means that first attempts get no answer: one of several "
     "addresses of the host (also IPv6) may be dead, or a full server drops attempts."
@@ -98,15 +103,13 @@ def client_churn(case: PoolCase) -> Finding | None:
         return None
     pools = sum(activity.new.pools[origin] for origin in churned)
     requests = sum(activity.new.requests[origin] for origin in churned)
-    built_at: Counter[str] = Counter()
-    for origin in churned:
-        built_at.update(activity.new.built_at.get(origin, {}))
+    sites = (activity.new.built_at.get(origin, Counter()) for origin in churned)
+    built_at: Counter[str] = sum(sites, Counter())
     calls = activity.number("entered") - activity.number("resent")
     # If each any-llm call needs several pools (lmstudio), keeping a client does not avoid them.
     each = f" of {counted(calls, 'call')}" if activity.number("resent") else ""
-    over = ""
-    if any(WEBSOCKET in origin.protocols for origin in case.totals.origins):
-        over = " over WebSocket"
+    websocket = any(WEBSOCKET in origin.protocols for origin in case.totals.origins)
+    over = " over WebSocket" if websocket else ""
     # GlueLLM builds its clients before it calls any-llm, so their call site is unknown.
     gluellm = case.process.gluellm and not any(built_at.values())
     # Most of the pools are gone, so the live ones don't show how they were used.
@@ -157,7 +160,8 @@ def connect_failures(case: PoolCase) -> Finding | None:
     count = sum(failures.values())
     if not count:
         return None
-    share = count / max(activity.left, count)
+    left = max(activity.left, count)
+    share = count / left
     if not (_often(count, share) or any(kind in failures for kind in _AT_ONCE)):
         return None
     kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items())
@@ -177,7 +181,6 @@ def connect_failures(case: PoolCase) -> Finding | None:
     )
     provider = case.totals.provider if case.process.any_llm else None
     words = server_words(provider, case.totals.library)
-    left = max(activity.left, count)
     observed = Clause(
         f"{count} of {counted(left, 'request')} ({percent(share)}) got no connection: {kinds}"
         f"{_failing_origin(activity, failures)[1]}",
@@ -199,9 +202,7 @@ def _failing_origin(activity: Activity, errors: Container[object]) -> tuple[str,
     for origin, items in activity.by_origin.items():
         left = (item for item in items if item[0] == "left" and item[2] in errors)
         failed[origin] = int(sum(items[item] for item in left))
-    (origin, count), *_ = failed.most_common(1) or [("", 0)]
-    if not count:
-        return "", ""
+    (origin, count), *_ = failed.most_common(1)
     new = max(int(activity.by_origin[origin]["on_new_connection",]), count)
     to = f"{counted(new, 'request')} to {one_line(origin)}"
     return origin, f". Of {to} that needed a new connection, {count} failed"
@@ -286,10 +287,12 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     short = not silent and (idle < most or (often and idle == most))
     closed = not (silent or on_new) and 0 < expiry <= _PROBED_AFTER
     probe = "" if closed or short else case.probe
-    advice = probe
+    why, advice = f"{_DROPPED} {_THINKING}", probe
     if short:
+        why = _SHORT_IDLE.explanation.format(seconds(idle))
         advice = _SHORT_IDLE.advice.format(case.advisor.keep_idle(1, case.maximum))
     elif not silent:
+        why = _CLOSED_IDLE if closed else f"{_DROPPED} Or a forked process uses the same client."
         advice += (
             f" Keep idle connections for less time than the load balancer does{now}: "
             f"{case.advisor.keep_idle(3, case.maximum)}. If the process forks, build the client in "
@@ -302,23 +305,10 @@ def reuse_failures(case: PoolCase) -> Finding | None:
         "failed on a reused connection before an answer came"
         + (f", after up to {seconds(silence)} of silence" if silent else "")
         + ("; SO_KEEPALIVE is off." if probe else "."),
-        explanation=_SHORT_IDLE.explanation.format(seconds(idle))
-        if short
-        else _why_dropped(silent=silent, closed=closed),
+        explanation=why,
         advice=advice.strip()
         or "Stream the answers, so that bytes flow, and let the SDK send failed requests again.",
     )
-
-
-def _why_dropped(*, silent: bool, closed: bool) -> str:
-    if closed:
-        return _CLOSED_IDLE
-    dropped = "he other end, or a load balancer or address translator on the path, dropped "
-    dropped += "connections after a time without data or at a restart, while the pool kept them. "
-    thinks = "While a model thinks for minutes without sending a byte, its connection looks idle."
-    if silent:
-        return f"T{dropped}{thinks}"
-    return f"Either t{dropped}Or a forked process uses the same client."
 
 
 def _longest_idle(case: PoolCase) -> float:
@@ -402,11 +392,8 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
 
 def _truncated(case: PoolCase) -> list[Failure]:
     """Return the latest requests that failed while their answer was read."""
-    return [
-        failure
-        for failure in case.failures
-        if failure.result in LOST_CONNECTION and failure.phase in ("reading", "unread")
-    ]
+    lost = (failure for failure in case.failures if failure.result in LOST_CONNECTION)
+    return [failure for failure in lost if failure.phase in ("reading", "unread")]
 
 
 def truncated_answers(case: PoolCase) -> Finding | None:
