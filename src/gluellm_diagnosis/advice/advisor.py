@@ -20,7 +20,7 @@ from opentelemetry.instrumentation.gluellm import providers
 
 from . import families
 from .frameworks import LITELLM, Framework, the_only
-from .own_clients import LITELLMS, LOOP_PER_CLIENT, ONE_LOOP, OwnClient, own_client
+from .own_clients import GRPC, LITELLMS, LOOP_PER_CLIENT, ONE_LOOP, OwnClient, own_client
 
 GLUELLM_PROVIDERS = frozenset({"openai", "anthropic"})
 """Providers for which GlueLLM 1.11 builds an ``httpx.AsyncClient``. Only GlueLLM's settings set the
@@ -211,10 +211,7 @@ class Advisor:
     def end_answers(self) -> str:
         """Advise how to end responses so that they release their connections."""
         if self.library == "grpc":
-            return (
-                "Read each stream to its end, or cancel its call, also where the loop may break, "
-                "return or raise: grpc.aio keeps an unread call for ever"
-            )
+            return GRPC.end
         # any-llm's streams are generators: closing one that never ran does not close its response.
         # Those of openai and anthropic have no aclose() before openai 3, and are context managers.
         block = "async with contextlib.aclosing(stream)"

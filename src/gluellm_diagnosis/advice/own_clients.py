@@ -151,13 +151,13 @@ _URLLIB3 = OwnClient(
     "body or stream of the answer",
 )
 
-_GRPC = OwnClient(
+GRPC = OwnClient(
     instance="Open one channel when the program starts, and use it for all calls",
-    end="Read each answer to its end, or call.cancel() it, also where the loop may break, return "
-    "or raise: grpc.aio keeps an unread call for ever",
+    end="Read each stream to its end, or cancel its call (call.cancel()), also where the loop may "
+    "break, return or raise: grpc.aio keeps an unread call for ever",
 )
 
-_OWN_CLIENTS = {"aiohttp": _AIOHTTP, "urllib3": _URLLIB3, "grpc": _GRPC}
+_OWN_CLIENTS = {"aiohttp": _AIOHTTP, "urllib3": _URLLIB3, "grpc": GRPC}
 
 
 def own_client(provider: str | None, library: str) -> OwnClient | None:
