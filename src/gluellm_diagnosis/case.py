@@ -475,8 +475,7 @@ def _new_pools(
             continue
         (only,) = served
         if pool.requests_entered >= thresholds.CHURN_REQUESTS_PER_POOL:
-            if pool.built_at is not None:
-                built_at.setdefault(only, Counter())[pool.built_at] -= 1
+            built_at.setdefault(only, Counter())[pool.built_at or ""] -= 1
         elif pool.age <= activity.period:
             opened[only] += 1
             requests[only] += pool.requests_entered

@@ -58,12 +58,13 @@ class _Reasons:
                 of = self.statuses if outcome.error is None else self.errors
                 of[str(outcome.error or outcome.status)] += outcome.count
         (status, count), *_ = self.statuses.most_common(1) or [("", 0)]
-        self.limit = ""
-        """Text on the time limit of a gateway, if most requests are refused after it."""
+        self.limit: list[Clause] = []
+        """The time limit of a gateway, if most requests are refused after it; else empty."""
         if 2 * count > self.statuses.total():
             failures = (failure for case in cases for failure in case.failures)
             answers = (answer for case in cases for answer in case.answers)
-            self.limit = time_limit(status, failures, answers)
+            limit = time_limit(status, failures, answers).removeprefix("; ")
+            self.limit = [Clause(limit)] if limit else []
 
     def __str__(self) -> str:
         most = self.all.most_common(_MOST_REASONS)
@@ -76,11 +77,6 @@ class _Reasons:
     @property
     def of_provider(self) -> bool:
         return self.statuses.total() >= max(self.errors.total(), 1)
-
-    @property
-    def limits(self) -> list[Clause]:
-        """The time limit of a gateway as a clause, if most requests are refused after it."""
-        return [Clause(self.limit.removeprefix("; "))] if self.limit else []
 
     def advice(self, *, synchronous: bool) -> tuple[str, str]:
         """Return what most of them mean, and what to do."""
@@ -142,7 +138,7 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
         clauses.append(Clause(f"{asked}, the provider sent Retry-After"))
     elif calls.pauses:
         clauses.append(Clause("no Retry-After was sent"))
-    clauses += reasons.limits
+    clauses += reasons.limit
     severe = thresholds.calls_fail(failed, succeeded, calls.source) and reasons.of_provider
     explanation, advice = reasons.advice(synchronous=any(case.synchronous for case in its))
     again = [one for case in its for one in case.failures if one.result in reasons.all]
@@ -211,7 +207,7 @@ def refusals(case: PoolCase) -> Finding | None:
         less = "To wait less, lower total or retry_after_max (2.6.3 or newer) of urllib3's Retry."
     share = f"{refused} of {counted(left, 'request')} ({percent(refused / left)}) were refused"
     clauses = [Clause(f"{share}: {reasons}", frozenset((refused, left)))]
-    clauses += reasons.limits
+    clauses += reasons.limit
     if paused:
         waited = f"{counted(pauses, 'time')}, for {period_text(paused)} summed over all requests"
         clauses.append(Clause(f"{who} {waited}"))
