@@ -22,7 +22,7 @@ from ..case import Activity, PoolCase
 from ..changes import by_group, first_half, slow_share, slower_groups, took, usual_answers
 from ..findings import Finding, Kind, Meaning, caller_text
 from ..severity import severity
-from .timeouts import evidence_of, read_timeouts
+from .timeouts import evidence_of, read_timeouts, usual_time
 
 _SOMETHING_HANGS = (
     "the provider hangs, or something on the path (a gateway, a proxy, a firewall) takes the "
@@ -194,9 +194,7 @@ def _usual(case: PoolCase) -> float:
     0 if that is unknown, or not far below the timeout.
     """
     timeout, ended, _ = read_timeouts(case)
-    groups = {(failure.model, failure.call_site) for failure in ended}
-    took = sorted(one.head + one.rest for one in case.answers if one.group in groups)
-    usual = took[len(took) * 95 // 100] if len(took) >= thresholds.BASELINE_REQUESTS else math.inf
+    usual = usual_time(case.answers, ended)
     return usual if usual < thresholds.NEAR_READ_TIMEOUT * timeout else 0.0
 
 

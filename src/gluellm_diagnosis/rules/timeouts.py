@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
@@ -160,6 +161,13 @@ def read_timeouts(case: PoolCase) -> tuple[float, list[Failure], float]:
     return timeout, ended if timeout else [], least
 
 
+def usual_time(answers: Iterable[Answer], ended: Iterable[Failure]) -> float:
+    """Return how long 95% of the answers of such requests take at most; infinity if unknown."""
+    groups = {(failure.model, failure.call_site) for failure in ended}
+    took = sorted(one.head + one.rest for one in answers if one.group in groups)
+    return took[len(took) * 95 // 100] if len(took) >= thresholds.BASELINE_REQUESTS else math.inf
+
+
 def _spread(timeout: float) -> float:
     """Return by how much a wait can differ from the read timeout that ended it."""
     return thresholds.CUT_TIMEOUT_SPREAD * timeout + thresholds.CUT_SLACK
@@ -180,12 +188,8 @@ def held_back_answers(case: PoolCase) -> Finding | None:
     begun = [failure for failure in silent if failure.phase in ("reading", "unread")]
     if len(begun) < least:
         return None
-    groups = {(failure.model, failure.call_site) for failure in begun}
-    took = sorted(one.head + one.rest for one in case.kept_answers if one.group in groups)
-    if 2 * len(begun) <= len(silent) or len(took) < thresholds.BASELINE_REQUESTS:
-        return None
-    usual = took[len(took) * 95 // 100]
-    if usual > thresholds.HELD_BACK * timeout:
+    usual = usual_time(case.kept_answers, begun)
+    if 2 * len(begun) <= len(silent) or usual > thresholds.HELD_BACK * timeout:
         return None
     return Finding(
         kind=Kind.TRUNCATED_ANSWERS,
