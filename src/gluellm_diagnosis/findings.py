@@ -74,21 +74,19 @@ UNEXPLAINED = (Kind.CALLS_FAILING, Kind.CALLS_SILENT, Kind.CALLS_SLOW, Kind.CALL
 """Kinds that state what calls suffer, and not the cause."""
 
 
-_HELD = frozenset(
-    {
-        Kind.LEAK,
-        Kind.HTTP2_STUCK,
-        Kind.SILENT_CONNECTIONS,
-        Kind.STALLED_STREAMS,
-        Kind.SLOW_CONSUMER,
-        Kind.ONE_CALLER,
-        Kind.BLOCKED_EVENT_LOOP,
-        Kind.EXECUTOR_FULL,
-        Kind.DESCRIPTORS_NEAR_LIMIT,
-        Kind.CHANNEL_NOT_READY,
-        Kind.CALLS_SILENT,
-        Kind.POOL_SATURATED,
-    }
+_HELD = (
+    Kind.LEAK,
+    Kind.HTTP2_STUCK,
+    Kind.SILENT_CONNECTIONS,
+    Kind.STALLED_STREAMS,
+    Kind.SLOW_CONSUMER,
+    Kind.ONE_CALLER,
+    Kind.BLOCKED_EVENT_LOOP,
+    Kind.EXECUTOR_FULL,
+    Kind.DESCRIPTORS_NEAR_LIMIT,
+    Kind.CHANNEL_NOT_READY,
+    Kind.CALLS_SILENT,
+    Kind.POOL_SATURATED,
 )
 """Kinds that rest on something that is held now, such as an unread answer or a waiting request."""
 
