@@ -364,8 +364,7 @@ class _Group:
         if over is None:
             return None
         side, text = over
-        severe = self._of_calls or self._nearly_all_fail(side)
-        how = severity(failed=severe, slower=True)
+        how = severity(failed=self._of_calls or self._nearly_all_fail(side), slower=True)
         errors = side.errors.most_common()
         part = Part("result", errors[0][0] if errors else "_OTHER")
         which = [with_outcome(count, error) for error, count in errors[:_MOST_ERRORS]]

@@ -175,8 +175,7 @@ class PoolCase:
     @cached_property
     def only_attempts(self) -> bool:
         """Whether each request is a call of its own (source ``http``), as far as is known."""
-        sources = {one.source for one in self.calls if self.serves(one.provider)}
-        return sources == {"http"}
+        return {one.source for one in self.calls if self.serves(one.provider)} == {"http"}
 
     def serves(self, provider: str | None) -> bool:
         return any(origin.provider == provider for origin in self.totals.origins)
@@ -229,13 +228,11 @@ class PoolCase:
 
     @cached_property
     def failures(self) -> list[parts.Failure]:
-        recent = self.recent
-        return [one for one in self.totals.failures if one.ago <= recent]
+        return [one for one in self.totals.failures if one.ago <= self.recent]
 
     @cached_property
     def answers(self) -> list[parts.Answer]:
-        recent = self.recent
-        return [one for one in self.totals.answers if one.ago <= recent]
+        return [one for one in self.totals.answers if one.ago <= self.recent]
 
     @cached_property
     def recent_requests(self) -> int:
@@ -392,8 +389,7 @@ def since(snapshot: Snapshot, previous: Snapshot) -> Windows:
 
 def calls_in(calls: parts.CallsSnapshot, window: Window) -> parts.CallsSnapshot:
     """Return the calls that ended in a period, and the calls in flight now."""
-    items = window.of_calls(calls.provider, calls.source)
-    return replace(calls, **parts.calls_counted(items))
+    return replace(calls, **parts.calls_counted(window.of_calls(calls.provider, calls.source)))
 
 
 def pool_cases(snapshot: Snapshot, compared: Windows) -> list[PoolCase]:

@@ -21,10 +21,8 @@ def poisson_quantile(mean: float, share: float = 0.99) -> int:
     """Return the smallest k with P(X <= k) >= ``share`` for X Poisson distributed with ``mean``.
 
     Exact except for the rounding of floats: probabilities are summed from their logarithms, since
-    ``exp(-mean)`` is 0 from a mean of 746 on. Returns 0 for a mean that is not a positive number.
+    ``exp(-mean)`` is 0 from a mean of 746 on. Returns 0 for a mean of 0.
     """
-    if not mean > 0:
-        return 0
     total, number = math.exp(-mean), 0
     while total < share:
         number += 1

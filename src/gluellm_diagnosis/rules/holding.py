@@ -155,8 +155,7 @@ def _holders(held: list[RequestSnapshot]) -> str:
     """Return text on the holders by call site: number, provider, model, age and trace."""
     groups: dict[tuple[str | None, ...], list[RequestSnapshot]] = {}
     for request in held:
-        key = request.provider, request.model, request.call_site
-        groups.setdefault(key, []).append(request)
+        groups.setdefault((request.provider, *request.group), []).append(request)
     texts = []
     ordered = sorted(groups.items(), key=lambda group: -number_of(group[1]))
     for (provider, model, call_site), requests in ordered[:_MOST_CALL_SITES]:

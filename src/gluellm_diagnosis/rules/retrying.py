@@ -142,11 +142,10 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
     severe = thresholds.calls_fail(failed, succeeded, calls.source) and reasons.of_provider
     explanation, advice = reasons.advice(synchronous=any(case.synchronous for case in its))
     again = [one for case in its for one in case.failures if one.result in reasons.all]
-    layers = requests_by_layer(calls, again)
     direct = calls.source == SDK
     less = without_retries(calls.provider, its[0].process.frameworks if direct and its else ())
     of_sdk = less if direct else f"{less} (AnyLLM.create passes it on)"
-    whose, less = _whose(calls, layers, of_sdk)
+    whose, less = _whose(calls, requests_by_layer(calls, again), of_sdk)
     return Finding(
         kind=Kind.RETRIES,
         severity=severity(failed=severe, slower=True),
