@@ -116,7 +116,9 @@ class Rule(NamedTuple):
 _LATE = Hidden(("loop_is_late",), "A late loop makes all waits longer.")
 _LATE_UNLESS_SLOWER = _LATE._replace(but="slower")
 _SLOW = ("slow_upload", "overdue_requests", "slow_provider", "silent_provider")
-_BUSY = ("leak", "http2_stuck", "silent_connections", "slow_consumer", "one_caller", "anomaly")
+_STUCK = ("leak", "http2_stuck", "silent_connections", "anomaly")
+_BUSY = (*_STUCK, "slow_consumer", "one_caller")
+_QUEUES = ("pool_saturated", "pool_too_small", "slow_connecting")
 _HOLD = (*_BUSY, "held_back_answers", *_SLOW)
 """Rules on what holds connections, so that requests queue."""
 _UNSENT = Hidden(("slow_upload",), "The requests are not completely sent.")
@@ -255,13 +257,7 @@ OF_POOL: Final = (
         "one_caller",
         waiting.one_caller,
         {Kind.ONE_CALLER: _QUEUE},
-        (
-            _LATE,
-            Hidden(
-                ("leak", "http2_stuck", "silent_connections", "anomaly", *_SLOW),
-                "It explains why connections are held.",
-            ),
-        ),
+        (_LATE, Hidden((*_STUCK, *_SLOW), "It explains why connections are held.")),
     ),
     Rule(
         "pool_too_small",
@@ -301,10 +297,7 @@ OF_POOL: Final = (
         timeouts.cut_calls,
         {Kind.CALLS_CUT_SHORT: TIMES_OUT},
         asks={"slower": _SLOW},
-        milder=(
-            *("loop_is_late", "held_back_answers", "pool_saturated", "pool_too_small"),
-            *("slow_connecting", *_BUSY),
-        ),
+        milder=("loop_is_late", "held_back_answers", *_QUEUES, *_BUSY),
     ),
     Rule(
         "not_reused",
