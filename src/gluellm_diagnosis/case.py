@@ -251,7 +251,7 @@ class PoolCase:
         """How many times as many requests arrive as before, repeated ones apart; 0 if unknown."""
         before, now = self.baseline, self.activity
         first = before.number("entered") - before.number("resent") if before else 0
-        if before is None or first < thresholds.BASELINE_REQUESTS:
+        if before is None or first < thresholds.BASELINE_REQUESTS or not now.period:
             return 0.0
         # Nothing arrived before the first request.
         since = max((pool.age for pool in self.pools), default=0.0) - now.period
