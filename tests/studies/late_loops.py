@@ -82,12 +82,23 @@ def limit(group: Path, used: int, period: int) -> None:
         (group / "cpu.cfs_quota_us").write_text(f"{used}")
 
 
+def own_cgroup() -> Path:
+    """The cgroup of this process alone, once it has made and entered it."""
+    return CGROUPS / f"own-{os.getpid()}"
+
+
+def enter(group: Path) -> None:
+    """Move this process into a cgroup."""
+    group.mkdir(exist_ok=True)
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
 def _run(cause: str, run: int, port: int, group: str) -> None:
     """Make the loop late for a reason, and print the causes that the snapshot names."""
     import httpx
 
     if group:
-        (Path(group) / "cgroup.procs").write_text(str(os.getpid()))
+        enter(Path(group))
     if cause != "cpu_contention":
         with contextlib.suppress(OSError):
             os.nice(-20)

@@ -1,13 +1,10 @@
 """The process itself: event loops and processor time."""
 
 import asyncio
-import contextlib
 import hashlib
-import os
 import time
-from collections.abc import Iterator
 
-from studies.late_loops import CGROUPS, limit
+from studies.late_loops import CGROUPS, enter, limit, own_cgroup
 
 from ..app import OPENAI, App, ask
 
@@ -31,23 +28,14 @@ async def throttled(app: App) -> None:
     Needs root."""
     client = app.sdk(OPENAI, app.serve().openai_url)
     app.arrivals(6, ask(client, stream=True))
-    await app.goes_wrong()
-    with _throttled():
-        await asyncio.Event().wait()
-
-
-@contextlib.contextmanager
-def _throttled() -> Iterator[None]:
-    """A control group with 3.5 % of a CPU."""
-    group = CGROUPS / f"incident-{os.getpid()}"
-    group.mkdir()
-    (group / "cgroup.procs").write_text(str(os.getpid()))
-    limit(group, 14_000, 400_000)
     try:
-        yield
+        await app.goes_wrong()
+        limit(own_cgroup(), 14_000, 400_000)  # 3.5 % of a CPU
+        await asyncio.Event().wait()
     finally:
-        (CGROUPS / "cgroup.procs").write_text(str(os.getpid()))
-        group.rmdir()
+        if own_cgroup().exists():
+            enter(CGROUPS)
+            own_cgroup().rmdir()
 
 
 async def client_on_second_loop(app: App) -> None:

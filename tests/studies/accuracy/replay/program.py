@@ -33,7 +33,10 @@ def main() -> None:
     from opentelemetry.sdk.resources import Resource
 
     from opentelemetry.instrumentation.gluellm import GlueLLMInstrumentor
+    from studies.late_loops import enter, own_cgroup
 
+    if asked["incident"] == "throttled":  # as a process of a container, from its start on
+        enter(own_cgroup())
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("opentelemetry.instrumentation.gluellm").setLevel(logging.INFO)
     logging.getLogger().handlers[0].setFormatter(_AsJson())
