@@ -160,6 +160,7 @@ class PoolCase:
     """Whether late event loops may explain waits and slowness."""
     lately: tuple[PoolCase, ...] = ()
     """The same pool name in shorter periods up to now, the shortest first."""
+    account: parts.Account = field(default_factory=parts.Account)
     calls: tuple[parts.CallsSnapshot, ...] = ()
     """All calls of the process in the period."""
     limited: bool = False
@@ -412,6 +413,7 @@ def pool_cases(snapshot: Snapshot, compared: Windows) -> list[PoolCase]:
             activity=replace(activity, new=_new_pools(activity, totals, pools)),
             baseline=baseline and replace(baseline, new=_new_pools(baseline, totals, ())),
             pools=pools,
+            account=snapshot.account,
         )
         cases.append(replace(case, activity=_without_lost(case)))
     return cases

@@ -45,6 +45,7 @@ class Kind(StrEnum):
     SLOW_CONSUMER = "slow_consumer"
     ONE_CALLER = "one_caller_holds_pool"
     SLOW_UPLOAD = "slow_upload"
+    QUEUE_AT_PROVIDER = "queue_at_provider"
     SLOW_PROVIDER = "slow_provider"
     # Withholds those above that it can explain, and makes the following ones uncertain.
     BLOCKED_EVENT_LOOP = "blocked_event_loop"

@@ -115,13 +115,14 @@ class Rule(NamedTuple):
 
 _LATE = Hidden(("loop_is_late",), "A late loop makes all waits longer.")
 _LATE_UNLESS_SLOWER = _LATE._replace(but="slower")
-_SLOW = ("slow_upload", "overdue_requests", "slow_provider", "silent_provider")
+_SLOW = ("slow_upload", "queue_at_provider", "overdue_requests", "slow_provider", "silent_provider")
 _STUCK = ("leak", "http2_stuck", "silent_connections", "anomaly")
 _BUSY = (*_STUCK, "slow_consumer", "one_caller")
 _QUEUES = ("pool_saturated", "pool_too_small", "slow_connecting")
 _HOLD = (*_BUSY, "held_back_answers", *_SLOW)
 """Rules on what holds connections, so that requests queue."""
 _UNSENT = Hidden(("slow_upload",), "The requests are not completely sent.")
+_QUEUED_THERE = Hidden(("queue_at_provider",), "They wait in the provider's queue.")
 _NO_STREAM = Hidden(("http2_stuck", "server_is_gone"), "Connections that were kept fail then.")
 _DEAD = Hidden(("silent_connections",), "The connections are lost.")
 _TIMES = (
@@ -202,10 +203,20 @@ OF_POOL: Final = (
     Rule("held_back_answers", timeouts.held_back_answers, _TRUNCATED),
     Rule("stalled_streams", provider.stalled_streams, {Kind.STALLED_STREAMS: _ANSWER}),
     Rule(
+        "queue_at_provider",
+        provider.queue_at_provider,
+        {Kind.QUEUE_AT_PROVIDER: _PROVIDER | _QUEUE},
+        (_LATE,),
+    ),
+    Rule(
         "read_timeout",
         timeouts.cut_answers,
         {Kind.READ_TIMEOUT: _PROVIDER},
-        (_LATE, Hidden(("held_back_answers",), "A longer timeout only makes calls wait.")),
+        (
+            _LATE,
+            _QUEUED_THERE,
+            Hidden(("held_back_answers",), "A longer timeout only makes calls wait."),
+        ),
         asks={"slower": ("slower",)},
         milder=_BUSY,
     ),
@@ -219,14 +230,14 @@ OF_POOL: Final = (
         "overdue_requests",
         provider.overdue_requests,
         {**_SLOW_PROVIDER, Kind.STALLED_STREAMS: _ANSWER},
-        (_LATE_UNLESS_SLOWER, *_TIMES, _UNSENT, Hidden(("gives_up",), "")),
+        (_LATE_UNLESS_SLOWER, *_TIMES, _UNSENT, _QUEUED_THERE, Hidden(("gives_up",), "")),
         hides_from=Severity.WARNING,
     ),
     Rule(
         "slow_provider",
         provider.slow_provider,
         _SLOW_PROVIDER,
-        (_LATE_UNLESS_SLOWER, *_TIMES, _UNSENT, Hidden(("overdue_requests",), "")),
+        (_LATE_UNLESS_SLOWER, *_TIMES, _UNSENT, _QUEUED_THERE, Hidden(("overdue_requests",), "")),
         asks={"slower": ("slower",)},
         hides_from=Severity.WARNING,
     ),

@@ -15,10 +15,11 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import (
     RequestSnapshot,
     number_of,
 )
-from opentelemetry.instrumentation.gluellm.text import counted, one_line, percent, seconds
+from opentelemetry.instrumentation.gluellm.snapshots.windows import Window, summed
+from opentelemetry.instrumentation.gluellm.text import counted, one_line, percent, rate, seconds
 from opentelemetry.instrumentation.gluellm.vocabulary import MOST_ANSWERED, SENDING
 
-from ..case import Activity, PoolCase
+from ..case import Activity, PoolCase, activity_of
 from ..changes import by_group, first_half, slow_share, slower_groups, took, usual_answers
 from ..findings import Finding, Kind, Meaning, caller_text
 from ..severity import severity
@@ -212,6 +213,75 @@ def _unanswered(case: PoolCase, began: Iterable[float]) -> int:
     """
     last = _last_answer(case)
     return sum(ago <= last for ago in began) if last >= thresholds.OVERDUE_AFTER else 0
+
+
+def queue_at_provider(case: PoolCase) -> Finding | None:
+    """Detect that more requests are sent at a time than the provider serves.
+
+    Answers come at a steady rate, no lower than before, while several times as many requests wait,
+    and for several times as long.
+    """
+    waiting = [request for request in case.requests if request.phase in PROVIDERS_PART]
+    oldest = max((request.phase_age for request in waiting), default=0.0)
+    latest = [answer for answer in case.totals.answers if answer.ago <= oldest]
+    number, ended = number_of(waiting), sum(answer.number for answer in latest)
+    evidence = evidence_of("Requests in flight", waiting)
+    if not evidence or min(number, ended) < thresholds.PARTLY_SLOW_REQUESTS:
+        return None
+    span = max(answer.ago for answer in latest)
+    later = sum(answer.number for answer in latest if 2 * answer.ago <= span)
+    often = ended / span
+    before = _before_queue(case, number, often)
+    if before is None or abs(2 * later - ended) > ended / 4:
+        return None
+    at_once, took_before, ago = before
+    was = by_group(answer for answer in case.kept_answers if answer.ago > ago)
+    if was and not any(
+        median(map(took, its)) >= thresholds.SLOWER * median(map(took, was[group]))
+        for group, its in by_group(latest).items()
+        if len(was.get(group, ())) >= thresholds.CALL_QUIET_COUNT
+    ):
+        return None  # others are as quick as before: these take longer by themselves
+    takes, semaphore = number / often, "threading" if case.synchronous else "asyncio"
+    return Finding(
+        kind=Kind.QUEUE_AT_PROVIDER,
+        severity=severity(took=takes, usual=took_before, slower=True),
+        observed=f"Answers come at a steady {rate(often)}, however many requests wait: those in "
+        f"flight rose from {at_once:.0f} to {number}, and each takes about {seconds(takes)} "
+        f"(before: {seconds(took_before)}).",
+        evidence=evidence,
+        explanation="More requests are sent at a time than the server, or the provider's limit for "
+        "this account, serves. The others wait in its queue, so the model need not be slower.",
+        advice=f"Send fewer at a time from this call site ({semaphore}.Semaphore): about "
+        f"{math.ceil(often * took_before)} keep the server as busy. Or get more capacity: more "
+        "replicas, a higher limit. A longer read timeout or a larger pool does not help.",
+    )
+
+
+def _before_queue(case: PoolCase, number: int, often: float) -> tuple[float, float, float] | None:
+    """Return requests in flight and time of each before a ``number`` waited, and how long ago.
+
+    None if no more were sent than before: then they are more since each takes longer.
+    """
+    arrived = period = 0.0
+    for row in reversed((*case.account.before, *case.account.rows)):
+        window = Window(row.until - row.since, summed([row.numbers]))
+        its = activity_of(window, lambda subject: subject[0] == case.label)
+        held, served = its.time(*PROVIDERS_PART), its.served
+        few = thresholds.QUEUE_GREW * held <= number * min(its.period, served / often)
+        if few and served >= thresholds.BASELINE_REQUESTS:
+            break
+        if 2 * held >= number * its.period:  # what came later does not show why they became more
+            arrived = period = 0.0
+        arrived += its.number("entered") - its.number("resent")
+        period += its.period
+    else:
+        return None
+    more = arrived - served / its.period * period
+    least = max((number - held / its.period) / 2, 3 * math.sqrt(arrived))
+    if more < least or often < _AS_LONG * served / its.period:
+        return None
+    return held / its.period, held / served, case.age - row.until
 
 
 def slow_upload(case: PoolCase) -> Finding | None:

@@ -34,8 +34,8 @@ _LONGER = "let it run for longer under gluellm-pools doctor"
 """Replaces the command that watches the process, which has ended when the report is read."""
 _SEVERITIES = list(Severity)
 _EXPLAIN_FULL_POOL = frozenset(
-    "leak silent_connections slow_consumer slow_upload slow_provider one_caller_holds_pool "
-    "pool_too_small http2_stuck calls_silent".split()
+    "leak silent_connections slow_consumer slow_upload slow_provider queue_at_provider "
+    "one_caller_holds_pool pool_too_small http2_stuck calls_silent".split()
 )
 """Kinds of findings that explain a saturated pool."""
 

@@ -52,6 +52,7 @@ def minutes_after(minutes: int, *signs: edges.Sign) -> Snapshot:
 
 
 REFUSED = (Outcome(count=40, status=200), Outcome(count=60, status=503))
+MORE = {"each": {"awaiting_response": 20.0}, "origin": {"requests_entered": 150}}
 FAULTS: list[tuple[Kind, list[edges.Sign]]] = [
     (Kind.LEAK, [edges.LEAK]),
     (Kind.HTTP2_STUCK, [edges.STUCK]),
@@ -67,6 +68,7 @@ FAULTS: list[tuple[Kind, list[edges.Sign]]] = [
     (Kind.ONE_CALLER, [edges.HOLDER]),
     (Kind.SLOW_UPLOAD, [edges.SENDING]),
     (Kind.CALLS_SILENT, [edges.OVERDUE]),
+    (Kind.QUEUE_AT_PROVIDER, [edges.served_few(rate=2), MORE]),
     (Kind.SLOW_PROVIDER, [{"errors": {"read_timeout": 60}}]),
     (Kind.CALLS_SILENT, [edges.hanging(), {"answers": edges.answers(20, ago=95.0)}]),
     (Kind.BLOCKED_EVENT_LOOP, [edges.LATE]),

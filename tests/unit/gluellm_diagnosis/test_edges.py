@@ -14,6 +14,7 @@ from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
 from .building import BLOCKED, a_connection, a_pool, a_request, a_snapshot, the_totals
 from .test_limiting import limited
+from .test_queue_at_provider import SITE, answered, served_few
 from .test_timeouts import answers, ended
 
 Sign = Mapping[str, Any]
@@ -140,6 +141,7 @@ SIGNS = {
     "overdue_requests": OVERDUE,
     "pool_saturated": FULL,
     "pool_too_small": QUEUED,
+    "queue_at_provider": served_few(),
     "read_timeout": CUT,
     "reuse_failures": BROKEN,
     "server_is_gone": GONE,
@@ -167,6 +169,17 @@ TOGETHER: Mapping[tuple[str, str], tuple[Sign, ...]] = {
     ("overdue_requests", "slow_provider"): (
         {**OVERDUE, "answers": answers(20, 3.0, ago=95.0)},
         {"totals": {"earlier_answers": answers(40, 0.2, ago=150.0)}},
+    ),
+    ("queue_at_provider", "one_caller"): (
+        served_few(),
+        {"requests": [a_request("queued", 2.0)] * 5, "connections": [a_connection("active")] * 10},
+    ),
+    ("queue_at_provider", "overdue_requests"): (
+        served_few(requests=[a_request("awaiting_response", 400.0, call_site=SITE, number=40)]),
+    ),
+    ("queue_at_provider", "read_timeout"): (
+        served_few(answers=answered(4.0)),
+        {**CUT, "answers": ()},
     ),
     ("read_timeout", "overdue_requests"): (CUT, OVERDUE, LOST),
     ("read_timeout", "silent_provider"): (SILENT, {**CUT, "answers": answers(20, 4.0, ago=95.0)}),

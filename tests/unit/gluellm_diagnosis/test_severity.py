@@ -78,6 +78,8 @@ OF_POOL = [
     (Kind.ONE_CALLER, ERROR, [edges.HOLDER, queued(31.0)]),
     (Kind.ONE_CALLER, ERROR, [edges.HOLDER, TIMED_OUT]),
     (Kind.SLOW_UPLOAD, WARNING, [edges.SENDING]),
+    (Kind.QUEUE_AT_PROVIDER, WARNING, [edges.served_few(rate=5)]),
+    (Kind.QUEUE_AT_PROVIDER, ERROR, [edges.served_few()]),
     (Kind.SLOW_PROVIDER, WARNING, [edges.SLOWER]),
     (Kind.CALLS_SILENT, WARNING, [edges.SILENT]),
     (Kind.CALLS_SILENT, ERROR, [edges.SILENT, HUNG]),

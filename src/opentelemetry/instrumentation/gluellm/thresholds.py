@@ -168,6 +168,9 @@ enough if they take MUCH_SLOWER times as long as any earlier one."""
 PARTLY_SLOW_ONCE = 2.0
 """Late answers, beyond half of the present share, after which a slow time counts that has ended. Of
 a batch or a session, that is three samples in a row."""
+QUEUE_GREW = 4.0
+"""Factor on the requests in flight, and on the time for which each is. At a provider, both grow by
+so much where more requests are sent at a time than it serves."""
 BASELINE_REQUESTS = 10
 CURRENT_REQUESTS = 5
 """Fewer requests have no meaningful mean. Running ones count as well, so that a provider that stops

@@ -138,3 +138,26 @@ async def code_on_busy_host(app: App) -> None:
     computing = "timeout 0.3 sh -c 'while :; do :; done'"
     batch = f"while kill -0 $PPID; do {computing}; sleep 0.3; done"
     await asyncio.create_subprocess_exec("sh", "-c", batch)
+
+
+async def server_serves_few(app: App) -> None:
+    """A job sends its 200 prompts at once, again and again, to a server of one's own that serves 6
+    requests a second: the others wait in the queue of that server."""
+    provider, client = app.served(OPENAI, direct=True)
+    free = [0.0]
+
+    def next_turn(_: ReceivedRequest) -> Behaviour:
+        now = time.monotonic()
+        free[0] = max(free[0], now) + 1 / 6
+        return replace(USUAL, head_delay=free[0] - now)
+
+    provider.behaviour = next_turn
+
+    async def embed_documents() -> None:
+        await client.chat.completions.create(model=MODEL, messages=_QUESTION)
+
+    app.callers(4, ask(client))
+    await app.goes_wrong()
+    for _ in range(20):
+        app.callers(10, embed_documents, (0.0, 0.1))
+        await asyncio.sleep(3)
