@@ -158,7 +158,7 @@ def connect_failures(case: PoolCase) -> Finding | None:
     if case.loop_is_blocked:
         failures.pop("connect_timeout", None)  # a blocked loop lets them expire
     count = sum(failures.values())
-    if not count:
+    if not count or _no_thread(activity):
         return None
     left = max(activity.left, count)
     share = count / left
@@ -194,6 +194,11 @@ def connect_failures(case: PoolCase) -> Finding | None:
         explanation=f"{explanation}.",
         advice=f"{advice.format(**words)}.",
     )
+
+
+def _no_thread(activity: Activity) -> bool:
+    """Return whether connections fail only since they wait too long for a thread."""
+    return activity.slowest_step == "thread" and {*activity.connect_failures} == {"connect_timeout"}
 
 
 def _failing_origin(activity: Activity, errors: Container[object]) -> tuple[str, str]:
@@ -460,12 +465,16 @@ def slow_connecting(case: PoolCase) -> Finding | None:
     reuse = not_reused(case)
     explanation += f" {reuse.explanation}" if reuse else ""
     advice += f". {reuse.advice.removesuffix('.')}" if reuse else ""
+    failed = sum(activity.connect_failures.values()) if _no_thread(activity) else 0
+    left = max(activity.left, failed, 1)
+    often = _often(failed, failed / left)
+    of = f"; {failed} of {counted(left, 'request')} got no connection: connect_timeout"
     return Finding(
         kind=Kind.EXECUTOR_FULL if step == "thread" else Kind.SLOW_CONNECTING,
-        severity=severity(slower=True),
+        severity=severity(failed=often * failed / left, attempts=case.only_attempts, slower=True),
         observed=f"Establishing {counted(number, 'connection')} took "
         f"{'at least ' if _running(case) else ''}{seconds(mean)} on average{before}, "
-        f"{percent(share)} of it {name}.",
+        f"{percent(share)} of it {name}{of if often else ''}.",
         explanation=explanation,
         advice=f"{advice[0].upper()}{advice[1:]}.",
     )

@@ -616,11 +616,13 @@ def test_connections_that_became_slow_to_establish(well, slow, step, kind):
 
 def test_connect_timeouts_are_a_consequence_of_a_full_executor():
     minute = a_minute("thread", 3.0)
-    minute["openai/httpx2", ORIGIN, "openai"]["left", None, "connect_timeout", False] = 2
+    minute["openai/httpx2", ORIGIN, "openai"]["left", None, "connect_timeout", False] = 3
     totals = the_totals(origin={"provider": "openai"})
     accounts = an_account(*[a_minute("tls", 0.02)] * 50, *[minute] * 12)
     snapshot = a_snapshot(totals, **accounts, calls=(the_calls(),))
-    assert kinds(snapshot) == [Kind.EXECUTOR_FULL, FAILURES]
+    assert kinds(snapshot) == [Kind.EXECUTOR_FULL]
+    assert found(Kind.EXECUTOR_FULL, snapshot).severity is Severity.ERROR
+    assert "; 3 of 23 requests got no connection" in found(Kind.EXECUTOR_FULL, snapshot).observed
 
 
 def test_connect_timeouts_name_the_step_that_they_ended():
