@@ -122,7 +122,7 @@ _QUEUES = ("pool_saturated", "pool_too_small", "slow_connecting")
 _HOLD = (*_BUSY, "held_back_answers", *_SLOW)
 """Rules on what holds connections, so that requests queue."""
 _UNSENT = Hidden(("slow_upload",), "The requests are not completely sent.")
-_QUEUED_THERE = Hidden(("queue_at_provider",), "They wait in the provider's queue.")
+_BETTER = Hidden(("overdue_requests", "queue_at_provider"), "")
 _NO_STREAM = Hidden(("http2_stuck", "server_is_gone"), "Connections that were kept fail then.")
 _DEAD = Hidden(("silent_connections",), "The connections are lost.")
 _TIMES = (
@@ -151,7 +151,7 @@ OF_PROCESS: Final = (
     Rule("outside_scope", process.outside_scope, {Kind.OUTSIDE_SCOPE: ()}),
     Rule(
         "capacity",
-        lambda case: capacity.capacity(case.process, case.snapshot.pools),
+        lambda case: capacity.capacity(case.process, case.snapshot.pools, 1, capacity.growth(case)),
         {Kind.CAPACITY: ()},
         (Hidden(("descriptors_near_limit",), "The limit is reached already."),),
     ),
@@ -212,11 +212,7 @@ OF_POOL: Final = (
         "read_timeout",
         timeouts.cut_answers,
         {Kind.READ_TIMEOUT: _PROVIDER},
-        (
-            _LATE,
-            _QUEUED_THERE,
-            Hidden(("held_back_answers",), "A longer timeout only makes calls wait."),
-        ),
+        (_LATE, Hidden(("held_back_answers", "queue_at_provider"), "A longer wait does not help.")),
         asks={"slower": ("slower",)},
         milder=_BUSY,
     ),
@@ -230,14 +226,14 @@ OF_POOL: Final = (
         "overdue_requests",
         provider.overdue_requests,
         {**_SLOW_PROVIDER, Kind.STALLED_STREAMS: _ANSWER},
-        (_LATE_UNLESS_SLOWER, *_TIMES, _UNSENT, _QUEUED_THERE, Hidden(("gives_up",), "")),
+        (_LATE_UNLESS_SLOWER, *_TIMES, _UNSENT, Hidden(("gives_up", "queue_at_provider"), "")),
         hides_from=Severity.WARNING,
     ),
     Rule(
         "slow_provider",
         provider.slow_provider,
         _SLOW_PROVIDER,
-        (_LATE_UNLESS_SLOWER, *_TIMES, _UNSENT, _QUEUED_THERE, Hidden(("overdue_requests",), "")),
+        (_LATE_UNLESS_SLOWER, *_TIMES, _UNSENT, _BETTER),
         asks={"slower": ("slower",)},
         hides_from=Severity.WARNING,
     ),

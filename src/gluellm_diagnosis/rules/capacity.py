@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots.parts import PoolSnapshot, ProcessSnapshot
-from opentelemetry.instrumentation.gluellm.text import counted, one_line
+from opentelemetry.instrumentation.gluellm.text import counted, one_line, seconds
 
+from ..case import ProcessCase
 from ..findings import Finding, Kind
 from ..severity import severity
 
@@ -24,12 +25,36 @@ class Check(NamedTuple):
     used: int = 0
 
 
+def growth(case: ProcessCase) -> float:
+    """Return how many more file descriptors are open each second.
+
+    Without an earlier snapshot, only those of connections are known.
+    """
+    process, before = case.process, case.before
+    if before is not None and before.process.open_descriptors is not None:
+        more = (process.open_descriptors or 0) - before.process.open_descriptors
+        return more / (case.snapshot.uptime - before.uptime)
+    lately = [one.lately[0].activity for one in case.pools]
+    more = sum(one.number("opened") - one.named("closed").total() for one in lately)
+    return more / max((1.0, *(one.period for one in lately)))
+
+
+def in_use(process: ProcessSnapshot, more: float) -> str:
+    """Return text on file descriptors, of which so many ``more`` are open each second."""
+    used, limit = process.open_descriptors or 0, process.descriptor_limit or 0
+    text = f"{used} of {limit} file descriptors are in use"
+    if more > 0 and (left := (limit - used) / more) <= thresholds.RUNS_OUT_IN:
+        text += f", {more:.2g} more each second: none left in {seconds(left)}"
+    return text
+
+
 def checks(
-    process: ProcessSnapshot, pools: Sequence[PoolSnapshot], workers: int = 1
+    process: ProcessSnapshot, pools: Sequence[PoolSnapshot], workers: int = 1, more: float = 0.0
 ) -> Iterator[Check]:
     """Yield each check that is possible, for ``workers`` such processes on one host.
 
-    Pools without a limit are left out: `unbounded_pool` reports them.
+    Pools without a limit are left out: `unbounded_pool` reports them. Each second, so many ``more``
+    descriptors are open.
     """
     each = " in each worker" if workers > 1 else ""
     limited = [(pool, pool.max_connections) for pool in pools if pool.max_connections]
@@ -39,12 +64,11 @@ def checks(
     if process.open_descriptors is not None and limit and allowed:
         others = max(process.open_descriptors - connections, 0)
         text = (
-            f"file descriptors: the pools allow {counted(allowed, 'connection')}{each}, and "
-            f"{limit - others} of {limit} descriptors are left for them"
+            f"{in_use(process, more)}, and the pools allow {counted(allowed, 'connection')}{each}"
         )
         advice = (
-            f"Raise the descriptor limit to {others + allowed} or more (ulimit -n; LimitNOFILE= in "
-            "systemd, --ulimit nofile= in Docker), or allow fewer connections"
+            "Keep one client for each provider, allow fewer connections, or raise the descriptor "
+            "limit (ulimit -n; LimitNOFILE= in systemd, --ulimit nofile= in Docker)"
         )
         yield Check(text, advice, allowed, limit - others, connections)
     to_origin: Counter[str] = Counter()
@@ -78,10 +102,10 @@ def checks(
 
 
 def capacity(
-    process: ProcessSnapshot, pools: Sequence[PoolSnapshot], workers: int = 1
+    process: ProcessSnapshot, pools: Sequence[PoolSnapshot], workers: int = 1, more: float = 0.0
 ) -> Finding | None:
     """Detect limits that the system cannot provide; a WARNING for workers, or if half is in use."""
-    exceeded = [one for one in checks(process, pools, workers) if one.allowed > one.available]
+    exceeded = [one for one in checks(process, pools, workers, more) if one.allowed > one.available]
     if not exceeded:
         return None
     near = any(one.used >= thresholds.CAPACITY_NEAR * one.available for one in exceeded)

@@ -158,15 +158,16 @@ def connect_failures(case: PoolCase) -> Finding | None:
     if case.loop_is_blocked:
         failures.pop("connect_timeout", None)  # a blocked loop lets them expire
     count = sum(failures.values())
-    if not count or _no_thread(activity):
-        return None
+    step = activity.slowest_step
+    if not count or (step == "thread" and failures.keys() == {"connect_timeout"}):
+        return None  # `slow_connecting` reports them
     left = max(activity.left, count)
     share = count / left
     if not (_often(count, share) or any(kind in failures for kind in _AT_ONCE)):
         return None
     kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items())
     known = dict(CONNECT_HELP)
-    if (step := activity.slowest_step) in _BESIDE_CONNECT:
+    if step in _BESIDE_CONNECT:
         name, check = SET_UP_HELP[step]
         known["connect_timeout"] = (f"most of the time of set-ups is spent {name}", check)
     kept = min((pool.max_idle_connections or 0 for pool in case.pools), default=0)
@@ -194,11 +195,6 @@ def connect_failures(case: PoolCase) -> Finding | None:
         explanation=f"{explanation}.",
         advice=f"{advice.format(**words)}.",
     )
-
-
-def _no_thread(activity: Activity) -> bool:
-    """Return whether connections fail only since they wait too long for a thread."""
-    return activity.slowest_step == "thread" and {*activity.connect_failures} == {"connect_timeout"}
 
 
 def _failing_origin(activity: Activity, errors: Container[object]) -> tuple[str, str]:
@@ -465,16 +461,15 @@ def slow_connecting(case: PoolCase) -> Finding | None:
     reuse = not_reused(case)
     explanation += f" {reuse.explanation}" if reuse else ""
     advice += f". {reuse.advice.removesuffix('.')}" if reuse else ""
-    failed = sum(activity.connect_failures.values()) if _no_thread(activity) else 0
-    left = max(activity.left, failed, 1)
-    often = _often(failed, failed / left)
-    of = f"; {failed} of {counted(left, 'request')} got no connection: connect_timeout"
+    failed = activity.errors["connect_timeout"] if step == "thread" else 0
+    many = _often(failed, lost := failed / max(activity.left, 1))
+    of = f"; {failed} of {counted(activity.left, 'request')} got no connection: connect_timeout"
     return Finding(
         kind=Kind.EXECUTOR_FULL if step == "thread" else Kind.SLOW_CONNECTING,
-        severity=severity(failed=often * failed / left, attempts=case.only_attempts, slower=True),
+        severity=severity(failed=many * lost, attempts=case.only_attempts, slower=True),
         observed=f"Establishing {counted(number, 'connection')} took "
         f"{'at least ' if _running(case) else ''}{seconds(mean)} on average{before}, "
-        f"{percent(share)} of it {name}{of if often else ''}.",
+        f"{percent(share)} of it {name}{of if many else ''}.",
         explanation=explanation,
         advice=f"{advice[0].upper()}{advice[1:]}.",
     )

@@ -17,6 +17,7 @@ from opentelemetry.instrumentation.gluellm.text import (
 from ..case import PoolCase, ProcessCase
 from ..findings import Finding, Kind, Meaning
 from ..severity import severity
+from .capacity import growth, in_use
 
 
 def late_share(snapshot: Snapshot, before: Snapshot | None) -> tuple[float, float] | None:
@@ -180,14 +181,12 @@ def descriptors_run_out(process: ProcessSnapshot) -> bool:
 def descriptors_near_limit(case: ProcessCase) -> Finding | None:
     """Detect that few file descriptors are left; each connection takes one."""
     process, ours = case.process, sum(len(pool.connections) for pool in case.snapshot.pools)
-    used, limit = process.open_descriptors or 0, process.descriptor_limit or 0
     if not descriptors_run_out(process):
         return None
     return Finding(
         kind=Kind.DESCRIPTORS_NEAR_LIMIT,
         severity=severity(threatens=True),
-        observed=f"{used} of {limit} file descriptors are open ({percent(used / limit)}), {ours} "
-        "of them for connections of the pools.",
+        observed=f"{in_use(process, growth(case))}. Connections of the pools take {ours} of them.",
         explanation="At the limit, no connection and no file can be opened (too_many_open_files).",
         advice="If most are connections, limit the pools and keep one client instead of one per "
         f"call. If not, ls -l /proc/{process.pid}/fd shows what is open. Raise the limit with "

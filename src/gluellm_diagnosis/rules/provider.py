@@ -230,7 +230,7 @@ def queue_at_provider(case: PoolCase) -> Finding | None:
         return None
     span = max(answer.ago for answer in latest)
     later = sum(answer.number for answer in latest if 2 * answer.ago <= span)
-    often = ended / span
+    often = ended / max(span, 1.0)
     before = _before_queue(case, number, often)
     if before is None or abs(2 * later - ended) > ended / 4:
         return None
@@ -252,7 +252,7 @@ def queue_at_provider(case: PoolCase) -> Finding | None:
         evidence=evidence,
         explanation="More requests are sent at a time than the server, or the provider's limit for "
         "this account, serves. The others wait in its queue, so the model need not be slower.",
-        advice=f"Send fewer at a time from this call site ({semaphore}.Semaphore): about "
+        advice=f"Send fewer of these at a time ({semaphore}.Semaphore): about "
         f"{math.ceil(often * took_before)} keep the server as busy. Or get more capacity: more "
         "replicas, a higher limit. A longer read timeout or a larger pool does not help.",
     )
@@ -268,7 +268,7 @@ def _before_queue(case: PoolCase, number: int, often: float) -> tuple[float, flo
         window = Window(row.until - row.since, summed([row.numbers]))
         its = activity_of(window, lambda subject: subject[0] == case.label)
         held, served = its.time(*PROVIDERS_PART), its.served
-        few = thresholds.QUEUE_GREW * held <= number * min(its.period, served / often)
+        few = thresholds.QUEUE_GREW * held < number * min(its.period, served / often)
         if few and served >= thresholds.BASELINE_REQUESTS:
             break
         if 2 * held >= number * its.period:  # what came later does not show why they became more

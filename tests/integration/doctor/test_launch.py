@@ -54,8 +54,8 @@ def test_other_settings_are_answered_at_the_end_of_a_program(doctor, provider):
     message = re.sub(r"\s+", " ", done.stderr)
     assert "no replay: a replay needs 50 requests of this pool" in message
     assert re.search(
-        r"capacity for 3 workers: (enough|TOO LITTLE): file descriptors: the pools allow 100 "
-        r"connections in each worker",
+        r"capacity for 3 workers: (enough|TOO LITTLE): \d+ of \d+ file descriptors are in use, and "
+        r"the pools allow 100 connections in each worker",
         message,
     )
 

@@ -7,7 +7,7 @@ import pytest
 from gluellm_diagnosis.findings import Kind, Severity
 from gluellm_diagnosis.rules.capacity import Check, checks
 
-from .building import a_connection, a_pool, a_snapshot, all_kinds, found
+from .building import a_connection, a_pool, a_snapshot, all_kinds, found, the_totals
 
 
 def of(workers: int, *pools: Any, **process: Any) -> list[Check]:
@@ -23,10 +23,8 @@ def test_descriptors_are_compared_with_what_the_pools_allow():
     finding = found(Kind.CAPACITY, a_snapshot((), more))
     assert finding.severity is Severity.INFO
     assert finding.observed == (
-        "File descriptors: the pools allow 978 connections, and 977 of 1024 descriptors are left "
-        "for them."
+        "50 of 1024 file descriptors are in use, and the pools allow 978 connections."
     )
-    assert finding.advice.startswith("Raise the descriptor limit to 1025 or more (ulimit -n;")
 
 
 @pytest.mark.parametrize(("connections", "severity"), [(499, "info"), (500, "warning")])
@@ -34,6 +32,37 @@ def test_it_is_a_warning_once_half_is_in_use(connections, severity):
     pool = a_pool(connections=[a_connection()] * connections, max_connections=1001)
     used = {"open_descriptors": 24 + connections, "descriptor_limit": 1024}
     assert found(Kind.CAPACITY, a_snapshot((), pool, **used)).severity == severity
+
+
+def test_limits_of_many_copies_are_no_advice():
+    """A client for each call adds up to far more descriptors than are ever used."""
+    pools = [a_pool(max_connections=1000)] * 160
+    finding = found(Kind.CAPACITY, a_snapshot((), *pools))
+    assert finding.advice.startswith("Keep one client for each provider, allow fewer connections,")
+    assert "160009" not in str(finding)
+
+
+GROWS = "176 of 400 file descriptors are in use, 2.5 more each second: none left in 90 s"
+
+
+@pytest.mark.parametrize(
+    ("opened", "earlier", "text"),
+    [
+        pytest.param(250, None, GROWS, id="connections that were opened and not closed"),
+        pytest.param(250, 76, GROWS.replace("2.5", "1").replace("90", "224"), id="measured"),
+        pytest.param(0, None, "176 of 400 file descriptors are in use, and", id="none more"),
+        pytest.param(4, None, "176 of 400 file descriptors are in use, and", id="hours are left"),
+    ],
+)
+def test_descriptors_are_said_with_their_growth_and_end(opened, earlier, text):
+    """The growth is measured between two snapshots, else it is that of connections."""
+    pool, used = a_pool(max_connections=300), {"descriptor_limit": 400, "open_descriptors": 176}
+    now = a_snapshot(the_totals(connections_opened=opened), pool, **used)
+    before = earlier and a_snapshot(uptime=0.0, open_descriptors=earlier)
+    assert text in found(Kind.CAPACITY, now, before).observed
+    near = a_snapshot(the_totals(connections_opened=250), pool, **used | {"descriptor_limit": 200})
+    observed = found(Kind.DESCRIPTORS_NEAR_LIMIT, near).observed
+    assert observed.startswith("176 of 200 file descriptors are in use, 2.5 more each second: none")
 
 
 def test_descriptors_that_run_out_have_one_finding():

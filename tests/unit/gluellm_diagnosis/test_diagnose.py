@@ -301,7 +301,7 @@ def test_descriptors_near_their_limit_are_a_finding(used, limit, severity):
 def test_descriptors_that_are_no_connections_are_not_blamed_on_the_pools():
     snapshot = a_snapshot((), a_pool((), [a_connection()] * 3), open_descriptors=900)
     finding = found(Kind.DESCRIPTORS_NEAR_LIMIT, snapshot)
-    assert finding.observed.endswith("open (88%), 3 of them for connections of the pools.")
+    assert finding.observed.endswith("Connections of the pools take 3 of them.")
     assert "ls -l /proc/17/fd" in finding.advice
 
 

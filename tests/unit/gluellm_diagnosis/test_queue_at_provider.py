@@ -57,7 +57,7 @@ def test_queue_at_server_says_how_many_wait_from_where_and_how_many_are_served()
     assert "rose from 1 to 40, and each takes about 40 s (before: 1.0 s)" in finding.observed
     (fact,) = finding.evidence
     assert (fact.value, fact.of, fact.call_site) == (40, 40, SITE)
-    assert "call site (asyncio.Semaphore): about 1 keep" in finding.advice
+    assert "fewer of these at a time (asyncio.Semaphore): about 1 keep" in finding.advice
 
 
 @pytest.mark.parametrize(

@@ -375,6 +375,8 @@ handshake takes tenths of a second."""
 
 DESCRIPTORS_NEAR = 0.8
 """Share of the limit. The rest is for files and for the burst in which connections are opened."""
+RUNS_OUT_IN = 3600.0
+"""Longest time for which the growth of the last minutes says when a resource runs out."""
 CAPACITY_NEAR = 0.5
 """Share of a resource that is in use, while the limits of the pools allow more than all of it.
 Twice the load means failures."""
