@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from opentelemetry.instrumentation.gluellm import thresholds
-from opentelemetry.instrumentation.gluellm.snapshots.parts import ExecutorSnapshot
+from opentelemetry.instrumentation.gluellm.snapshots.parts import CallsSnapshot, ExecutorSnapshot
 from opentelemetry.instrumentation.gluellm.text import counted
 
 from ..advice.own_clients import OwnClient
@@ -15,11 +15,15 @@ from ..severity import severity
 
 
 def executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
-    """Detect an executor whose threads are busy with requests while further calls wait."""
+    """Detect an executor whose threads are busy while further calls wait.
+
+    If other work has the threads, it matters once most calls in flight wait for one.
+    """
     threads, waiting = executor.threads, executor.waiting
-    if not waiting or executor.requests < max(1.0, thresholds.THREADS_BUSY * threads):
-        return None
     case = next((case for case in cases if case.label == executor.pools[0]), None)
+    other = executor.requests < max(1.0, thresholds.THREADS_BUSY * threads)
+    if not waiting or (other and not (case and any(map(_prepares, case.calls)))):
+        return None
     wanted = threads + waiting
     own = case is not None and isinstance(case.advisor, OwnClient)
     threads_are = f"{counted(threads, 'thread')} of an executor"
@@ -42,6 +46,11 @@ def executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Find
     kept = [pool.max_idle_connections for pool in case.pools] if case is not None else []
     keep = not kept or any(most is not None and most < wanted for most in kept)
     pool = f". {case.advisor.keep(wanted)}" if case is not None and keep else ""
+    why = f"The {'client' if own else 'SDK'} blocks, so its calls run in threads: {where}."
+    advice = f"Allow up to {wanted} threads when the program starts: {more}{pool}."
+    if other:
+        why = "Other work has the other threads."
+        advice = f"Give that work an executor of its own. Else: {advice}"
     return Finding(
         kind=Kind.EXECUTOR_FULL,
         # As many waiting calls as threads: a new call waits about as long as a call takes.
@@ -49,7 +58,12 @@ def executor_full(executor: ExecutorSnapshot, cases: Sequence[PoolCase]) -> Find
         pool=executor.pools[0],
         observed=f"{counted(executor.requests, 'request')} in flight in the {threads_are}, and "
         f"{counted(waiting, 'call')} waiting for a thread.",
-        explanation=f"The {'client' if own else 'SDK'} blocks, so its calls run in threads: "
-        f"{where}. A call that finds no free thread waits before it enters any pool.",
-        advice=f"Allow up to {wanted} threads when the program starts: {more}{pool}.",
+        explanation=f"{why} A call that finds no free thread waits before it enters any pool.",
+        advice=advice,
     )
+
+
+def _prepares(calls: CallsSnapshot) -> bool:
+    """Return whether most calls in flight wait noticeably before they send a request."""
+    waits = calls.oldest.get("preparing", 0.0) >= thresholds.STUCK_AFTER
+    return waits and 2 * calls.now.get("preparing", 0) > calls.in_flight

@@ -1,5 +1,7 @@
 """SDKs that block: executors without free threads, and pools that threads bound."""
 
+from typing import Any
+
 import pytest
 
 from gluellm_diagnosis.diagnose import diagnose
@@ -7,7 +9,7 @@ from gluellm_diagnosis.findings import Kind, Severity
 from opentelemetry.instrumentation.gluellm.snapshots.parts import ExecutorSnapshot, PoolSnapshot
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
 
-from .building import a_pool, a_request, a_snapshot, all_kinds, found, the_totals
+from .building import a_pool, a_request, a_snapshot, all_kinds, found, the_calls, the_totals
 
 BEDROCK = {"name": "bedrock", "provider": "bedrock", "library": "urllib3"}
 
@@ -28,12 +30,14 @@ def a_blocking_pool(requests: int = 0, **changes: object) -> PoolSnapshot:
     )
 
 
-def threaded(requests: int, waiting: int, threads: int = 6) -> Snapshot:
+def threaded(requests: int, waiting: int, threads: int = 6, **process: Any) -> Snapshot:
     """Requests in an executor's threads, and calls that wait for a thread."""
     executor = ExecutorSnapshot(
         threads=threads, waiting=waiting, requests=requests, pools=("bedrock/urllib3",)
     )
-    return a_snapshot(the_totals(**BEDROCK), a_blocking_pool(requests), executors=(executor,))
+    return a_snapshot(
+        the_totals(**BEDROCK), a_blocking_pool(requests), executors=(executor,), **process
+    )
 
 
 def test_full_executor_is_reported_with_a_size():
@@ -65,6 +69,23 @@ def test_executor_by_requests_and_waiting_calls(requests, waiting, severity):
     """The limits are four of five threads, and as many waiting calls as threads."""
     findings = [f for f in diagnose(threaded(requests, waiting)) if f.kind is Kind.EXECUTOR_FULL]
     assert [finding.severity for finding in findings] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("preparing", "oldest", "severity"),
+    [(7, 10.0, Severity.WARNING), (7, 9.9, None), (1, 10.0, None)],
+)
+def test_other_work_in_the_threads_is_found_if_most_calls_wait(preparing, oldest, severity):
+    """One request is in the 6 threads: work that no pool shows has the others."""
+    calls = the_calls(
+        now={"preparing": preparing, "requesting": 1}, oldest={"preparing": oldest, "requesting": 1}
+    )
+    findings = diagnose(threaded(1, 9, calls=(calls,)))
+    its = [finding for finding in findings if finding.kind is Kind.EXECUTOR_FULL]
+    assert [finding.severity for finding in its] == ([severity] if severity else [])
+    for finding in its:
+        assert finding.explanation.startswith("Other work has the other threads.")
+        assert finding.advice.startswith("Give that work an executor of its own.")
 
 
 def test_two_executors_are_two_findings():
