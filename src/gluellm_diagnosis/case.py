@@ -163,6 +163,8 @@ class PoolCase:
     account: parts.Account = field(default_factory=parts.Account)
     calls: tuple[parts.CallsSnapshot, ...] = ()
     """All calls of the process in the period."""
+    usual_calls: tuple[parts.CallsSnapshot, ...] = ()
+    """All calls before the period or, in a young process, in the first third of its life."""
     limited: bool = False
     """Whether its calls wait in GlueLLM's limiter rather than for a connection."""
     replay: bool = True
@@ -388,9 +390,12 @@ def since(snapshot: Snapshot, previous: Snapshot) -> Windows:
     return Windows(recent, recent, recent, Window(then, before))
 
 
-def calls_in(calls: parts.CallsSnapshot, window: Window) -> parts.CallsSnapshot:
+def calls_in(snapshot: Snapshot, window: Window) -> tuple[parts.CallsSnapshot, ...]:
     """Return the calls that ended in a period, and the calls in flight now."""
-    return replace(calls, **parts.calls_counted(window.of_calls(calls.provider, calls.source)))
+    return tuple(
+        replace(one, **parts.calls_counted(window.of_calls(one.provider, one.source)))
+        for one in snapshot.process.calls
+    )
 
 
 def pool_cases(snapshot: Snapshot, compared: Windows) -> list[PoolCase]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
-from opentelemetry.instrumentation.gluellm.snapshots.windows import windows
+from opentelemetry.instrumentation.gluellm.snapshots.windows import first_third, windows
 
 from . import account as accounting
 from .case import ProcessCase, calls_in, earlier, pool_cases, since
@@ -52,9 +52,10 @@ def diagnose(
     if before is None:
         latest = [windows(snapshot.account, snapshot.uptime, rows) for rows in _LATELY]
     lately = [pool_cases(snapshot, period) for period in latest]
-    calls = tuple(calls_in(one, compared.recent) for one in snapshot.process.calls)
+    calls = calls_in(snapshot, compared.recent)
+    usual = calls_in(snapshot, compared.before or first_third(snapshot.account, snapshot.uptime))
     cases = [
-        replace(case, loop_is_blocked=blocked, calls=calls, lately=its)
+        replace(case, loop_is_blocked=blocked, calls=calls, usual_calls=usual, lately=its)
         for case, *its in zip(pool_cases(snapshot, compared), *lately, strict=True)
     ]
     found = list(judged(OF_PROCESS, failed, ProcessCase(snapshot, before, cases)))

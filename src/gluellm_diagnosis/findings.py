@@ -40,6 +40,7 @@ class Kind(StrEnum):
     STALLED_STREAMS = "stalled_streams"
     GLUELLM_LIMITER = "gluellm_limiter"
     RETRIES = "retries"
+    TOOL_LOOP = "tool_loop"
     # Inferred from times.
     SLOW_CONNECTING = "slow_connecting"
     SLOW_CONSUMER = "slow_consumer"

@@ -18,6 +18,7 @@ from .rules import (
     capacity,
     connecting,
     holding,
+    layers,
     limiting,
     process,
     provider,
@@ -160,6 +161,7 @@ OF_PROCESS: Final = (
 OF_EXECUTOR: Final = (Rule("executor_full", threads.executor_full, {Kind.EXECUTOR_FULL: _THREADS}),)
 OF_CALLS: Final = (
     Rule("retries", retrying.retries, {Kind.RETRIES: _RETRIED}),
+    Rule("tool_loop", layers.tool_loop, {Kind.TOOL_LOOP: ()}),
     Rule("gluellm_limiter", limiting.gluellm_limiter, {Kind.GLUELLM_LIMITER: times("limited")}),
 )
 """Rules on the calls to one provider through one library."""

@@ -106,7 +106,7 @@ def twice_as_much(content: Any) -> None:
         _double(executor, "threads", "waiting", "requests")
     for calls in process["calls"]:
         _double(calls, "now", "stage_seconds", "outcomes", "errors", "ages", "silent", "limited")
-        _double(calls, "retries", "attempts_repeated", "pauses", "pauses_requested")
+        _double(calls, "retries", "attempts_repeated", "pauses", "pauses_requested", "turns")
     for totals in content["totals"]:
         _double(totals, "connections_opened", "connections_closed", "requeues", "peak_active")
         _double(totals, "peak_queued", "leaks", "anomalies")
@@ -161,7 +161,7 @@ def _numbers(content: Any) -> list[Any]:
 
 def _double(part: Any, *names: str) -> None:
     for name in names:
-        value = part[name]
+        value = part.get(name)  # older recordings lack newer fields
         if isinstance(value, dict):
             part[name] = {key: 2 * number for key, number in value.items()}
         elif isinstance(value, list):

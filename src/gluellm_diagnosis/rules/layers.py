@@ -1,4 +1,4 @@
-"""How many requests one call becomes at each call site, and which layers send them.
+"""Layers above the pool: how many requests one call becomes, and how many calls a tool loop makes.
 
 A snapshot has the latest failed requests, each with the begin of its call, but not what the call
 asked. So only the rhythm of calls shows whether one repeats a failed one. If calls of a call site
@@ -8,12 +8,18 @@ overlap, nothing shows it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots.parts import CallsSnapshot, Failure
 from opentelemetry.instrumentation.gluellm.text import call_site_text
 from opentelemetry.instrumentation.gluellm.vocabulary import HTTP
+
+from ..case import PoolCase
+from ..findings import Finding, Kind
+from ..severity import severity
+from .timeouts import evidence_of
 
 _SAME = 1e-6
 """Seconds. Begins of one call differ by rounding only."""
@@ -80,3 +86,41 @@ def _row(made: list[tuple[float, float, int]]) -> int:
     # The first and the last one may be incomplete.
     ((row, times),) = Counter(rows[1:-1]).most_common(1) or [(0, 0)]
     return row if row > 1 and times >= max(_FEWEST_ROWS, 2 / 3 * len(rows[1:-1])) else 0
+
+
+def tool_loop(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
+    """Detect that one ``complete()`` of GlueLLM makes far more calls than before."""
+    whose = calls.source, calls.provider
+    earlier = (one for case in cases[:1] for one in case.usual_calls)
+    (number, each), (before, usual) = (
+        _turns([one for one in of if (one.source, one.provider) == whose])
+        for of in ([calls], earlier)
+    )
+    # Some loops are long by chance.
+    enough = number >= thresholds.PARTLY_SLOW_REQUESTS and before >= thresholds.BASELINE_REQUESTS
+    if not enough or each < thresholds.CALL_SLOWER * usual:
+        return None
+    answers = [one for case in cases if case.serves(calls.provider) for one in case.answers]
+    return Finding(
+        kind=Kind.TOOL_LOOP,
+        severity=severity(slower=True),
+        provider=calls.provider,
+        source=calls.source,
+        observed=f"On average, one complete() became {each:.2g} calls ({usual:.2g} before): "
+        f"{calls.ended} calls in place of {round(number * usual)}.",
+        evidence=evidence_of("The latest calls", answers),
+        explanation="The model asks for tools again and again, and GlueLLM makes a further call "
+        "for each answer that does, one after another. So complete() takes longer and costs more. "
+        "Neither the pool nor the provider is the cause.",
+        advice="Find the tool that makes the model ask again: tool_execution_history of the result "
+        "has what each tool was asked and returned. Often it returns an error or nothing, or the "
+        "prompt or the model has changed. To limit the turns, pass max_tool_iterations=N to "
+        "gluellm.GlueLLM() or complete() (default: 10).",
+    )
+
+
+def _turns(calls: Sequence[CallsSnapshot]) -> tuple[int, float]:
+    """Return how often ``complete()`` was called, and how many calls one made on average."""
+    ended = sum(one.ended for one in calls)
+    first = ended - sum(one.turns for one in calls)
+    return first, ended / max(first, 1)

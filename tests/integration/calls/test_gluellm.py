@@ -167,12 +167,14 @@ def test_tool_loop_is_several_calls(server: FakeProvider, tmp_path: Path) -> Non
             "Look."
             in_flight.append(sum(calls()[0]["now"].values()))
             return "seen"
-        client = gluellm.GlueLLM(model="openai:m", tools=[look], max_tool_iterations=3)
+        client = gluellm.GlueLLM(model="openai:m", tools=[look], max_tool_iterations=2)
         await client.complete("hi")
+        await client.complete("hi", max_tool_iterations=1)
         assert in_flight and not any(in_flight), in_flight
         """,
     )
     assert (found["raised"], found["outcomes"]) == (None, {"succeeded": 3})
+    assert found["turns"] == 1
     assert found["stage_seconds"]["requesting"] >= 0.9
 
 

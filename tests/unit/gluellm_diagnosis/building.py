@@ -171,7 +171,7 @@ def counted(
             ("error", one.errors),
         ):
             of_calls |= {(what, name): count for name, count in counts.items()}
-        for what in ("retries", "attempts_repeated", "pauses", "pauses_requested", "limited"):
+        for what in "retries attempts_repeated pauses pauses_requested limited turns".split():
             of_calls[what,] = getattr(one, what)
     for pool in totals:
         items = found[pool.label, None, None] = {

@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.gluellm.snapshots.windows import summed
 
 from . import test_edges as edges
 from .building import a_connection, a_pool, a_snapshot, counted, of_calls, the_totals
-from .test_account import taken
+from .test_account import CALLS, taken
 from .test_severity import CHANNEL, STALLED
 from .test_threads import threaded
 
@@ -88,7 +88,10 @@ FAULTS: list[tuple[Kind, list[edges.Sign]]] = [
     (Kind.EXECUTOR_FULL, [{"process": {"executors": threaded(6, 6).process.executors}}]),
     (Kind.GLUELLM_LIMITER, [edges.LIMITED]),
 ]
+LOOPS = of_calls(540)
+LOOPS[CALLS]["turns",] = 480
 OF_CALLS = [
+    (Kind.TOOL_LOOP, 2, LOOPS),
     (Kind.CALLS_FAILING, 1, of_calls(60, errors={"500": 60})),
     (Kind.CALLS_CANCELLED, 2, of_calls(60, cancelled=60)),
     (Kind.CALLS_SLOW, 2, of_calls(60, {"preparing": 9.0}, took=13.0)),

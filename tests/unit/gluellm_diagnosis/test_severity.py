@@ -13,6 +13,7 @@ from . import test_edges as edges
 from .building import BLOCKED, a_connection, a_pool, a_request, a_snapshot, of_calls, the_totals
 from .test_account import HOUR, taken
 from .test_connecting import closed
+from .test_layers import after, minute
 from .test_limiting import limited
 from .test_retrying import ended, refused
 from .test_threads import threaded
@@ -136,6 +137,7 @@ WHOLE = [
     (Kind.EXECUTOR_FULL, INFO, threaded(6, 5)),
     (Kind.EXECUTOR_FULL, WARNING, threaded(6, 6)),
     (Kind.RETRIES, WARNING, refused({503: 30})),
+    (Kind.TOOL_LOOP, WARNING, after(*[minute(6, 2)] * 35, *[minute(6, 9)] * 5)),
     (Kind.RETRIES, ERROR, refused({429: 30}, outcomes=ended(70, 30), errors={"429": 30})),
     (
         Kind.GLUELLM_LIMITER,

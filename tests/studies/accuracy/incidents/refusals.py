@@ -23,7 +23,7 @@ async def overloaded(app: App) -> None:
     provider.behaviour = app.some(0.6, replace(USUAL, status=529))
 
 
-def _gluellm(provider: FakeProviderThread, **settings: str) -> None:
+def gluellm_with(provider: FakeProviderThread, **settings: str) -> None:
     """Environment of GlueLLM, which reads it when it is imported."""
     os.environ |= gluellm_environment(provider)
     os.environ |= {f"GLUELLM_{name}": value for name, value in settings.items()}
@@ -33,7 +33,7 @@ async def retries_multiplied(app: App) -> None:
     """Two of three requests get 503. GlueLLM makes three attempts, and in each of them the SDK
     makes three, so that a call becomes up to nine requests."""
     provider = app.serve()
-    _gluellm(provider, RATE_LIMIT_ENABLED="false")
+    gluellm_with(provider, RATE_LIMIT_ENABLED="false")
     import gluellm
 
     app.arrivals(2, lambda: gluellm.complete("Summarize this.", model=f"openai:{MODEL}"))
@@ -44,7 +44,7 @@ async def retries_multiplied(app: App) -> None:
 async def gluellm_limiter(app: App) -> None:
     """Traffic becomes four times as much, and GlueLLM's own limiter lets 80 calls a minute pass."""
     provider = app.serve()
-    _gluellm(provider, RATE_LIMIT_REQUESTS_PER_MINUTE="80")
+    gluellm_with(provider, RATE_LIMIT_REQUESTS_PER_MINUTE="80")
     import gluellm
 
     async def call() -> None:
@@ -116,7 +116,7 @@ async def answers_do_not_parse(app: App) -> None:
     answer = {"id": "c", "object": "chat.completion", "created": 1, "model": MODEL}
     provider = app.serve()
     provider.replies[chat] = {**answer, "choices": [choice], "usage": usage}
-    _gluellm(provider, RATE_LIMIT_ENABLED="false")
+    gluellm_with(provider, RATE_LIMIT_ENABLED="false")
     import gluellm
     from gluellm.api import RetryConfig
 

@@ -10,6 +10,7 @@ from typing import Any
 from gluellm_pools.fake_provider import Behaviour, ReceivedRequest
 
 from ..app import ANTHROPIC, CLAUDE, MODEL, OPENAI, USUAL, App, ask, within
+from .refusals import gluellm_with
 
 _QUESTION: list[Any] = [{"role": "user", "content": "Classify this ticket."}]
 
@@ -161,3 +162,37 @@ async def server_serves_few(app: App) -> None:
     for _ in range(20):
         app.callers(10, embed_documents, (0.0, 0.1))
         await asyncio.sleep(3)
+
+
+async def tool_answers_nothing(app: App) -> None:
+    """A release breaks the result of a tool: the model asks for it eight times, not once, so that a
+    complete() of GlueLLM makes 9 calls in place of 2."""
+    provider = app.serve()
+    gluellm_with(provider, RATE_LIMIT_ENABLED="false")
+    import gluellm
+
+    results = ["In stock: 4"]
+
+    def look_up_stock(article: str) -> str:
+        """Look up how many of an article are in stock."""
+        return f"{results[0]} ({article})"
+
+    def reply(fields: Any) -> Any:
+        tools = [one["content"] for one in fields["messages"] if one["role"] == "tool"]
+        done = len(tools) == 8 or any("stock" in content for content in tools)
+        function = {"name": "look_up_stock", "arguments": '{"article": "lamp"}'}
+        again = [{"id": f"call-{len(tools)}", "type": "function", "function": function}]
+        message = {"role": "assistant", "content": "4 lamps." if done else None}
+        message |= {} if done else {"tool_calls": again}
+        choice = {"index": 0, "message": message, "finish_reason": "stop" if done else "tool_calls"}
+        whose = {"id": "1", "object": "chat.completion", "created": 1, "model": MODEL}
+        return {**whose, "choices": [choice]}
+
+    provider.replies["POST", "/v1/chat/completions"] = reply
+
+    async def restock() -> None:
+        await gluellm.complete("How many?", model=f"openai:{MODEL}", tools=[look_up_stock])
+
+    app.arrivals(0.5, restock)
+    await app.goes_wrong()
+    results[0] = "None"

@@ -17,13 +17,14 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from ..patching import Hooks, ModulePatches, version_of
 from ..pool.call import CountedCall, LiveCalls
 from ..providers import PROVIDERS
 from ..vocabulary import BACKOFF, GLUELLM, LIMITED, PREPARING, SUCCEEDED
-from .calls import operation_name
+from .calls import correlation_id, operation_name
 from .context import counted_call, current_counted, outer_call
 from .streams import hand_over, leave
 
@@ -50,6 +51,8 @@ _REQUIRED = {
 }
 """Functions that exist in all known versions. The other functions are more recent."""
 _LIMITER = "gluellm.rate_limiting.rate_limiter"
+_latest_id: ContextVar[str | None] = ContextVar("gluellm_latest_id", default=None)
+"""Correlation id of the latest call. ``complete()`` sets one for all calls of its tool loop."""
 
 
 class GlueLLMObserver(ModulePatches):
@@ -141,12 +144,16 @@ class GlueLLMObserver(ModulePatches):
             if outer_call() is not None:
                 return None
             model = kwargs.get("model") or getattr(args[0] if args else None, "model", None)
-            return self._calls.begin(
+            counted = self._calls.begin(
                 GLUELLM,
                 operation,
                 provider=_provider_of_model(model),
                 streamed=kwargs.get("stream") is True,
             )
+            found = correlation_id()
+            counted.turn = found is not None and found == _latest_id.get()
+            _latest_id.set(found)
+            return counted
         except Exception as error:
             self._on_error("attribution.gluellm", error)
             return None

@@ -127,6 +127,8 @@ class CountedCall:
     # Attributes that most calls never set are defaults of the class.
     attempts = 0
     """Attempts of GlueLLM so far."""
+    turn = False
+    """Whether an earlier call had the same correlation id: a further turn of a tool loop."""
     resends = False
     """Whether its next request is a retry that `send` has counted."""
     ends_with_requests = False
@@ -435,6 +437,7 @@ class CountedCall:
         if outcome is not None:
             counts[outcome] += 1
             took[length] += 1
+            ledger.turns += self.turn
             if outcome != SUCCEEDED:
                 self.outcome = outcome
             if error is not None:
@@ -497,6 +500,8 @@ class CallLedger:
         """Ended calls by the class of their duration."""
         self.attempts_repeated = 0
         """Attempts of GlueLLM other than the first of their call."""
+        self.turns = 0
+        """Ended calls of GlueLLM with the correlation id of the call before them."""
         self.pauses = 0
         """Pauses of SDKs before they send a request again."""
         self.pauses_requested = 0

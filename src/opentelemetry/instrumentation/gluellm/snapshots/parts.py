@@ -445,6 +445,9 @@ class CallsSnapshot:
     """Pauses among them for which the provider had sent ``Retry-After``."""
     limited: int = 0
     """Attempts that waited in GlueLLM's rate limiter and have passed it."""
+    turns: int = 0
+    """Ended calls of GlueLLM whose correlation id an earlier call had: further turns of a
+    ``complete()`` whose answers request tools."""
     unseen: int = 0
     """Calls in ``requesting`` whose request no observed pool shows: of an own transport, for
     example."""
@@ -472,7 +475,7 @@ class CallsSnapshot:
         return sum(self.outcomes.values())
 
 
-_CALL_COUNTS = ("retries", "attempts_repeated", "pauses", "pauses_requested", "limited")
+_CALL_COUNTS = ("retries", "attempts_repeated", "pauses", "pauses_requested", "limited", "turns")
 
 
 def calls_counted(items: Mapping[Item, float]) -> dict[str, Any]:

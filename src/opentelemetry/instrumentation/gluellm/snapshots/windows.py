@@ -90,6 +90,12 @@ def _period(rows: Sequence[AccountRow]) -> float:
     return rows[-1].until - rows[0].since if rows else 0.0
 
 
+def first_third(account: Account, now: float) -> Window:
+    """Return the first third of all minutes, with which a young process is compared."""
+    period = (now - min((row.since for row in account.rows), default=now)) / 3
+    return _window([row for row in account.rows if row.until <= now - 2 * period], period)
+
+
 def _window(rows: Iterable[AccountRow], period: float) -> Window:
     return Window(period, summed(row.numbers for row in rows))
 

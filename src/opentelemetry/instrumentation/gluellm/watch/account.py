@@ -180,7 +180,7 @@ def _of_calls(state: CallsNow) -> Iterator[tuple[Item, int]]:
     for number, count in enumerate(ledger.took):
         yield ("took", longest_of(number)), count
     yield ("retries",), state.retries
-    for what in ("attempts_repeated", "pauses", "pauses_requested", "limited", "unsent"):
+    for what in ("attempts_repeated", "pauses", "pauses_requested", "limited", "unsent", "turns"):
         yield (what,), getattr(ledger, what)
 
 
