@@ -493,9 +493,10 @@ class _Group:
         # A bound of a class can exceed the process's life.
         bounds = (min(_quantile(now.took, share), self._snapshot.uptime) for share in (0.5, 0.95))
         half, most = map(seconds, bounds)
+        took = "have taken" if running > now.ended else "took"
         text = (
-            f"{self._to[0].upper()}{self._to[1:]} took {seconds(each)} on average in the last "
-            f"{period_text(now.period)} (half took up to about {half}, 95% up to about {most}"
+            f"{self._to[0].upper()}{self._to[1:]} {took} {seconds(each)} on average in the last "
+            f"{period_text(now.period)} (half {took} up to about {half}, 95% up to about {most}"
         )
         text += f"; {running} are in flight)" if running else ")"
         if slower and before is not None:

@@ -22,6 +22,7 @@ HELD = ("connecting", "stream_queued", "awaiting_response", "reading", "unread")
 """Phases of a request that has a connection."""
 _OTHER_ORIGINS = "_OTHER"
 """Name in the telemetry contract for all origins beyond ``max_origins`` together."""
+_OWN_TRANSPORT = " A transport ignores HTTPS_PROXY: pass it proxy=URL and all limits of the client."
 _ENDED_EARLY = ("cancelled", "read_timeout")
 """``error.type`` of requests that the provider might still have answered."""
 
@@ -163,8 +164,6 @@ class PoolCase:
     account: parts.Account = field(default_factory=parts.Account)
     calls: tuple[parts.CallsSnapshot, ...] = ()
     """All calls of the process in the period."""
-    usual_calls: tuple[parts.CallsSnapshot, ...] = ()
-    """All calls before the period or, in a young process, in the first third of its life."""
     limited: bool = False
     """Whether its calls wait in GlueLLM's limiter rather than for a connection."""
     replay: bool = True
@@ -288,7 +287,8 @@ class PoolCase:
     def probe(self) -> str:
         """Advice to turn SO_KEEPALIVE on; empty unless it is known to be off."""
         off = any(pool.tcp_keepalive is False for pool in self.pools)
-        return f" Switch SO_KEEPALIVE on: {self.advisor.probe_idle(self.maximum)}." if off else ""
+        how = f" Switch SO_KEEPALIVE on: {self.advisor.probe_idle(self.maximum)}." if off else ""
+        return how + _OWN_TRANSPORT * ("transport=" in how)
 
     @cached_property
     def synchronous(self) -> bool:

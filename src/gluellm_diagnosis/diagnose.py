@@ -55,14 +55,14 @@ def diagnose(
     calls = calls_in(snapshot, compared.recent)
     usual = calls_in(snapshot, compared.before or first_third(snapshot.account, snapshot.uptime))
     cases = [
-        replace(case, loop_is_blocked=blocked, calls=calls, usual_calls=usual, lately=its)
+        replace(case, loop_is_blocked=blocked, calls=calls, lately=its)
         for case, *its in zip(pool_cases(snapshot, compared), *lately, strict=True)
     ]
     found = list(judged(OF_PROCESS, failed, ProcessCase(snapshot, before, cases)))
     for executor in snapshot.process.executors:
         found += judged(OF_EXECUTOR, failed, executor, cases)
-    for one in calls:
-        found += judged(OF_CALLS, failed, one, cases)
+    for one, before_it in zip(calls, usual, strict=True):
+        found += judged(OF_CALLS, failed, one, cases, before_it)
     for case in sorted(cases, key=lambda case: -case.activity.time("queued")):
         replay = all(finding.kind is not Kind.POOL_TOO_SMALL for finding in found)
         limited = attempt(failed, False, limiting.wait_before, case, cases)

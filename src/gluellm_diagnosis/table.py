@@ -164,7 +164,7 @@ OF_CALLS: Final = (
     Rule("tool_loop", layers.tool_loop, {Kind.TOOL_LOOP: ()}),
     Rule("gluellm_limiter", limiting.gluellm_limiter, {Kind.GLUELLM_LIMITER: times("limited")}),
 )
-"""Rules on the calls to one provider through one library."""
+"""Rules on the calls to one provider through one library, the pools, and its earlier calls."""
 OF_POOL: Final = (
     Rule(
         "client_churn",

@@ -21,6 +21,7 @@ from ..findings import Finding, Kind
 from ..severity import severity
 from .timeouts import evidence_of
 
+_Cases = Sequence[PoolCase]
 _SAME = 1e-6
 """Seconds. Begins of one call differ by rounding only."""
 _FEWEST_ROWS = 3
@@ -88,14 +89,9 @@ def _row(made: list[tuple[float, float, int]]) -> int:
     return row if row > 1 and times >= max(_FEWEST_ROWS, 2 / 3 * len(rows[1:-1])) else 0
 
 
-def tool_loop(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
-    """Detect that one ``complete()`` of GlueLLM makes far more calls than before."""
-    whose = calls.source, calls.provider
-    earlier = (one for case in cases[:1] for one in case.usual_calls)
-    (number, each), (before, usual) = (
-        _turns([one for one in of if (one.source, one.provider) == whose])
-        for of in ([calls], earlier)
-    )
+def tool_loop(calls: CallsSnapshot, cases: _Cases, earlier: CallsSnapshot) -> Finding | None:
+    """Detect that one ``complete()`` of GlueLLM makes far more calls than earlier."""
+    (number, each), (before, usual) = map(_turns, (calls, earlier))
     # Some loops are long by chance.
     enough = number >= thresholds.PARTLY_SLOW_REQUESTS and before >= thresholds.BASELINE_REQUESTS
     if not enough or each < thresholds.CALL_SLOWER * usual:
@@ -119,8 +115,7 @@ def tool_loop(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None
     )
 
 
-def _turns(calls: Sequence[CallsSnapshot]) -> tuple[int, float]:
+def _turns(calls: CallsSnapshot) -> tuple[int, float]:
     """Return how often ``complete()`` was called, and how many calls one made on average."""
-    ended = sum(one.ended for one in calls)
-    first = ended - sum(one.turns for one in calls)
-    return first, ended / max(first, 1)
+    first = calls.ended - calls.turns
+    return first, calls.ended / max(first, 1)

@@ -36,7 +36,7 @@ def _behind(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> list[PoolCase]:
     return its or [case for case in clients if case.totals.provider == "openai"]
 
 
-def gluellm_limiter(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
+def gluellm_limiter(calls: CallsSnapshot, cases: Sequence[PoolCase], *_: object) -> Finding | None:
     """Detect calls that wait in the limiter for one provider."""
     its = _behind(calls, cases)
     case = its[0] if len(its) == 1 else None

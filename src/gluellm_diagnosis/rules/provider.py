@@ -23,7 +23,7 @@ from ..case import Activity, PoolCase, activity_of
 from ..changes import by_group, first_half, slow_share, slower_groups, took, usual_answers
 from ..findings import Finding, Kind, Meaning, caller_text
 from ..severity import severity
-from .timeouts import evidence_of, read_timeouts, usual_time
+from .timeouts import bound_reads, evidence_of, read_timeouts, safe_limit, usual_time
 
 _SOMETHING_HANGS = (
     "the provider hangs, or something on the path (a gateway, a proxy, a firewall) takes the "
@@ -52,8 +52,8 @@ _SLOW = Meaning(
 _SOME_HANG = Meaning(
     "Other requests are answered long before the client gives up. Where it gives up, the provider "
     "hangs, the request needs far longer, or its connection is lost unnoticed, as in a firewall.",
-    "Check the provider's status page, and compare the requests that time out with the others. {}. "
-    "If not, repeat the requests that time out.",
+    "Check the provider's status page, and compare the requests that time out with the others. {}, "
+    "and repeat the requests that time out.",
 )
 _PARTLY = Meaning(
     "Some answers begin as soon as before, the others much later. One of several servers that "
@@ -123,9 +123,9 @@ def slow_provider(case: PoolCase, *, slower: bool) -> Finding | None:
         observed += f", and 95% of the other answers took at most {seconds(usual)}"
     ended = [f.ago + f.phase_age for f in case.totals.failures if f.result == "read_timeout"]
     kind, (explanation, advice) = Kind.SLOW_PROVIDER, _why_slow(case, groups, usual)
-    if many and _unanswered(case, ended) >= thresholds.CURRENT_REQUESTS:
+    if many and 2 * _unanswered(case, ended) > len(ended):
         kind, (explanation, advice) = Kind.CALLS_SILENT, _HANGS
-        if limit:
+        if 0 < limit < thresholds.CALL_SLOW_LIMIT:
             advice += f" If its answer takes over {seconds(limit)}, the read timeout is the cause: "
             advice += "raise it first."
     return Finding(
@@ -173,13 +173,13 @@ def _pressure(case: PoolCase, slower: bool) -> str:
 
 def _why_slow(case: PoolCase, groups: dict[Group, str], usual: float) -> Meaning:
     """Return why it takes longer; ``usual`` is the time of the answers that a timeout spares."""
-    timeout = "Set a read timeout"
-    if _gave_up(case.activity):
+    timeout = bound_reads(case)
+    if _gave_up(case.activity) and read_timeouts(case)[0] < thresholds.CALL_SLOW_LIMIT:
         timeout = "Raise the read timeout if the model takes that long"
     changed = {_change(case, group) for group, text in groups.items() if text}
     explanation, advice = _SLOW if gives_up(case) or len(changed) != 1 else changed.pop()
     if usual:
-        explanation, advice = _SOME_HANG.explanation, f"{_SOME_HANG.advice}{case.probe}"
+        explanation, advice = _SOME_HANG
     elif case.growth >= thresholds.BUSIER and explanation == _SLOW.explanation:
         explanation += " Most likely more requests arrive at a time than the provider serves."
         advice = f"First, reduce the load. {advice}"
@@ -380,7 +380,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         why, advice = _HANGS
     if any(request.peer == "unknown" for request in found):
         why += " The system's TCP state shows no lost connection."
-    advice += f" Set a read timeout, and send these requests again.{case.probe}"
+    advice += f" {bound_reads(case, stalls=True)}, and send these requests again."
     if 2 * fed > number:
         why, advice = _PINGS
     many = number >= thresholds.CALL_MANY
@@ -462,7 +462,7 @@ def silent_provider(case: PoolCase) -> Finding | None:
         evidence=evidence_of("The unanswered requests", waiting),
         explanation="They have their connections, so the pool is not the cause. Reasoning models "
         f"are silent for 300 to 700 s. With other models, {_SOMETHING_HANGS}",
-        advice=f"{_HANGS.advice} Set a read timeout. A larger pool does not help.",
+        advice=f"{_HANGS.advice} {bound_reads(case)}. A larger pool does not help.",
     )
 
 
@@ -476,7 +476,7 @@ def stalled_streams(case: PoolCase) -> Finding | None:
     if not stalled:
         return None
     longest = max(request.item_wait or 0.0 for request in stalled)
-    number = number_of(stalled)
+    number, (_, measured) = number_of(stalled), safe_limit(case, stalls=True)
     many = number >= thresholds.CALL_SILENT_COUNT
     return Finding(
         kind=Kind.STALLED_STREAMS,
@@ -485,7 +485,7 @@ def stalled_streams(case: PoolCase) -> Finding | None:
         f"{seconds(longest)}, while bytes arrive.",
         evidence=evidence_of("These streams", stalled),
         explanation=_PINGS.explanation,
-        advice=_PINGS.advice,
+        advice=f"{_PINGS.advice}{measured and f' Measured: {measured}.'}",
     )
 
 

@@ -107,7 +107,7 @@ class _Reasons:
         return errors, check
 
 
-def retries(calls: CallsSnapshot, cases: Sequence[PoolCase]) -> Finding | None:
+def retries(calls: CallsSnapshot, cases: Sequence[PoolCase], *_: object) -> Finding | None:
     """Detect calls to one provider that are delayed, multiplied or ended by refusals."""
     its = [case for case in cases if case.serves(calls.provider)]
     reasons = _Reasons(its)

@@ -14,7 +14,7 @@ from ..case import PoolCase
 from ..findings import Finding, Kind
 from ..severity import severity
 from .process import descriptors_run_out
-from .timeouts import evidence_of
+from .timeouts import READ_TIMEOUTS_KNOWN, evidence_of, safe_limit
 
 BOUND = 100
 """Limit on connections to advise as a start: httpx's default."""
@@ -23,7 +23,6 @@ _WAIT = 10
 
 _READ = 600
 """Read timeout to advise, in seconds: reasoning models are silent for 300 to 700 s."""
-_READ_TIMEOUTS_KNOWN = ("httpx", "httpx2", "aiohttp")
 
 
 def unbounded_pool(case: PoolCase) -> Finding | None:
@@ -92,7 +91,7 @@ def no_read_timeout(case: PoolCase, *, overdue: bool) -> Finding | None:
     endless = [
         pool
         for pool in case.pools
-        if pool.read_timeout is None and pool.library in _READ_TIMEOUTS_KNOWN
+        if pool.read_timeout is None and pool.library in READ_TIMEOUTS_KNOWN
     ]
     if not endless:
         return None
@@ -103,6 +102,8 @@ def no_read_timeout(case: PoolCase, *, overdue: bool) -> Finding | None:
         longest = max(one.phase_age for one in waiting)
         observed += f"; {counted(number_of(waiting), 'request')} waiting for the provider"
         observed += f", the longest for {seconds(longest)}"
+    limit, measured = safe_limit(case)
+    observed += f"; {measured}" if limit else ""
     ends = "Nothing ends this request" if number_of(waiting) == 1 else "Nothing ends these requests"
     if not overdue:
         ends = "If the provider or the path hangs, nothing ends the request"
@@ -113,7 +114,7 @@ def no_read_timeout(case: PoolCase, *, overdue: bool) -> Finding | None:
         evidence=evidence_of("The waiting requests", waiting) if overdue else (),
         explanation=f"{ends}: the client waits for each byte forever, unless the application "
         "cancels the call.",
-        advice=f"{case.advisor.read_at_most(_READ, case.maximum, 'Set a')}.",
+        advice=f"{case.advisor.read_at_most(limit or _READ, case.maximum, 'Set a')}.",
     )
 
 

@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import (
 from opentelemetry.instrumentation.gluellm.text import counted, percent, seconds
 
 from ..case import PoolCase
-from ..findings import Clause, Fact, Finding, Kind, Meaning, observed_text
+from ..findings import Clause, Fact, Finding, Kind, Meaning, caller_text, observed_text
 from ..severity import severity
 
 Requests = Iterable[Answer | Failure | RequestSnapshot]
@@ -29,6 +29,9 @@ _STILL = {
     "reading": "reading the answer",
 }
 """By phase: what a request was doing."""
+READ_TIMEOUTS_KNOWN = ("httpx", "httpx2", "aiohttp")
+_LIMIT, _SHORT = 30, 60
+"""Seconds: the step of read timeouts to advise, and one that need not be shorter."""
 
 
 def evidence_of(whose: str, requests: Requests) -> tuple[Fact, ...]:
@@ -171,6 +174,36 @@ def usual_time(answers: Iterable[Answer], ended: Iterable[Failure]) -> float:
 def _spread(timeout: float) -> float:
     """Return by how much a wait can differ from the read timeout that ended it."""
     return thresholds.CUT_TIMEOUT_SPREAD * timeout + thresholds.CUT_SLACK
+
+
+def safe_limit(case: PoolCase, *, stalls: bool = False) -> tuple[int, str]:
+    """Return a read timeout that no answer needed, and text on it; 0 if too few are known.
+
+    If requests ``stall``, answers of that time are left out: some come after all.
+    """
+    now, earlier = case.compared_answers
+    kept = earlier if stalls else case.kept_answers
+    if len(kept) < thresholds.BASELINE_REQUESTS:
+        return 0, ""
+    silences = [(max(one.head, one.gap), caller_text(*one.group)) for one in kept]
+    ever = max((origin.longest_silence_answered for origin in case.totals.origins), default=0.0)
+    if not (stalls and any(one.head + one.rest >= thresholds.NEARLY_ALL * ever for one in now)):
+        silences.append((ever, ""))  # also of answers that are not kept any more
+    longest, whose = max(silences)
+    limit = _LIMIT * max(round(3 * longest / _LIMIT), 2)
+    found = f"the longest healthy silence{whose} was {seconds(longest)}"
+    return limit, f"{found}: a limit of {limit} s would have ended only dead requests"
+
+
+def bound_reads(case: PoolCase, *, stalls: bool = False) -> str:
+    """Return advice on the read timeout, so that it ends requests that hang sooner."""
+    limits = [pool.read_timeout for pool in case.pools if pool.library in READ_TIMEOUTS_KNOWN]
+    now = None if None in limits else max(filter(None, limits), default=None)
+    limit, measured = safe_limit(case, stalls=stalls)
+    if now is not None and now <= max(2 * limit, _SHORT):
+        return f"Keep the read timeout of {seconds(now)}"
+    how = "Set a read timeout" if now is None else f"Lower the read timeout from {seconds(now)}"
+    return f"{how} ({measured})" if measured else how
 
 
 def _ended(case: PoolCase) -> str:

@@ -446,7 +446,7 @@ def test_calls_that_end_do_not_hide_calls_that_hang():
     account = an_account(*HOUR, *[hanging] * 5)
     snapshot = a_snapshot(the_totals(), pool, **account, calls=(in_flight(40, 300.0),))
     finding, *_ = diagnose(snapshot)
-    assert finding.observed.startswith("Calls to openai took 300 s on average in the last 5 min")
+    assert finding.observed.startswith("Calls to openai have taken 300 s on average in the last")
     assert "; 40 are in flight)" in finding.observed
     (fact,) = finding.evidence
     assert str(fact) == (

@@ -124,11 +124,17 @@ def test_blocked_loop_suppresses_findings_with_the_same_symptoms():
 
 def test_requests_that_end_in_read_timeouts_are_not_advised_to_have_one():
     """They have one; requests that are only slower may have none."""
-    ended = a_snapshot(the_totals(100, {"reading": 9.0}, errors={"read_timeout": 10}))
+    totals = the_totals(100, {"reading": 9.0}, errors={"read_timeout": 10})
+    ended = a_snapshot(totals, a_pool(read_timeout=60.0))
     assert "Raise the read timeout" in found(Kind.SLOW_PROVIDER, ended).advice
     assert "Set a read timeout" not in found(Kind.SLOW_PROVIDER, ended).advice
-    slower = a_snapshot(the_totals(200, {"reading": 9.0}), uptime=200.0)
-    assert "Set a read timeout" in found(Kind.SLOW_PROVIDER, slower, a_snapshot()).advice
+    for timeout, advice in (
+        (None, "Set a read timeout."),
+        (600, "Lower the read timeout from 600 s."),
+    ):
+        pool = a_pool(read_timeout=timeout)
+        slower = a_snapshot(the_totals(200, {"reading": 9.0}), pool, uptime=200.0)
+        assert advice in found(Kind.SLOW_PROVIDER, slower, a_snapshot()).advice
 
 
 def test_one_pause_suppresses_no_finding():

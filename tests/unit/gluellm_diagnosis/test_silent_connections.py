@@ -138,6 +138,7 @@ def test_advice_is_keepalive_where_it_is_off_and_helps(keepalive, peer, advised)
     pool = a_pool(lost(3, peer=peer), tcp_keepalive=keepalive)
     advice = found(SILENT, a_snapshot(the_totals(), pool)).advice
     assert ("Switch SO_KEEPALIVE on" in advice) is advised
+    assert ("pass it proxy=URL and all limits of the client" in advice) is advised
 
 
 def test_text_of_a_request_names_its_lost_peer():

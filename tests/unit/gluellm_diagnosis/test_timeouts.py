@@ -246,7 +246,7 @@ def test_provider_that_hangs_for_some_requests_only():
     assert finding.explanation.startswith("Other requests are answered")
     pool = a_pool(read_timeout=5.0, tcp_keepalive=False)
     snapshot = replace(after(CUT, OTHERS), pools=(pool,))
-    assert "TCP_KEEPIDLE, 60" in found(Kind.SLOW_PROVIDER, snapshot).advice
+    assert "SO_KEEPALIVE" not in found(Kind.SLOW_PROVIDER, snapshot).advice  # none is lost
     long = tuple(answer._replace(rest=3.0) for answer in OTHERS)
     finding = found(Kind.SLOW_PROVIDER, after(CUT, long, read_timeout=5.0))
     assert finding.observed.endswith("own read timeout is 5.0 s.")
@@ -257,6 +257,81 @@ def test_read_timeout_that_ends_all_requests_may_be_too_short():
     silent = after(CUT, answers(20, 4.0, ago=301.0), read_timeout=5.0)
     advice = found(Kind.CALLS_SILENT, silent).advice
     assert "If its answer takes over 5.0 s, the read timeout is the cause" in advice
+
+
+@pytest.mark.parametrize("number", [3, 20])
+def test_default_timeouts_of_sdks_end_requests_that_hang(number):
+    """At 600 s, nothing was answered for as long: no good answer is cut."""
+    hung = ended("read_timeout", [600.0] * number, ago=4.0)
+    rings = {"failures": hung, "answers": answers(20, 0.4, ago=606.0)}
+    totals = the_totals(number, errors={"read_timeout": number}, **rings)
+    finding = found(Kind.CALLS_SILENT, a_snapshot(totals, uptime=900.0))
+    assert "own read timeout is 600 s" in finding.observed
+    assert "Raise the read timeout" not in str(finding)
+    assert "raise it first" not in str(finding)
+
+
+def test_default_timeouts_of_sdks_are_lowered_where_others_are_answered():
+    hung = ended("read_timeout", [600.0] * 6, ago=4.0)
+    finding = found(Kind.SLOW_PROVIDER, after(hung, answers(20), uptime=900.0))
+    assert "Lower the read timeout from 600 s" in finding.advice
+    assert "Raise the read timeout" not in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("timeout", "advised"),
+    [
+        (None, "Set a read timeout (the longest healthy silence"),
+        (4000.0, "Lower the read timeout from 4000 s (the longest healthy silence"),
+        (60.0, "Keep the read timeout of 60 s, and"),
+    ],
+)
+def test_read_timeout_is_advised_by_the_longest_silence_before(timeout, advised):
+    """Probes would only replace the transport: nothing shows that a connection is lost."""
+    snapshot = hanging(20, read_timeout=timeout, tcp_keepalive=False)
+    (totals,) = snapshot.totals
+    earlier = tuple(one._replace(ago=400.0) for one in totals.answers)
+    snapshot = replace(snapshot, totals=(replace(totals, answers=earlier),))
+    advice = found(Kind.CALLS_SILENT, snapshot).advice
+    assert advised in advice
+    assert "SO_KEEPALIVE" not in advice
+
+
+@pytest.mark.parametrize("later", [0.5, 180.0])
+def test_stall_that_has_ended_does_not_become_usual(later):
+    """The longest silence was that stall. Before it, none was over 2 s."""
+    earlier = tuple(Answer(400.0, "gpt-4o", 2.0, 0.5, 9, 1, SITE) for _ in range(40))
+    usual = (*earlier, Answer(20.0, "gpt-4o", later, 0.5, 9, 1, SITE))
+    waiting = tuple(a_request("awaiting_response", 200.0, call_site=SITE) for _ in range(20))
+    ever = {"longest_silence_answered": 180.0}
+    totals = the_totals(100, now={"awaiting_response": 20}, answers=usual, origin=ever)
+    snapshot = a_snapshot(totals, a_pool(waiting, read_timeout=600.0), uptime=4000.0)
+    advice = found(Kind.CALLS_SILENT, snapshot).advice
+    assert ("silence from app.py:7 in ask (gpt-4o) was 2.0 s" in advice) is (later == 180.0)
+    assert ("Keep the read timeout of 600 s" in advice) is (later != 180.0)
+
+
+@pytest.mark.parametrize(
+    ("head", "gap", "ever", "text"),
+    [
+        (31.0, 0.0, 0.0, "silence from app.py:7 in ask (gpt-4o) was 31 s: a limit of 90 s"),
+        (0.4, 31.0, 0.0, "silence from app.py:7 in ask (gpt-4o) was 31 s: a limit of 90 s"),
+        (0.4, 0.0, 0.0, "was 0.40 s: a limit of 60 s"),
+        # One that is not kept any more.
+        (0.4, 2.0, 100.0, "the longest healthy silence was 100 s: a limit of 300 s"),
+    ],
+)
+def test_safe_limit_is_three_times_the_longest_healthy_silence(head, gap, ever, text):
+    usual = tuple(
+        Answer(5.0, "gpt-4o", head if first else 0.1, 0.5, 9, 1, SITE, gap if first else 0.0)
+        for first in [True] + [False] * 9
+    )
+    totals = the_totals(100, answers=usual, origin={"longest_silence_answered": ever})
+    finding = found(Kind.NO_READ_TIMEOUT, a_snapshot(totals, a_pool(**FOREVER)))
+    assert finding.severity is Severity.INFO
+    assert f"{text} would have ended only dead requests." in finding.observed
+    fewer = a_snapshot(replace(totals, answers=usual[:9]), a_pool(**FOREVER))
+    assert found(Kind.NO_READ_TIMEOUT, fewer).observed == "No read timeout."
 
 
 def test_blocked_loop_can_let_read_timeouts_expire():
@@ -344,7 +419,9 @@ def test_nothing_ends_overdue_requests_of_a_client_without_a_read_timeout():
     finding = found(Kind.NO_READ_TIMEOUT, hanging(20))
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
-        "No read timeout; 20 requests waiting for the provider, the longest for 3600 s."
+        "No read timeout; 20 requests waiting for the provider, the longest for 3600 s; "
+        f"the longest healthy silence from {SITE} (gpt-4o) was 0.40 s: a limit of 60 s would have "
+        "ended only dead requests."
     )
     assert finding.explanation.startswith("Nothing ends these requests:")
     assert str(finding.evidence[0]) == f"The waiting requests: 20 of 20 from {SITE} (gpt-4o)."

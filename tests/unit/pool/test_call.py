@@ -262,6 +262,21 @@ def test_stream_is_silent_while_the_application_waits_for_an_item(scene):
     assert look() == (0, 0)
 
 
+@pytest.mark.parametrize(("waits", "longest"), [((5, 31, 2), 31), ((5, 2, 31), 31), ((), 0)])
+def test_longest_wait_for_an_item_is_kept_with_the_answer(scene, waits, longest):
+    """Also the last one, which ends with the stream."""
+    call = begin(scene, streamed=True)
+    lease = scene.enter(call)
+    call.counted.streams_to(call)
+    for number, wait in enumerate(waits, 1):
+        call.steps, call.waiting = number, True
+        scene.registry.calls.look()
+        scene.clock.advance(wait)
+    leave(scene, lease)
+    scene.drain()
+    assert [one.gap / SECOND for one in scene.ledger.answered] == [longest]
+
+
 def test_download_is_in_neither_metric_of_silence(scene):
     """Reads of a download are not observed."""
     call = begin(scene)

@@ -63,7 +63,7 @@ def test_latest_answers_and_failures_are_kept_with_their_times(scene):
     scene.clock.advance(1)
     scene.serve(scene.acquire())
     scene.drain()
-    assert [number for *_, number, _ in scene.ledger.answered] == [1] * 22 + [6]
+    assert [number for *_, number, _, _ in scene.ledger.answered] == [1] * 22 + [6]
     assert len(scene.ledger.sampled) == 4
     kept = [(result, age / SECOND, phase) for _, result, age, phase, *_ in scene.ledger.failed]
     assert kept == [(429, 3, UNREAD), ("cancelled", 8, QUEUED)]

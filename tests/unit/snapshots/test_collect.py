@@ -20,12 +20,18 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import (
     number_of,
 )
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
-from opentelemetry.instrumentation.gluellm.vocabulary import LIMITED, PREPARING, READING, TICKS
+from opentelemetry.instrumentation.gluellm.vocabulary import (
+    ANY_LLM,
+    LIMITED,
+    PREPARING,
+    READING,
+    TICKS,
+)
 from opentelemetry.instrumentation.gluellm.watch.account import Account
 from opentelemetry.instrumentation.gluellm.watch.loop_lag import LoopLag
 from opentelemetry.instrumentation.gluellm.watch.silent_peers import SilentPeers
 from unit.gluellm_diagnosis.building import counted
-from unit.pool.fakes import FakePool, Scene, Unreadable
+from unit.pool.fakes import SECOND, FakePool, Scene, Unreadable
 
 
 def take(scene: Scene, **settings: Any) -> Snapshot:
@@ -289,6 +295,14 @@ def test_answer_has_the_call_site_of_its_request(scene):
     scene.serve(lease)
     ((answer,),) = (total.answers for total in take(scene).totals)
     assert answer.call_site == str(lease.own_call_site)
+
+
+def test_answer_has_the_longest_gap_of_its_stream(scene):
+    of = scene.registry.calls.begin(ANY_LLM, "chat", "openai")
+    of.gap = 31 * SECOND
+    scene.serve(scene.acquire(call=Call("openai", counted=of)))
+    ((answer,),) = (total.answers for total in take(scene).totals)
+    assert answer.gap == 31
 
 
 def test_first_answers_of_a_busy_pool_stay_known(scene):

@@ -140,6 +140,8 @@ class CountedCall:
     """Nanoseconds that its requests waited for the heads of their responses."""
     seen_steps = 0
     """Value of `Call.steps` at the previous check."""
+    gap = 0
+    """Longest wait for an item that has ended, of those that a check saw."""
     waiting_since = 0
     """When a check first found the application waiting for the current item; 0 if it is not."""
     outcome = SUCCEEDED
@@ -338,6 +340,10 @@ class CountedCall:
             if "retry-after" in headers or "retry-after-ms" in headers:
                 self.ledger.pauses_requested += 1
         self.enter(BACKOFF)
+
+    def gap_until(self, now: int) -> int:
+        """Return the longest wait for an item if the current one ends ``now``."""
+        return max(self.gap, now - (self.waiting_since or now))
 
     def account(self, lease: Any) -> None:
         """Add the times of one of its requests that has ended."""
@@ -739,6 +745,7 @@ class LiveCalls:
                 continue
             if call.waiting_since:
                 ledger.answered(True, now - call.waiting_since, now)
+            call.gap = call.gap_until(now)
             call.seen_steps = steps
             call.waiting_since = now if waiting else 0
 

@@ -347,8 +347,10 @@ def _keep(pool: PoolLedger, lease: Lease) -> None:
     """Keep the times of an answer, and the number of answers since the last one kept."""
     call, ended_at = lease.call, lease.ended_at
     model, items = (None, 0) if call is None else (call.model, call.steps)
-    rest = ended_at - lease.answered_at
-    answer = Answered(ended_at, model, lease.awaited, rest, items, pool.answers, lease.call_site)
+    counted = None if call is None else call.counted
+    gap, rest = counted.gap_until(ended_at) if counted else 0, ended_at - lease.answered_at
+    site, number = lease.call_site, pool.answers
+    answer = Answered(ended_at, model, lease.awaited, rest, items, number, site, gap)
     if ended_at - pool.kept_since >= SECOND:
         pool.kept_since = ended_at
         pool.kept = 0

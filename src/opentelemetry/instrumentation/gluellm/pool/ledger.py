@@ -110,6 +110,8 @@ class Answered(NamedTuple):
     number: int
     """Answers since the entry before."""
     call_site: CallSite | None
+    gap: int
+    """Longest wait for an item."""
 
 
 class Bound:

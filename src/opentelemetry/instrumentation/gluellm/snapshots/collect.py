@@ -420,6 +420,7 @@ def _answers(answered: deque[Answered], sites: _Sites, now: int) -> tuple[parts.
             items=one.items,
             number=one.number,
             call_site=sites.text(one.call_site),
+            gap=in_seconds(one.gap),
         )
         for one in snapshot_of_queue(answered)
     )

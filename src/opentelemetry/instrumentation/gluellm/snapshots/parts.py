@@ -341,6 +341,9 @@ class Answer(NamedTuple):
     number: int = 1
     """Answers that it stands for: at most 20 in a second are kept."""
     call_site: str | None = None
+    gap: float = 0.0
+    """Longest wait for an item of a stream, if it took more than a second: it is looked for once a
+    second."""
 
     @property
     def group(self) -> Group:
