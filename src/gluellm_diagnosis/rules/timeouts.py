@@ -185,11 +185,13 @@ def safe_limit(case: PoolCase, *, stalls: bool = False) -> tuple[int, str]:
     kept = earlier if stalls else case.kept_answers
     if len(kept) < thresholds.BASELINE_REQUESTS:
         return 0, ""
-    silences = [(max(one.head, one.gap), caller_text(*one.group)) for one in kept]
+    most = max(kept, key=lambda one: max(one.head, one.gap))
+    longest, whose = max(most.head, most.gap), caller_text(*most.group)
+    # That of an answer that is not kept any more has neither.
     ever = max((origin.longest_silence_answered for origin in case.totals.origins), default=0.0)
-    if not (stalls and any(one.head + one.rest >= thresholds.NEARLY_ALL * ever for one in now)):
-        silences.append((ever, ""))  # also of answers that are not kept any more
-    longest, whose = max(silences)
+    stalled = stalls and any(one.head + one.rest >= thresholds.NEARLY_ALL * ever for one in now)
+    if ever > longest and not stalled:
+        longest, whose = ever, ""
     limit = _LIMIT * max(round(3 * longest / _LIMIT), 2)
     found = f"the longest healthy silence{whose} was {seconds(longest)}"
     return limit, f"{found}: a limit of {limit} s would have ended only dead requests"

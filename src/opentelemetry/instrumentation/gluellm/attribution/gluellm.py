@@ -143,6 +143,7 @@ class GlueLLMObserver(ModulePatches):
         try:
             if outer_call() is not None:
                 return None
+            found = correlation_id()
             model = kwargs.get("model") or getattr(args[0] if args else None, "model", None)
             counted = self._calls.begin(
                 GLUELLM,
@@ -150,7 +151,6 @@ class GlueLLMObserver(ModulePatches):
                 provider=_provider_of_model(model),
                 streamed=kwargs.get("stream") is True,
             )
-            found = correlation_id()
             counted.turn = found is not None and found == _latest_id.get()
             _latest_id.set(found)
             return counted
