@@ -181,4 +181,5 @@ def _add_unknown(kind: Any, content: Any) -> None:
             for hint in get_args(kind)[:1]:
                 _add_unknown(hint, one)
         if hasattr(kind, "_fields"):
-            content.append("of a newer version")
+            missing = (kind._field_defaults[name] for name in kind._fields[len(content) :])
+            content += [*missing, "of a newer version"]
