@@ -297,6 +297,17 @@ def test_read_timeout_is_advised_by_the_longest_silence_before(timeout, advised)
     assert "SO_KEEPALIVE" not in advice
 
 
+def test_advice_on_silent_and_stalled_requests_has_the_timeout():
+    """Nothing was answered yet; pings arrive, which a read timeout does not end."""
+    waiting = a_pool([a_request("awaiting_response", 90.0)] * 10)
+    advice = found(Kind.CALLS_SILENT, a_snapshot(the_totals(0), waiting)).advice
+    assert "Lower the read timeout from 600 s. A larger pool does not help." in advice
+    fed = a_pool([a_request("reading", 0.5, item_wait=90.0, items_silent=True)] * 2)
+    totals = the_totals(answers=answers(10, head=31.0, ago=400.0))
+    advice = found(Kind.STALLED_STREAMS, a_snapshot(totals, fed, uptime=4000.0)).advice
+    assert "Measured: the longest healthy silence (gpt-4o) was 31 s: a limit of 90 s" in advice
+
+
 @pytest.mark.parametrize("later", [0.5, 180.0])
 def test_stall_that_has_ended_does_not_become_usual(later):
     """The longest silence was that stall. Before it, none was over 2 s."""
@@ -315,7 +326,7 @@ def test_stall_that_has_ended_does_not_become_usual(later):
     ("head", "gap", "ever", "text"),
     [
         (31.0, 0.0, 0.0, "silence from app.py:7 in ask (gpt-4o) was 31 s: a limit of 90 s"),
-        (0.4, 31.0, 0.0, "silence from app.py:7 in ask (gpt-4o) was 31 s: a limit of 90 s"),
+        (0.05, 31.0, 0.0, "silence from app.py:7 in ask (gpt-4o) was 31 s: a limit of 90 s"),
         (0.4, 0.0, 0.0, "was 0.40 s: a limit of 60 s"),
         # One that is not kept any more.
         (0.4, 2.0, 100.0, "the longest healthy silence was 100 s: a limit of 300 s"),
