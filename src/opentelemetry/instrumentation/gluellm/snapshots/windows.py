@@ -90,8 +90,10 @@ def _period(rows: Sequence[AccountRow]) -> float:
     return rows[-1].until - rows[0].since if rows else 0.0
 
 
-def first_third(account: Account, now: float) -> Window:
-    """Return the first third of all minutes, with which a young process is compared."""
+def usual(before: Window | None, account: Account, now: float) -> Window:
+    """Return the time before or, in a young process, the first third of all minutes."""
+    if before and before.period >= thresholds.ACCOUNT_RECENT * account.row:
+        return before
     period = (now - min((row.since for row in account.rows), default=now)) / 3
     return _window([row for row in account.rows if row.until <= now - 2 * period], period)
 
