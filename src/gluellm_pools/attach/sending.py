@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import socket
@@ -19,19 +18,15 @@ from opentelemetry.instrumentation.gluellm.snapshots.format import content_of
 from opentelemetry.instrumentation.gluellm.snapshots.on_signal import signals
 
 from ..arguments import CommandError
-from . import target
+from . import target, waking
 
 STARTS_WITHIN = 2.0
 """Seconds in which the process has to begin the program, which does nothing later."""
 _ANSWERS_WITHIN = 15.0
 """Seconds for the program to answer once it has begun. Its search is bounded to 2 s."""
 _WAKE_AFTER = 0.2
-"""Seconds after which the main thread counts as idle. An idle event loop does not run programs."""
+"""Seconds after which the main thread counts as idle, and a thread is woken to run the program."""
 _POLL = 0.01
-_SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17
-"""Requests of ptrace(2)."""
-_ANY_THREAD = 0x4000_0000
-"""The option __WALL of waitpid(2)."""
 _LEAK_THRESHOLD = 10.0
 _LISTINGS = ("httpcore", "aiohttp", "urllib3")
 _STUB = """\
@@ -114,7 +109,7 @@ class Program:
         kept = self._kept.pop_all()
         if not self._exists("began", _WAKE_AFTER):
             # In a thread, since a main thread that waits for a disk can't be interrupted.
-            threading.Thread(target=_interrupt, args=(self.pid,), daemon=True).start()
+            threading.Thread(target=waking.wake, args=(self.pid,), daemon=True).start()
             if not self._exists("began", STARTS_WITHIN - _WAKE_AFTER):
                 shutil.rmtree(self._directory / "gluellm", ignore_errors=True)
                 raise NotRunError(self._script)
@@ -154,18 +149,3 @@ class Program:
                 return False
             time.sleep(_POLL)
         return True
-
-
-def _interrupt(pid: int) -> None:
-    """Interrupt the system call in which an idle event loop waits, without a signal.
-
-    SIGSTOP would be noticed by supervisors, and ignored by process 1 of a container. The kernel
-    detaches when this thread ends.
-    """
-    ptrace = ctypes.CDLL(None).ptrace
-    ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-    if ptrace(_SEIZE, pid, None, None) == 0:  # else a debugger traces it
-        ptrace(_INTERRUPT, pid, None, None)
-        _, status = os.waitpid(pid, _ANY_THREAD)
-        # Stopped by the interrupt, or else by a signal, which must still be delivered.
-        ptrace(_DETACH, pid, None, 0 if status >> 16 else os.WSTOPSIG(status))

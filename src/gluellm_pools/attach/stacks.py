@@ -59,8 +59,13 @@ _IN = (
     "/http/client.py",
     "/asyncio/",
 )
-_AIOHTTP = {"/client_reqrep.py": {"start": HEAD}, "/streams.py": {"_wait": BYTES}}
-_BODY = {"/urllib3/response.py": {"_raw_read", "read_chunked", "_update_chunk_length"}}
+_IN_FILE = {
+    "/aiohttp/client_reqrep.py": {"start": HEAD},
+    "/aiohttp/streams.py": {"_wait": BYTES},
+    "/urllib3/response.py": dict.fromkeys(
+        ("_raw_read", "read_chunked", "_update_chunk_length"), BYTES
+    ),
+}
 _HTTP = ("/httpcore", "/httpx", "/aiohttp/", "/urllib3/")
 _LOCKS = ("/asyncio/locks.py", "/asyncio/queues.py", "/asyncio/timeouts.py")
 _SOCKETS = ("/socket.py", "/ssl.py")
@@ -134,18 +139,16 @@ def look_here(pid: int) -> Waits:
 
 
 def _look(pid: int) -> Waits:
-    debugging = import_module("_remote_debugging")
     found: Waits = {}
     try:
-        loops = debugging.RemoteUnwinder(pid, all_threads=True).get_all_awaited_by()
+        loops = unwinder_of(pid).get_all_awaited_by()
     except RuntimeError as error:
         if _NO_ASYNCIO not in str(error):
             raise
         loops = []
     with_tasks = {int(loop.thread_id) for loop in loops if loop.awaited_by}
     blocked: set[int] = set()
-    for thread in _threads(debugging.RemoteUnwinder(pid, all_threads=True)):
-        frames, number = _frames(thread.frame_info), int(thread.thread_id)
+    for number, frames in stacks_of(unwinder_of(pid)).items():
         if number in with_tasks or any(one.file.endswith(_RUNNERS) for one in frames):
             # A loop that runs code in both looks is blocked.
             state = None if not frames or frames[0].file.endswith(_IDLE) else LOOP
@@ -177,9 +180,17 @@ def _tasks(loops: Iterable[Any]) -> Iterator[tuple[tuple[int, str], Wait]]:
 
 def main_thread(pid: int) -> str:
     """Return the line of the application in which the main thread is; empty if unknown."""
-    unwinder = import_module("_remote_debugging").RemoteUnwinder(pid, all_threads=True)
-    stacks = (_frames(one.frame_info) for one in _threads(unwinder) if one.thread_id == pid)
-    return next((application_line(frames) for frames in stacks), "")
+    return application_line(stacks_of(unwinder_of(pid)).get(pid, []))
+
+
+def unwinder_of(pid: int) -> Any:
+    """Return what reads the stacks of a process."""
+    return import_module("_remote_debugging").RemoteUnwinder(pid, all_threads=True)
+
+
+def stacks_of(unwinder: Any) -> dict[int, list[Frame]]:
+    """Return the stack of each thread, by its number."""
+    return {int(one.thread_id): _frames(one.frame_info) for one in _threads(unwinder)}
 
 
 def _threads(unwinder: Any) -> Iterator[Any]:
@@ -202,12 +213,9 @@ def _waits_for(frames: list[Frame]) -> str | None:
     """Return what the innermost known frame waits for; None if it is nothing that is known."""
     for frame in frames:
         name = frame.function.rpartition(".")[2]
-        for file, states in _AIOHTTP.items():
-            if frame.file.endswith(f"/aiohttp{file}") and name in states:
+        for file, states in _IN_FILE.items():
+            if frame.file.endswith(file) and name in states:
                 return states[name]
-        for file, names in _BODY.items():
-            if frame.file.endswith(file) and name in names:
-                return BYTES
         if name in _FUNCTIONS and any(part in frame.file for part in _IN):
             return _FUNCTIONS[name]
     if frames and frames[0].file.endswith(_SOCKETS):
