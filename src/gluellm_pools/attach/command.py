@@ -31,8 +31,8 @@ _READERS = (stacks.BYTES, stacks.SOCKET, stacks.OTHER)
 """Waits in which a task or thread may be reading an answer."""
 _PROGRAM = (
     "process {pid}: a thread of it will run a small program of this command for at most 2 s, which "
-    "reads its connection pools and changes nothing. To start it, the main thread may be stopped "
-    "for a millisecond."
+    "reads its connection pools and changes nothing. To start it, a thread may be stopped for some "
+    "milliseconds, and its wait for a socket interrupted, as by a signal that is handled."
 )
 _NO_HISTORY = (
     "Not known without a history: ages, and where the requests began that hold connections. "
@@ -114,7 +114,9 @@ def _inside(pid: int, period: float) -> tuple[Snapshot | None, list[str]]:
         what = f"process {pid} gave an answer that can't be used: {type(error).__name__}"
         raise CommandError(what) from None
     except NotRunError as error:
-        blocks = "its main thread is in C code, such as an idle uvloop"
+        blocks = (
+            "no thread reads a socket, and its main thread is in C code, such as an idle uvloop"
+        )
         with contextlib.suppress(CommandError), target.refusals_explained(pid):
             where = stacks.main_thread(pid)
             blocks += f", called at {call_site_text(where)}" if where else ""

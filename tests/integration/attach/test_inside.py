@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.skipif(
     sys.version_info < (3, 14) or sys.platform != "linux",
     reason="needs Linux and Python 3.14 or newer: make test PYTHON=python3.14",
 )
+
+only_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="writes its registers")
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +111,41 @@ def test_holders_and_queue_of_a_pool_are_listed(how, phase, arguments, start):
     assert pool["requests"] == []
     assert pool["connections"][0]["silence"] is not None
     assert process.poll() is None
+
+
+@only_x86_64
+def test_a_script_that_hangs_in_a_read_is_looked_into(server, begin):
+    """The call that was interrupted for it goes on, and ends as it would have."""
+    gate = server.gate()
+    url = server.reply("/late", Reply(head_after=gate))
+    process = begin(sys.executable, SCRIPTS / "hanging.py", "httpx in the main thread", url)
+    looks = []
+
+    def five() -> bool:
+        looks.extend(filter(None, [pools_of(process.pid)]))
+        return len(looks) == 5
+
+    wait_until(five, timeout=60)
+    assert [one["held_before"] for one in looks[-1][0]["connections"]] == ["awaiting_response"]
+    gate.open()
+    assert process.communicate(timeout=60) == ("ok\n", None)
+    assert process.returncode == 0
+
+
+@only_x86_64
+@pytest.mark.skipif(sys.version_info >= (3, 15), reason="the fields of 3.14 are known")
+@pytest.mark.parametrize("how", ["httpx in threads", "urllib3"])
+def test_a_thread_that_reads_runs_the_program_while_the_main_thread_waits(
+    how, server, begin, tmp_path
+):
+    """The main thread runs nothing later, when the file with the program is gone."""
+    url = server.reply("/silent", Reply(head_after=server.gate()))
+    errors = tmp_path / "errors"
+    words = sys.executable, SCRIPTS / "hanging.py", how, url
+    process = begin("sh", "-c", 'exec "$@" 2> "$0"', errors, *words)
+    wait_until(lambda: pools_of(process.pid), timeout=60)
+    process.stdin.close()
+    assert (process.wait(60), errors.read_text()) == (0, "")
 
 
 def test_a_report_names_the_holders_and_its_snapshot_can_be_judged_later(start, tmp_path):

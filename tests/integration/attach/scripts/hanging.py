@@ -93,6 +93,11 @@ elif how == "httpx in threads":
         client.get(url)
 
     in_threads(call)
+elif how == "httpx in the main thread":
+    import httpx
+
+    print("ready", flush=True)
+    print(httpx.get(url, timeout=60).text)
 elif how == "urllib3":
     import urllib3
 
