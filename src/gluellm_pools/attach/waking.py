@@ -53,12 +53,12 @@ def wake(pid: int) -> None:
             # The stop wakes an idle asyncio loop on every machine.
             if not stopped or platform.machine() != "x86_64" or _interrupt_call(unwinder, pid):
                 return
-            for thread, frames in stacks.stacks_of(unwinder).items():
-                if thread != pid and _tries_again(frames):
-                    with _stopped(thread) as stopped:
-                        if stopped and _interrupt_call(unwinder, thread):
-                            _hand_over(unwinder, pid, thread)
-                            return
+            frames = stacks.stacks_of(unwinder)
+            for thread in (one for one in frames if one != pid and _tries_again(frames[one])):
+                with _stopped(thread) as stopped:
+                    if stopped and _interrupt_call(unwinder, thread):
+                        _hand_over(unwinder, pid, thread)
+                        return
 
 
 @contextlib.contextmanager
@@ -80,8 +80,7 @@ def _stopped(thread: int) -> Iterator[bool]:
 def _ptrace(request: int, thread: int, data: object = None) -> int:
     function = ctypes.CDLL(None).ptrace
     function.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-    result: int = function(request, thread, None, data)
-    return result
+    return int(function(request, thread, None, data))
 
 
 def _tries_again(frames: list[stacks.Frame]) -> bool:
@@ -95,11 +94,8 @@ def _tries_again(frames: list[stacks.Frame]) -> bool:
 def _interrupt_call(unwinder: Any, thread: int) -> bool:
     """Let the system call in which a stopped thread waits return EINTR, as after a signal."""
     registers = (ctypes.c_longlong * 27)()
-    if (
-        not _tries_again(stacks.stacks_of(unwinder)[thread])
-        or _ptrace(_GET_REGISTERS, thread, registers) != 0
-        or registers[_CALL] not in _READS
-    ):
+    safe = _tries_again(stacks.stacks_of(unwinder)[thread])
+    if not safe or _ptrace(_GET_REGISTERS, thread, registers) or registers[_CALL] not in _READS:
         return False
     if registers[_RESULT] in _RESTARTS:
         registers[_RESULT], registers[_CALL] = _EINTR, -1
