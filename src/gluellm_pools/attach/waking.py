@@ -41,7 +41,7 @@ _TRIES_AGAIN = {
 Foreign native code could take EINTR for a failure.
 """
 _FIELDS = operator.itemgetter(5, 9, 24, 28, 90, 92, 93, 94)
-"""Of ``_Py_DebugOffsets`` in 3.14: the interpreter, its threads, their numbers and scripts."""
+"""Of the offsets in CPython 3.14: the interpreter, its threads, their numbers and scripts."""
 _PENDING = b"\1\0\0\0"
 
 
