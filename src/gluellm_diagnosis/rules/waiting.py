@@ -16,9 +16,17 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import (
     RequestSnapshot,
     number_of,
 )
-from opentelemetry.instrumentation.gluellm.text import counted, one_line, percent, rate, seconds
+from opentelemetry.instrumentation.gluellm.text import (
+    counted,
+    one_line,
+    percent,
+    period_text,
+    rate,
+    seconds,
+)
 
 from ..case import HELD, PoolCase
+from ..changes import took
 from ..findings import Finding, Kind, caller_text
 from ..littles_law import poisson_quantile
 from ..replay import Recording, recording_of
@@ -199,35 +207,56 @@ def _slow_origin(cases: Iterable[PoolCase]) -> tuple[str, float]:
 
 
 def one_caller(case: PoolCase) -> Finding | None:
-    """Detect one call site and model that hold nearly all connections while others queue."""
-    case = case.of_limited_origin
+    """Detect one call site and model that hold nearly all connections while others queue.
+
+    They hold most of them now, or held them for most of the time of the last minutes.
+    """
+    matters, case = case.queue_matters, case.of_limited_origin
     full = [pool for pool in case.pools if _is_full(pool)]
-    requests = [request for pool in full for request in pool.requests]
-    holders: Counter[Group] = Counter()
-    for request in requests:
-        holders[request.group] += request.number if request.held is not None else 0
-    ((whose, count),) = holders.most_common(1) or [((None, None), 0)]
-    others = [r for r in requests if r.phase == "queued" and r.group != whose]
-    queued = number_of(others)
-    longest = max((request.phase_age for request in others), default=0.0)
-    many = any(whose) and count and count >= thresholds.HOLDER_SHARE * holders.total()
-    if not many or longest < thresholds.WAIT_NOTICED or likely_leak(full):
-        return None
+    pools = full or (list(case.pools) if matters else [])
+    requests = [request for pool in pools for request in pool.requests]
     # Answers of other origins say nothing about a limit for each of them.
     groups = {request.group for request in requests}
     known = [a for a in case.answers if not case.origin or a.group in groups]
-    if not _holds_longer(whose, requests, known):
+    whose, what = _holder(case, requests, known)
+    others = [r for r in requests if r.phase == "queued" and r.group != whose]
+    queued, longest = number_of(others), max((request.phase_age for request in others), default=0.0)
+    waits = longest >= thresholds.WAIT_NOTICED or (matters and queued > 0)
+    if not (what and waits) or likely_leak(pools):
         return None
     timed_out = case.activity.number("timeout", "pool") > 0
+    observed = f"{what} calls{caller_text(*whose)}; {counted(queued, 'request')} of other callers "
     return Finding(
         kind=Kind.ONE_CALLER,
         severity=severity(failed=timed_out, waited=longest, slower=True),
-        observed=f"{count} of {counted(holders.total(), 'connection')}{_to(case)} are held by calls"
-        f"{caller_text(*whose)}; {counted(queued, 'request')} of other callers queued, the "
-        f"longest for {seconds(longest)}.",
+        observed=f"{observed}queued, the longest for {seconds(longest)}.",
         explanation="One caller takes nearly all of the pool. A larger pool only gives it more.",
         advice=_own_client(case) + _others_need(case, whose[0], known, queued),
     )
+
+
+def _holder(
+    case: PoolCase, requests: Iterable[RequestSnapshot], known: Sequence[Answer]
+) -> tuple[Group, str]:
+    """Return the caller that holds nearly all connections, and text on that; empty without one."""
+    now: Counter[Group] = Counter()
+    times: Counter[Group] = Counter()
+    for answer in known:
+        times[answer.group] += round(1e6 * answer.number * took(answer))
+    for request in requests:
+        if request.held is not None:
+            now[request.group] += request.number
+            times[request.group] += round(1e6 * request.number * request.held)
+    for held in (now, times) if len(known) >= thresholds.CURRENT_REQUESTS else (now,):
+        ((whose, most),) = held.most_common(1) or [((None, None), 0)]
+        many = any(whose) and most and most >= thresholds.HOLDER_SHARE * held.total()
+        if many and _holds_longer(whose, requests, known):
+            if held is now:
+                number = counted(held.total(), "connection")
+                return whose, f"{most} of {number}{_to(case)} are held by"
+            share, period = percent(most / held.total()), period_text(case.activity.period)
+            return whose, f"In the last {period}, {share} of the connections' time was taken by"
+    return (None, None), ""
 
 
 def _others_need(case: PoolCase, model: str | None, known: Sequence[Answer], queued: int) -> str:
@@ -235,7 +264,7 @@ def _others_need(case: PoolCase, model: str | None, known: Sequence[Answer], que
     answers = [answer for answer in known if answer.model != model]
     if not model or len(answers) < thresholds.CURRENT_REQUESTS:
         return ""
-    each = sum(answer.head + answer.rest for answer in answers) / len(answers)
+    each = sum(took(answer) for answer in answers) / len(answers)
     arrived = sum(answer.number for answer in answers) + queued
     size = poisson_quantile(arrived * each / max(case.recent, 1.0))
     return f" The others need about {counted(max(size, 1), 'connection')}."
@@ -255,10 +284,10 @@ def _holds_longer(
     """
     held = [request for request in requests if request.held is not None]
     other = _holds(r for r in held if r.group != whose)
-    other += [answer.head + answer.rest for answer in answers if answer.group != whose]
+    other += [took(answer) for answer in answers if answer.group != whose]
     # The requests of this caller may have begun just now, all at once.
-    its = median(_holds(r for r in held if r.group == whose))
-    ended = [answer.head + answer.rest for answer in answers if answer.group == whose]
+    its = median(_holds(r for r in held if r.group == whose) or [0.0])
+    ended = [took(answer) for answer in answers if answer.group == whose]
     its = max(its, median(ended)) if ended else its
     return not other or its >= thresholds.SLOWER * median(other)
 

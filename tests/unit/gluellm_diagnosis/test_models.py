@@ -216,12 +216,25 @@ def held_by_a_batch(share: int, wait: float = 3.0, others: int = 4, **changes: A
     [
         (held_by_a_batch(8), True),
         (held_by_a_batch(7), False),  # it may have most of the traffic
-        (held_by_a_batch(8, wait=0.9), False),
+        (held_by_a_batch(8, wait=0.9), True),  # the queue matters over all
         (held_by_a_batch(8, others=0), False),  # the pool is too small for its only caller
     ],
 )
 def test_caller_that_holds_the_pool(snapshot, fires):
     assert kinds(snapshot) == [Kind.ONE_CALLER if fires else Kind.POOL_TOO_SMALL]
+
+
+def test_caller_that_held_the_pool_in_the_last_minutes():
+    """At the moment of the snapshot, others hold it as well: the batch comes in waves."""
+    ended = Answer(20.0, "report", 11.0, 1.0, 0, call_site=BATCH["call_site"])
+    others = Answer(20.0, "gpt-4o", 0.8, 0.0, 0, call_site="chat.py:3 in chat")
+    waves = held_by_a_batch(5, answers=(ended,) * 40 + (others,) * 150)
+    assert "83% of the connections' time was taken by calls from batch.py:9" in (
+        found(Kind.ONE_CALLER, waves).observed
+    )
+    assert Kind.POOL_TOO_SMALL not in kinds(waves)
+    few = held_by_a_batch(5, answers=(ended,) * 10 + (others,) * 150)
+    assert kinds(few) == [Kind.POOL_TOO_SMALL]
 
 
 def test_caller_with_most_of_the_traffic_is_not_to_blame():
