@@ -59,6 +59,12 @@ _DEAD_ADDRESS = (
     "TCP takes one round trip, so {} means that first attempts get no answer: one of several "
     "addresses of the host (also IPv6) may be dead, or a full server drops attempts."
 )
+_RESTARTS = Meaning(
+    "the server, or a gateway on the path, restarts: it refuses connections and resets open ones "
+    "at the same moments, and serves requests in between",
+    "look at its restarts: deployments, crashes, memory limits, health checks. It should end its "
+    "requests before it stops",
+)
 _EACH_ADDRESS = "list the addresses of the host (getent ahosts HOST), and try to connect to each"
 
 _NOT_REUSED = {
@@ -174,6 +180,8 @@ def connect_failures(case: PoolCase) -> Finding | None:
     if case.pools and kept < case.totals.peak_active:
         more = f"let the pool keep more idle connections (now {kept}), so that they are reused"
         known["no_local_ports"] = (known["no_local_ports"][0], more)
+    if _restarts(case):
+        known["connection_error"] = _RESTARTS
     if "secure_connection_error" in failures:
         tls, _ = _failing_origin(activity, ("secure_connection_error",))
         known["secure_connection_error"] = _tls_help(case, tls)
@@ -268,6 +276,14 @@ def server_is_gone(case: PoolCase) -> bool:
     return failed >= thresholds.MOST_FAIL * max(1, case.activity.left)
 
 
+def _restarts(case: PoolCase) -> bool:
+    """Return whether a server that works loses and refuses connections at the same moments."""
+    refused = [one.ago for one in case.failures if one.result == "connection_error"]
+    lost = [one.ago for one in case.failures if one.result in LOST_CONNECTION]
+    beside = [a for a in lost if any(abs(a - b) <= thresholds.RESTART_TAKES for b in refused)]
+    return 0 < thresholds.NEARLY_ALL * len(lost) <= len(beside) and not server_is_gone(case)
+
+
 def reuse_failures(case: PoolCase) -> Finding | None:
     """Detect requests that failed on a reused connection."""
     activity = case.activity
@@ -276,7 +292,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     if count < thresholds.REUSE_FAILURES or share < thresholds.REUSE_FAILURE_SHARE:
         return None
     on_new, on_reused = _unanswered(case)
-    if on_new >= thresholds.ALIKE * on_reused or _ended_by_goaway(case):
+    if on_new >= thresholds.ALIKE * on_reused or _ended_by_goaway(case) or _restarts(case):
         return None
     silence = max((origin.longest_silence_failed for origin in case.totals.origins), default=0.0)
     silent = silence > thresholds.SILENT_CONNECTION

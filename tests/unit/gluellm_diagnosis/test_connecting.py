@@ -299,6 +299,24 @@ def test_failures_after_a_moment_of_idleness_are_not_blamed_on_idle_timeouts(
     assert ("keepalive_expiry=1)" in finding.advice) is short
 
 
+@pytest.mark.parametrize(
+    ("lost_at", "refused", "restarts", "others"),
+    [(62.0, 12, True, []), (40.0, 12, False, [REUSE]), (62.0, 95, False, [])],
+)
+def test_server_that_restarts_has_one_finding(lost_at, refused, restarts, others):
+    """It loses and refuses connections at the same moments, and works in between."""
+    failures = (
+        *(Failure(60.0, "connection_error", 0.1, "connecting", 0.1),) * 12,
+        *(Failure(lost_at, "read_error", 0.1, "awaiting_response", 0.1),) * 5,
+    )
+    errors = {"connection_error": refused, "read_error": 5}
+    origin = {"reuse_failures": 5}
+    totals = the_totals(100, errors=errors, origin=origin, failures=failures)
+    snapshot = a_snapshot(totals, a_pool(keepalive_expiry=30))
+    assert ("gateway on the path, restarts" in str(found(FAILURES, snapshot))) is restarts
+    assert kinds(snapshot) == [FAILURES, *others]
+
+
 def test_http2_connection_that_was_idle_loses_many_requests():
     failures = (Failure(9.0, "read_error", 0.1, "awaiting_response", 0.1),) * 90
     origin = {"reuse_failures": 90, "protocols": ("2",)}

@@ -329,6 +329,8 @@ FAILURES_SEVERE = 0.1
 MOST_FAIL = 0.5
 """Share of the requests that counts whatever their number: a program that makes one call and
 fails."""
+RESTART_TAKES = 5.0
+"""A server that restarts refuses connections within this time of resetting the open ones."""
 REUSE_FAILURES = 2
 REUSE_FAILURE_SHARE = 0.005
 """Share of the requests. A server that closes just when a request is sent cannot be ruled out."""
