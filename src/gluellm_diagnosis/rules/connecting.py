@@ -26,6 +26,7 @@ from ..advice.servers import CERTIFICATE_HELP, CONNECT_HELP, SET_UP_HELP, server
 from ..case import Activity, PoolCase
 from ..findings import Clause, Finding, Kind, Meaning, observed_text
 from ..severity import severity
+from .holding import without_http2
 from .timeouts import Requests, evidence_of
 
 _NOT_READY = ("connecting", "transient_failure")
@@ -394,7 +395,7 @@ def closed_unanswered(case: PoolCase) -> Finding | None:
             explanation="A server or gateway does that after a number of requests, after a time, "
             "or when it restarts. The client gives up all requests in flight.",
             advice="Raise the gateway's limit per connection (nginx: keepalive_requests), let the "
-            f"SDK send again, or use HTTP/1.1: {case.advisor.without_http2(case.maximum)}.",
+            f"SDK send again, or use HTTP/1.1: {without_http2(case)[1]}.",
         )
     reused = f" and {percent(on_reused)} of those on reused ones" if on_reused else ""
     return finding(

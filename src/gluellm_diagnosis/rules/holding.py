@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import Counter
 
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots.parts import (
+    PROVIDERS_PART,
     PoolSnapshot,
     RequestSnapshot,
     number_of,
@@ -21,6 +23,7 @@ from opentelemetry.instrumentation.gluellm.text import (
 
 from ..case import HELD, PoolCase
 from ..findings import Finding, Kind, Meaning
+from ..littles_law import poisson_quantile
 from ..severity import severity
 from .process import lag_explains, waits_beyond_lag
 from .timeouts import evidence_of
@@ -230,6 +233,7 @@ class _Streams:
                 limits.append(most)
             self.taken += taken
             self.limit += most
+        self.lowest = max(min(limits, default=0), 1)
         before, lowest = case.totals.streams_most, min(limits, default=0)
         # Another origin can have another limit.
         one_origin = len({one.origin for one in case.totals.origins}) == 1
@@ -262,8 +266,6 @@ def stuck_streams(case: PoolCase) -> Finding | None:
     if waits:
         observed += f"; {counted(number_of(waits), 'request')} waiting for a stream"
         observed += f", the longest for {seconds(longest)}"
-    if costs:
-        observed += f"; waits for a stream took {percent(queued / activity.time())} of the time"
     severe = stuck or (orphaned and (waits or streams.full))
     explanation, advice = _why_stuck(case, streams)
     return Finding(
@@ -276,18 +278,27 @@ def stuck_streams(case: PoolCase) -> Finding | None:
 
 
 def _why_stuck(case: PoolCase, streams: _Streams) -> Meaning:
-    http1 = case.advisor.without_http2(case.maximum)
+    size, http1 = without_http2(case)
     if streams.orphaned:
         return Meaning(
             "Cancelled requests were not reset, so their streams still count.",
             f"Use HTTP/1.1 with this provider: {http1}. Until then, let requests end instead of "
             "cancelling them, and replace the client when its streams are used up.",
         )
-    advice = f"Use several clients, or HTTP/1.1: {http1}."
+    clients = max(math.ceil(size / streams.lowest), 2)
+    advice = f"Use HTTP/1.1: {http1}. Or spread the calls over {clients} clients."
     if streams.lowered:
-        advice = f"Ask the operator of the server or proxy for the reason. Until then: {advice}"
+        advice += " Ask the operator of the server or proxy why it allows fewer streams."
     return Meaning(
         "The connection carries as many requests as the server allows, and the library opens no "
         "second one. The wait for a stream has no timeout, and a larger pool does not help.",
         advice,
     )
+
+
+def without_http2(case: PoolCase) -> tuple[int, str]:
+    """Return how many requests the load has at a time, and how to send them over HTTP/1.1."""
+    activity = case.activity
+    each = activity.provider_time(*PROVIDERS_PART, at_most=True)
+    size = poisson_quantile(activity.number("entered") / max(activity.period, 1.0) * each)
+    return size, case.advisor.without_http2(case.maximum and max(case.maximum, size))

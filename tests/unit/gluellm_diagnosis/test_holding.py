@@ -244,8 +244,21 @@ def test_lowered_limit_on_streams(snapshot, fires):
         finding = found(Kind.HTTP2_STUCK, snapshot)
         changed = snapshot.totals[0].streams_most == 100
         assert ("the peer lowered its limit from 100 to 2" in finding.observed) is changed
-        assert "waits for a stream took 38% of the time" in finding.observed
         assert "a larger pool does not help" in finding.explanation
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "advice"),
+    [
+        (lowered(2), "max_connections=3))). Or spread the calls over 2 clients."),
+        (multiplexed(100, 0), "max_connections=3))). Until then"),
+    ],
+)
+def test_connections_of_http1_are_enough_for_the_load(snapshot, advice):
+    """The limit of an HTTP/2 pool is that of connections which carry many requests each."""
+    (pool,) = snapshot.pools
+    of_http2 = dataclasses.replace(snapshot, pools=(dataclasses.replace(pool, max_connections=1),))
+    assert advice in found(Kind.HTTP2_STUCK, of_http2).advice
 
 
 def test_limit_of_another_origin_is_not_lowered():
