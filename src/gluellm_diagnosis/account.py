@@ -417,13 +417,12 @@ class _Group:
         over = self._over("cancelled", OUTCOMES, thresholds.CALL_CANCELLED_SHARE)
         if over is None:
             return None
-        (part, *_), where = self._largest(start=": on average ")
+        (part, *_), _ = self._largest()
         parts = {Part("result", "cancelled"), *self._parts(part)}
-        text = f"{over[1]}{where}."
         cut = [one for one in self._latest("failures") if one.result == "cancelled"]
         alike = len(at_one_age(cut)) >= thresholds.NEARLY_ALL * max(len(cut), thresholds.CUT_CALLS)
         how = severity(failed=alike, slower=True)
-        found = self._trouble(Kind.CALLS_CANCELLED, how, text, part, parts)
+        found = self._trouble(Kind.CALLS_CANCELLED, how, f"{over[1]}.", part, parts)
         # Consumers that have what they need leave while their answers arrive.
         fed = sum(one.phase in ("reading", "unread") and 2 * one.phase_age < one.age for one in cut)
         return replace(found, needs_cause=fed >= thresholds.NEARLY_ALL * max(len(cut), 1))
@@ -536,13 +535,10 @@ class _Group:
 
     # Where did it go?
 
-    def _largest(
-        self, among: Sequence[str] | None = None, start: str = ": "
-    ) -> tuple[list[Part], str]:
+    def _largest(self, among: Sequence[str] | None = None) -> tuple[list[Part], str]:
         """Return the part that has grown most per call, another large one, and text on both.
 
-        If it has to be one of some parts, it is the largest of them, grown or not. The text begins
-        with ``start``.
+        If it has to be one of some parts, it is the largest of them, grown or not.
         """
         now, before = self._now, self._before
         times = now.times
@@ -560,7 +556,7 @@ class _Group:
         (first, _), *others = largest or [("", 0.0)]
         many = [name for name, time in others if time >= _MUCH * grown.total()]
         parts = [Part("time", name) for name in (first, *many)]
-        return parts, f"{start}{', '.join(texts)}" if texts else ""
+        return parts, f": {', '.join(texts)}" if texts else ""
 
     def _detail(self, part: Part) -> Part | None:
         """Return the step of connecting, or the reason of back-off, that has grown most."""

@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.gluellm.snapshots.parts import (
     Group,
     RequestSnapshot,
 )
-from opentelemetry.instrumentation.gluellm.text import counted, percent, seconds
+from opentelemetry.instrumentation.gluellm.text import counted, seconds
 
 from ..case import PoolCase
 from ..findings import Clause, Fact, Finding, Kind, Meaning, caller_text, observed_text
@@ -110,21 +110,28 @@ def cut_calls(case: PoolCase, *, slower: bool) -> Finding | None:
     many = share >= thresholds.CALL_CANCELLED_SHARE
     if phase == "awaiting_response" and 2 * median(one.phase_age for one in alike) < age:
         still += ", shortly after the request was sent"
-    advice = _longer_timeout(case)
-    reason = "Another finding explains why they are slow, if that is known"
-    if slower and on_its_way:
-        reason = "The provider takes longer than before"
+    advice, reason = _longer_timeout(case), ""
+    groups = {(one.model, one.call_site) for one in alike}
+    usual = [one for one in case.kept_answers if one.group in groups]
+    longest = max((one.head + one.rest for one in usual), default=age)
+    since, until = min((one.ago for one in usual), default=0.0), ""
+    if since > max(one.ago for one in alike) and thresholds.SLOWER * longest <= age:
+        until = f" Until {seconds(since)} ago, such calls ended within {seconds(longest)}."
+        advice = f"Find out why they take longer: the model, the length of the answers. {advice}"
+    if until or (slower and on_its_way):
+        reason = " The answers take longer than before."
     if phase == "queued":
         advice = f"Remove the queue first: a longer timeout only lets calls wait. Then: {advice}"
-        reason = "They wait for the pool, and the provider has not seen them"
+        reason = " They wait for the pool, and the provider has not seen them."
+    which = "all" if count == len(alike) else f"{count} of them"
     return Finding(
         kind=Kind.CALLS_CUT_SHORT,
         severity=severity(failed=many and (on_its_way or not slower), slower=many),
-        observed=f"{len(cut)} of the last {number} requests ({percent(share)}) were cancelled; "
-        f"{len(alike)} of these ended after about {seconds(age)}, {count} of them while {still}.",
+        observed=f"{len(alike)} of the last {number} requests were cancelled after about "
+        f"{seconds(age)}, {which} while {still}.{until}",
         evidence=evidence_of(f"Cancelled after about {seconds(age)}", alike),
-        explanation=f"A timeout of the application or of its caller ends the calls after about "
-        f"{seconds(age)}: neither the pool nor the provider does. {reason}.",
+        explanation="A timeout of the application or of its caller ends the calls: neither the "
+        f"pool nor the provider does.{reason}",
         advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
     )
 

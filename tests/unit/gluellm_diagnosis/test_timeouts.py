@@ -88,8 +88,8 @@ def test_calls_of_a_group_in_which_one_failed_are_not_cut_by_a_timeout(earlier, 
 def test_age_phase_and_call_site_of_cancelled_calls_are_named():
     finding = found(Kind.CALLS_CUT_SHORT, after(TIMED_OUT, answers(20)))
     assert finding.observed == (
-        "6 of the last 26 requests (23%) were cancelled; 6 of these ended after about 8.0 s, 6 of "
-        "them while waiting for the response headers."
+        "6 of the last 26 requests were cancelled after about 8.0 s, all while waiting for the "
+        "response headers."
     )
     assert finding.evidence == (Fact("Cancelled after about 8.0 s", 6, 6, "gpt-4o", SITE),)
     assert str(finding.evidence[0]) == (
@@ -113,11 +113,20 @@ def test_age_phase_and_call_site_of_cancelled_calls_are_named():
     assert "asyncio" not in sync.advice
 
 
+def test_calls_that_are_cut_since_their_answers_take_longer():
+    """No answer has come since, so the cause is not the timeout alone."""
+    usual = tuple(one._replace(call_site=SITE) for one in answers(6, ago=150.0))
+    finding = found(Kind.CALLS_CUT_SHORT, after(TIMED_OUT, usual))
+    assert finding.observed.endswith("Until 150 s ago, such calls ended within 0.90 s.")
+    assert finding.explanation.endswith("The answers take longer than before.")
+    assert finding.advice.startswith("Find out why they take longer")
+
+
 def test_calls_that_queued_for_most_of_their_time():
     """They got their connection just before they were cancelled."""
     late = ended("cancelled", [8.0] * 9, phase_age=0.3)
     observed = found(Kind.CALLS_CUT_SHORT, after(late, answers(9))).observed
-    assert "9 of them while waiting for the response headers, shortly after" in observed
+    assert "all while waiting for the response headers, shortly after" in observed
 
 
 CUT = ended("read_timeout", [5.0] * 6)
@@ -373,7 +382,7 @@ def test_slower_provider_and_the_timeout_of_the_application(failures, head, firs
     assert kinds(now, a_snapshot())[0] is first
     cut = found(Kind.CALLS_CUT_SHORT, now, a_snapshot())
     assert (cut.severity is Severity.INFO) is (len(failures) < 20)  # few: GlueLLMCallsFail
-    assert ("provider takes longer than before" in cut.explanation) is (
+    assert ("answers take longer than before" in cut.explanation) is (
         first is Kind.CALLS_CUT_SHORT or head == 4.0
     )
     assert ("while reading the answer" in cut.observed) is (
