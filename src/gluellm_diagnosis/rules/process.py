@@ -93,7 +93,7 @@ _LATE = {
 """For each cause of a late loop, its explanation and advice."""
 _AGREEING = 3
 """Least number of checks that found a loop at one line, if the host is short of CPU."""
-_SHORT_OF_CPU = " Other processes or threads also take the CPU, which makes each block longer."
+_SHORT_OF_CPU = " Most of the delay is a wait for the CPU, which other processes or threads have."
 _LOCK = (
     " If it waits for a lock there (threading.Lock, RLock), another thread holds the lock: find "
     "out which one (py-spy dump), and hold no lock during a request."
@@ -144,12 +144,16 @@ def blocked_event_loop(case: ProcessCase) -> Finding | None:
     explanation, advice = f"{which.explanation}{also}", which.advice
     if checks and cause in ("", "blocking_call"):
         inner = f", in {call_site_text(stack[0])}" if stack and stack[0] != site else ""
+        keeps = "keeps it busy" if checks >= _AGREEING else "was running in it"
         by_cause = (
-            f" Your code at {call_site_text(site)} keeps it busy ({checks} of "
+            f" Your code at {call_site_text(site)} {keeps} ({checks} of "
             f"{counted(sum(sites.values()), 'stack sample')}{inner}).{by_cause}"
         )
         advice = "Move this code out of the loop: asyncio.to_thread, or a process if it computes."
-        advice += _LOCK if same and stack[0] == site and not also else ""
+        if also:
+            advice += " Also run fewer workers and threads, or get more CPU."
+        elif same and stack[0] == site:
+            advice += _LOCK
     if loop_is_blocked(snapshot, before):
         # With churn it is only a WARNING, so that churn, which causes the lag, comes first.
         severe = share >= thresholds.LATE_SHARE_SEVERE and not clients_churn

@@ -217,7 +217,7 @@ def test_line_that_blocks_the_loop_is_in_the_finding(cause, line):
     named = "Your code at app.py:40 in rank keeps it busy (9 of 11 stack samples, in ssl.py:9 in"
     assert (named in finding.observed) is line
     assert ("asyncio.to_thread" in finding.advice) is line
-    assert ("also take the CPU" in finding.explanation) is (cause == "cpu_contention")
+    assert ("a wait for the CPU" in finding.explanation) is (cause == "cpu_contention")
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,8 @@ def test_loop_without_cpu_names_only_a_line_that_most_checks_agree_on(checks, of
     snapshot = late(**causes, event_loop_busy_at=sites, event_loop_stack=("app.py:9",) * frames)
     finding = found(Kind.BLOCKED_EVENT_LOOP, snapshot)
     assert ("app.py" in finding.observed) is line
-    assert ("get more CPU" in finding.advice) is not line
+    assert ("get more CPU (Kubernetes" in finding.advice) is not line
+    assert (finding.advice.endswith("Also run fewer workers and threads, or get more CPU.")) is line
 
 
 @pytest.mark.parametrize(
@@ -247,8 +248,9 @@ def test_loop_that_is_always_at_one_line_may_wait_for_a_lock(sites, stack, lock)
     """No Python code runs below that line."""
     causes = {"event_loop_late_share": 1 / 3, "event_loop_late_causes": {"blocking_call": 17.0}}
     snapshot = late(**causes, event_loop_busy_at=sites, event_loop_stack=stack)
-    advice = found(Kind.BLOCKED_EVENT_LOOP, snapshot).advice
-    assert ("another thread holds the lock" in advice) is lock
+    finding = found(Kind.BLOCKED_EVENT_LOOP, snapshot)
+    assert ("another thread holds the lock" in finding.advice) is lock
+    assert ("was running in it (2 of 2" in finding.observed) is (sum(sites.values()) == 2)
 
 
 @pytest.mark.parametrize(
