@@ -615,12 +615,12 @@ class _Group:
         if retries < thresholds.BACKOFF_RETRIES:
             return ""
         requests = counted(now.requests.number("entered"), "request")
-        after = f" after {reason.name}" if reason else ""
+        after = f" after {'HTTP ' * reason.name.isdecimal()}{reason.name}" if reason else ""
         running = int(now.running.total())
         calls = counted(now.ended + running, "call")
         self._counts |= {now.ended + running, retries}
         calls += f" ({running} in flight)" if running else ""
-        return f"; {calls} became {requests}, {retries} of them sent again{after}"
+        return f"; {calls} became {requests}: {retries} retries{after}"
 
     def _trouble(
         self, kind: Kind, how: Severity, account: str, part: Part, parts: Iterable[Part]

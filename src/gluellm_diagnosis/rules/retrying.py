@@ -103,7 +103,7 @@ class _Reasons:
             likely = "most likely" if busier else "perhaps"
             errors += f" It serves some requests: {likely} more arrive at a time than it allows."
             fewer += ", or raise the limit of the server or gateway."
-            check = f"{fewer} {check}" if busier else f"{check} {fewer}"
+            check = f"{fewer} {check}"
         return errors, check
 
 
@@ -156,7 +156,7 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase], *_: object) -> Find
         clauses=tuple(clauses),
         evidence=evidence_of("The last failed requests", again),
         explanation=f"{explanation} {whose} A larger pool does not help.",
-        advice=f"{advice} {less}",
+        advice=f"{advice} {less}".rstrip(),
     )
 
 
@@ -177,10 +177,10 @@ def _whose(calls: CallsSnapshot, layers: str, of_sdk: str) -> tuple[str, str]:
         )
         return whose.rstrip(), f"Retry in one layer only: {_GLUELLM}, or {of_sdk}."
     if calls.attempts_repeated:
-        return f"GlueLLM retries ({own}).", f"To retry less: {_GLUELLM}."
+        return f"GlueLLM retries ({own}).", ""
     whose = f"The SDK retries ({sdks})." if calls.pauses else "The SDK, if any, retries."
-    only = "Retry in one layer only" if layers else "To retry less"
-    return f"{whose} {layers}".rstrip(), f"{only}: {of_sdk}."
+    only = f"Retry in one layer only: {of_sdk}." if layers else ""
+    return f"{whose} {layers}".rstrip(), only
 
 
 def refusals(case: PoolCase) -> Finding | None:
@@ -198,12 +198,11 @@ def refusals(case: PoolCase) -> Finding | None:
     explanation, advice = reasons.advice(synchronous=case.synchronous)
     who = "SDKs paused"
     whose = "An SDK repeats such a request up to max_retries times (default: 2)."
-    less = f"To retry less: {without_retries(case.totals.provider, case.process.frameworks)}."
     its = [one for one in case.failures if one.result in reasons.statuses]
     if paused and case.totals.library == "urllib3":
         who = "Retry-After made urllib3 pause"
         whose = "urllib3 pauses inside the caller's request, and its timeouts do not limit that."
-        less = "To wait less, lower total or retry_after_max (2.6.3 or newer) of urllib3's Retry."
+        advice += " Lower total or retry_after_max (2.6.3 or newer) of urllib3's Retry."
     share = f"{refused} of {counted(left, 'request')} ({percent(refused / left)}) were refused"
     clauses = [Clause(f"{share}: {reasons}", frozenset((refused, left)))]
     clauses += reasons.limit
@@ -217,5 +216,5 @@ def refusals(case: PoolCase) -> Finding | None:
         clauses=tuple(clauses),
         evidence=evidence_of("The last refused requests", its),
         explanation=f"{explanation} {whose} A larger pool does not help.",
-        advice=f"{advice} {less}",
+        advice=advice,
     )

@@ -98,7 +98,7 @@ def test_acts_of_slow_calls_name_causes_outside_of_pools():
     assert "Exporting to http://127.0.0.1:9" in limited
     assert "logged meanwhile" in limited
     faults = [re.findall(r"at fault: (.*)", act) for act in (limited, stalled)]
-    retries = r"the provider: retries: .*\d of them sent again after 429.*"
+    retries = r"the provider: retries: .*\d retries after HTTP 429.*"
     assert re.fullmatch(retries, *faults[0])
     silent = r"the provider: stalled streams: 3 streams without an item, .* while bytes arrive\."
     assert re.fullmatch(silent, *faults[1])

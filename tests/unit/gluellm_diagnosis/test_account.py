@@ -484,7 +484,7 @@ def test_repeated_requests_of_successful_calls_are_found():
     finding = top(*HOUR, *[of_calls(60, {"backoff": 0.5}, {"503": 1}, retries=40)] * 5)
     assert finding.kind is Kind.RETRIES
     assert finding.observed.startswith(
-        "In the last 5 min, 300 calls became 500 requests, 200 of them sent again after 503."
+        "In the last 5 min, 300 calls became 500 requests: 200 retries after HTTP 503."
     )
     few = of_calls(60, {"backoff": 0.1}, {"503": 1}, retries=5)
     assert not kinds(taken(*HOUR, *[few] * 5))
@@ -496,7 +496,7 @@ def test_reason_to_send_again_comes_before_the_retries():
     minute = of_calls(60, {"backoff": 0.5}, gave_up, retries=40, unread=0.9, reading=0.1)
     first, second = (f for f in diagnose(taken(*HOUR, *[minute] * 5)) if f.pool)
     assert (first.kind, second.kind) == (Kind.SLOW_CONSUMER, Kind.RETRIES)
-    assert first.observed.startswith("In the last 5 min, 300 calls became 500 requests, 200 of")
+    assert first.observed.startswith("In the last 5 min, 300 calls became 500 requests: 200")
 
 
 def test_requests_outside_any_call():
@@ -544,7 +544,7 @@ def test_back_off_names_the_status():
     minute = of_calls(40, {"backoff": 7.0}, {"429": 1}, retries=60, took=8.6)
     observed = top(*HOUR, *[minute] * 5).observed
     assert "7.0 s in backoff after 429" in observed
-    assert "200 calls became 500 requests, 300 of them sent again after 429" in observed
+    assert "200 calls became 500 requests: 300 retries after HTTP 429" in observed
 
 
 # Why?

@@ -149,16 +149,16 @@ def test_requests_of_gluellm_and_the_sdk_are_one_number_for_a_call_site():
 
 
 @pytest.mark.parametrize(
-    ("more", "whose", "less"),
+    ("more", "whose"),
     [
-        ({"pauses": 40}, "The SDK retries (40 pauses)", "max_retries=0"),
-        ({"attempts_repeated": 9}, "GlueLLM retries (9 further attempts)", "retry_max_attempts=1"),
+        ({"pauses": 40}, "The SDK retries (40 pauses)"),
+        ({"attempts_repeated": 9}, "GlueLLM retries (9 further attempts)"),
     ],
 )
-def test_layer_that_retries_is_named(more, whose, less):
+def test_layer_that_retries_is_named(more, whose):
     finding = found(Kind.RETRIES, refused({503: 65}, **MUCH, **more))
     assert whose in finding.explanation
-    assert less in finding.advice
+    assert "retr" not in finding.advice  # without retries, the calls that they save would fail
     assert "answers with errors" in finding.explanation
 
 
