@@ -92,6 +92,14 @@ def pool_too_small(case: PoolCase, *, slow_connecting: bool) -> Finding | None:
 
 def _queueing(case: PoolCase) -> str:
     """Return text on the queue, the load, and how long connections are held."""
+    if full := _only_full(case):
+        others = [pool for pool in case.pools if pool is not full]
+        used, most = (sum(map(number, others)) for number in (_busy, _limit))
+        return (
+            f"Of {len(case.pools)} clients, one is full: {_busy(full)} of "
+            f"{counted(_limit(full), 'connection')} in use, {counted(full.queued, 'request')} "
+            f"queued, the longest for {seconds(full.longest_wait)}; the others use {used} of {most}"
+        )
     activity, spent = case.activity, case.activity.time()
     share = percent(activity.time("queued") / spent if spent else 0)
     observed = (
@@ -111,6 +119,20 @@ def _queueing(case: PoolCase) -> str:
     if before is not None and before.served >= thresholds.BASELINE_REQUESTS:
         observed += f" (before: {seconds(before.time(*HELD) / before.sent)})"
     return observed
+
+
+def _only_full(case: PoolCase) -> PoolSnapshot | None:
+    """Return the only full pool of several of one name; None without one."""
+    full = [pool for pool in case.pools if _is_full(pool)]
+    return full[0] if len(full) == 1 < len(case.pools) else None
+
+
+def _busy(pool: PoolSnapshot) -> int:
+    return pool.active + pool.connecting
+
+
+def _limit(pool: PoolSnapshot) -> int:
+    return pool.max_connections or 0
 
 
 def _to(case: PoolCase) -> str:
@@ -140,6 +162,10 @@ def _advice(case: PoolCase, limited: PoolCase) -> tuple[str, str]:
     """
     most, seen = thresholds.REPLAY_MOST, case.totals.origins
     recording: Recording | str = "only the pool whose requests queue longest is replayed"
+    if full := _only_full(limited):
+        size = _busy(full) + full.queued
+        advice = case.advisor.allow(size, _argument(limited, size))
+        return "", f"Use one client for all calls, or raise the limit of the full one. {advice}"
     if case.replay:
         recording = recording_of(case.pools, case.activity.period, seen=seen, most=most)
         if isinstance(recording, str):
@@ -302,8 +328,7 @@ def pool_saturated(case: PoolCase) -> Finding | None:
         return None
     queued = sum(pool.queued for pool in full)
     longest = max(pool.longest_wait for pool in full)
-    busy = sum(pool.active + pool.connecting for pool in full)
-    maximum = sum(pool.max_connections or 0 for pool in full)
+    busy, maximum = sum(map(_busy, full)), sum(map(_limit, full))
     observed = f"{busy} of {counted(maximum, 'connection')}{_to(case)} in use and "
     observed += f"{counted(queued, 'request')} queued"
     if queued:
@@ -361,7 +386,7 @@ def _is_full(pool: PoolSnapshot) -> bool:
 
 
 def _is_at_limit(pool: PoolSnapshot) -> bool:
-    return pool.active + pool.connecting >= (pool.max_connections or math.inf)
+    return _busy(pool) >= (pool.max_connections or math.inf)
 
 
 def slots_are_lost(case: PoolCase) -> bool:

@@ -338,6 +338,18 @@ def test_load_on_several_pools_is_shared():
     assert "No size is advised: 2 live pools of this name" in finding.advice
 
 
+def test_size_of_the_only_full_pool_of_several_is_advised():
+    """Two modules build clients of one provider, with different limits and loads."""
+    full = a_pool([a_request("queued", 3.0)] * 3, [a_connection("active")] * 10)
+    other = a_pool([], [a_connection("active")] * 2, max_connections=50)
+    finding = found(SMALL, further(200, full, other, pools_live=2, **QUEUED), BASELINE)
+    assert finding.observed.endswith(
+        "Of 2 clients, one is full: 10 of 10 connections in use, 3 requests queued, the longest "
+        "for 3.0 s; the others use 2 of 50."
+    )
+    assert "raise the limit of the full one. Allow 13 connections" in finding.advice
+
+
 def test_size_of_a_short_period_is_that_of_all_recorded_requests():
     """In 10 s, only 25 requests of 4 s end on 10 connections."""
     times = by_callers(30, 10, 4.0, 150)
