@@ -75,11 +75,15 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 def writable(name: str) -> Path:
     """Type of argument: a file that can be written."""
+    path = Path(name)
     try:
-        Path(name).open("a").close()  # fails now instead of at the end of a long run
+        exists = path.exists()
+        path.open("a").close()  # fails now instead of at the end of a long run
+        if not exists:
+            path.unlink()  # an empty file would look like a result
     except OSError as error:
         raise argparse.ArgumentTypeError(f"can't write {name!r}: {error.strerror}") from None
-    return Path(name)
+    return path
 
 
 def write_output(text: str, path: Path | None = None) -> None:

@@ -163,8 +163,8 @@ def _advice(case: PoolCase, limited: PoolCase) -> tuple[str, str]:
     most, seen = thresholds.REPLAY_MOST, case.totals.origins
     recording: Recording | str = "only the pool whose requests queue longest is replayed"
     if full := _only_full(limited):
-        size = _busy(full) + full.queued
-        advice = case.advisor.allow(size, _argument(limited, size))
+        at_once = _busy(full) + full.queued
+        advice = case.advisor.allow(at_once, _argument(limited, at_once))
         return "", f"Use one client for all calls, or raise the limit of the full one. {advice}"
     if case.replay:
         recording = recording_of(case.pools, case.activity.period, seen=seen, most=most)

@@ -158,6 +158,7 @@ def test_snapshot_that_no_process_can_have_is_refused_in_one_line(tmp_path, caps
         (["a", "--for", "1"], "--for, --timeout and --save need --pid"),
         (["a", "--save", "{}/b"], "--for, --timeout and --save need --pid"),
         (["--pid", "1", "--save", "{}"], "can't write"),
+        (["--pid", "2147483647", "--save", "{}/b"], "there is no process 2147483647"),
     ],
 )
 def test_arguments_that_do_not_go_together_are_refused(arguments, message, tmp_path, capsys):
@@ -167,6 +168,7 @@ def test_arguments_that_do_not_go_together_are_refused(arguments, message, tmp_p
         status = stop.code
     assert status == 2
     assert message in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]  # no empty file that looks like a snapshot
 
 
 def test_rule_that_raises_is_one_line_and_leaves_the_other_findings(tmp_path, capsys, monkeypatch):

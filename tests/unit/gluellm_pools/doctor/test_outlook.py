@@ -18,6 +18,6 @@ def test_capacity_of_one_worker_is_a_finding_of_its_report():
     snapshot = a_snapshot(the_totals(), a_pool(max_connections=5000))
     for workers in (1, 2):
         text, content = Outlook(workers=workers).on(snapshot)
-        assert "TOO LITTLE: file descriptors" in text
+        assert "TOO LITTLE: 50 of 1024 file descriptors" in text
         assert ("INFO: capacity" in text or "WARNING: capacity" in text) is (workers == 2)
         assert ("findings" in content) is (workers == 2)
