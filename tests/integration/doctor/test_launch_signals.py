@@ -40,6 +40,7 @@ def test_program_that_does_not_end_after_a_signal_is_reported_at_once(begin, pro
     command = (*DOCTOR, "--json", "-o", output, "--", PYTHON, CALLING, provider.openai_url)
     process = begin(*command, "wait", "stubborn", until="called", **EVERY_CLIENT)
     process.terminate()
+    wait_until(output.exists, timeout=PATIENCE)
     text = wait_until(
         lambda: "processes" in (text := output.read_text()) and text, timeout=PATIENCE
     )
