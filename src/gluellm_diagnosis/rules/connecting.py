@@ -17,6 +17,7 @@ from opentelemetry.instrumentation.gluellm.text import (
     counted,
     one_line,
     percent,
+    period_text,
     seconds,
     timeout_text,
 )
@@ -48,8 +49,7 @@ _PROBED_AFTER = 60
 """Seconds of idleness after which SO_KEEPALIVE probes, as advised."""
 _CLOSED_IDLE = (
     "These connections were idle: the server or a load balancer closes idle ones sooner than the "
-    "client does. SO_KEEPALIVE would not help, since it probes after 60 s, and the client closes "
-    "them by then. Or the server restarts, or a forked process uses the same client."
+    "client does. Or the server restarts, or a forked process uses the same client."
 )
 _DROPPED = (
     "The other end, or a load balancer or address translator on the path, dropped connections "
@@ -70,7 +70,7 @@ _EACH_ADDRESS = "list the addresses of the host (getent ahosts HOST), and try to
 
 _NOT_REUSED = {
     "keepalive_expired": Meaning(
-        "Idle connections are closed before the next request needs them",
+        "Idle connections are closed{after}, before the next request needs them",
         "Keep idle connections for longer, but less than the load balancer's idle timeout: "
         "{keep_idle}",
     ),
@@ -298,7 +298,7 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     silence = max((origin.longest_silence_failed for origin in case.totals.origins), default=0.0)
     silent = silence > thresholds.SILENT_CONNECTION
     expiry = max((pool.keepalive_expiry or 0 for pool in case.pools), default=0)
-    now = f" (now {timeout_text(expiry)})" if expiry else ""
+    now = f" (this client: {timeout_text(expiry)})" if expiry else ""
     idle = min(_longest_idle(case), expiry or math.inf)
     # A server that closes at the same time as the client fails few requests.
     often, most = share >= thresholds.FAILURES_SEVERE, thresholds.SHORT_IDLE
@@ -312,9 +312,9 @@ def reuse_failures(case: PoolCase) -> Finding | None:
     elif not silent:
         why = _CLOSED_IDLE if closed else f"{_DROPPED} Or a forked process uses the same client."
         advice += (
-            f" Keep idle connections for less time than the load balancer does{now}: "
-            f"{case.advisor.keep_idle(3, case.maximum)}. If the process forks, build the client in "
-            "each process, after the fork."
+            f" Keep idle connections for less time than the load balancer does{now}. "
+            f"3 s is less than most: {case.advisor.keep_idle(3, case.maximum)}. If the process "
+            "forks, build the client in each process, after the fork."
         )
     return Finding(
         kind=Kind.REUSE_FAILURES,
@@ -471,7 +471,7 @@ def slow_connecting(case: PoolCase) -> Finding | None:
         return None
     name, advice = SET_UP_HELP[step]
     share = activity.named("step")[step] / total
-    explanation = "Keeping connections makes this wait rarer, but not shorter."
+    explanation = "Each new connection waits for that."
     if step == "connect" and mean >= thresholds.SLOW_SET_UP and share >= thresholds.NEARLY_ALL:
         explanation = f"{_DEAD_ADDRESS.format(seconds(mean))} {explanation}"
         advice = f"{_EACH_ADDRESS}; {advice}"
@@ -484,8 +484,8 @@ def slow_connecting(case: PoolCase) -> Finding | None:
     return Finding(
         kind=Kind.EXECUTOR_FULL if step == "thread" else Kind.SLOW_CONNECTING,
         severity=severity(failed=many * lost, attempts=case.only_attempts, slower=True),
-        observed=f"Establishing {counted(number, 'connection')} took "
-        f"{'at least ' if _running(case) else ''}{seconds(mean)} on average{before}, "
+        observed=f"In the last {period_text(activity.period)}, "
+        f"{counted(number, 'new connection')} took {seconds(mean)} each{before}, "
         f"{percent(share)} of it {name}{of if many else ''}.",
         explanation=explanation,
         advice=f"{advice[0].upper()}{advice[1:]}.",
@@ -514,22 +514,22 @@ def not_reused(case: PoolCase) -> Finding | None:
     idle = min((pool.max_idle_connections or 0 for pool in case.pools), default=0)
     most = max(case.totals.peak_active, idle + 1)
     words = {
+        "after": f" after {timeout_text(expiry)}" if expiry else "",
         "idle": idle,
         "keep_idle": case.advisor.keep_idle(max(60, 2 * round(expiry)), case.maximum),
         # `keep` would remove a pool's limit.
         "keep": case.advisor.allow(case.maximum) if case.maximum else case.advisor.keep(most),
     }
-    after = f" after {timeout_text(expiry)}" if expiry and reason == "keepalive_expired" else ""
     dear = why in _BY_SERVER and connecting >= thresholds.SLOWER_BY * paid
     hurts = dear or connecting >= thresholds.CONNECTING_HURTS * spent
     return Finding(
         kind=Kind.NOT_REUSED,
         severity=severity(slower=hurts),
         observed=f"{paid} of {counted(requests, 'request')} "
-        f"({percent(min(paid / max(requests, 1), 1.0))}) waited for a new connection, which took "
-        f"{percent(connecting / spent)} of the time of all requests; most connections were closed "
-        f"with the reason {reason}{after}.",
-        explanation=f"{means.format(**words)}, and the next request pays for TCP and TLS.",
+        f"({percent(min(paid / max(requests, 1), 1.0))}) needed a new connection. To establish "
+        f"these took {percent(connecting / spent)} of the time of all requests. Most connections "
+        f"were closed with the reason {reason}.",
+        explanation=f"{means.format(**words)}, and the next request has to open a new one.",
         advice=f"{advice.format(**words)}.",
     )
 
