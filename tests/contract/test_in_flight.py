@@ -69,7 +69,7 @@ def test_requests_from_before_instrument_are_listed_with_their_connections(
     assert [(one.state, one.held_before) for one in found.connections] == [("active", held)]
     assert (found.queued_before, found.queued, found.in_flight) == (queued, 1, 1)
     assert "1 held since before the observation: reading 1" in str(snapshot())
-    assert "oldest opened" not in str(snapshot())
+    assert "oldest begun" not in str(snapshot())
     bodies = [before.begin_read(), seen.begin_read()]
     gate.open()
     assert reading.read() == b"ok"

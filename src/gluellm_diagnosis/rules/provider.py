@@ -389,7 +389,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
         severity=severity(stuck=many or last >= thresholds.OVERDUE_AFTER, slower=True),
         observed=f"{number} of {counted(of, 'request')} in flight {doing} for up to "
         f"{seconds(oldest)}. Earlier answers of the same model and call site took at most "
-        f"{seconds(before)}; the last one ended {seconds(last)} ago{later}.",
+        f"{seconds(before)}; the newest ended {seconds(last)} ago{later}.",
         evidence=evidence_of("The overdue requests", found),
         explanation=why,
         advice=advice,
@@ -417,8 +417,8 @@ def _other_answers(
         why += f"{limit} gets no answer: most likely, a gateway or address translator on the path "
         observed = f". Of those sent meanwhile, none was answered after more than {limit}"
         return observed, f"{why}forgets requests after that time."
-    why = "Other requests are answered. On the overdue ones, the provider hangs, or their "
-    return "", f"{why}connections are lost without a notice, as in a firewall."
+    why = "Other requests are answered. Either the provider does not answer these, or a firewall "
+    return "", f"{why}dropped their connections silently."
 
 
 def silent_provider(case: PoolCase) -> Finding | None:

@@ -140,7 +140,7 @@ def test_overdue_requests_are_described():
     assert finding.severity is Severity.WARNING
     assert finding.observed == (
         "3 of 5 requests in flight have waited for their answer for up to 43 s. Earlier answers of "
-        "the same model and call site took at most 0.40 s; the last one ended 5.0 s ago."
+        "the same model and call site took at most 0.40 s; the newest ended 5.0 s ago."
     )
     assert finding.evidence == (Fact("The overdue requests", 3, 3, "gpt-4o", ASK),)
     assert "Other requests are answered" in finding.explanation

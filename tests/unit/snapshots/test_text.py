@@ -27,7 +27,7 @@ openai/httpx2: 2 active, 0 connecting, 0 idle of 2 connections; 2 queued
   keeps 10 idle for 5 s, pool timeout 600 s, read timeout 600 s, SO_KEEPALIVE off; 100 requests,
     the first 90 s ago
   built at /srv/app/llm.py:8 in <module>
-  api.test:443: 2 active; oldest opened 90 s ago; 20 requests answered
+  api.test:443: 2 active; oldest begun 90 s ago; these answered 20 requests
   longest held
     held 81 s, unread for 80 s, LEAK SUSPECTED, openai/gpt-4o, chat, api.test:443, trace
       abababababababababababababababab, correlation order-7

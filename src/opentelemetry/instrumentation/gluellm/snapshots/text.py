@@ -229,8 +229,8 @@ def _connections(connections: Sequence[parts.ConnectionSnapshot]) -> Iterator[st
     known = (one.age for one in connections if one.held_before is None)
     oldest = max(known, default=0.0)
     served = sum(connection.requests_served for connection in connections)
-    text += f"; oldest opened {seconds(oldest)} ago" if oldest else ""
-    text += f"; {counted(served, 'request')} answered"
+    text += f"; oldest begun {seconds(oldest)} ago" if oldest else ""
+    text += f"; these answered {counted(served, 'request')}"
     streams = [connection for connection in connections if connection.protocol == "2"]
     if streams:
         active = sum(connection.streams_active or 0 for connection in streams)
@@ -302,7 +302,7 @@ def _totals(totals: parts.PoolTotals) -> Iterator[str]:
     texts.append(f"peaks {connections}{totals.peak_queued} queued")
     broken = sum(origin.reuse_failures for origin in totals.origins)
     answered = max((origin.longest_silence_answered for origin in totals.origins), default=0.0)
-    texts.append(f"longest wait for bytes {seconds(answered)}" if answered else "")
+    texts.append(f"longest wait that ended with bytes {seconds(answered)}" if answered else "")
     counts = {
         "requeues of requests (connection taken or closed):": totals.requeues,
         "leaks": totals.leaks,
