@@ -111,12 +111,7 @@ def cut_calls(case: PoolCase, *, slower: bool) -> Finding | None:
     if phase == "awaiting_response" and 2 * median(one.phase_age for one in alike) < age:
         still += ", shortly after the request was sent"
     advice, reason = _longer_timeout(case), ""
-    groups = {(one.model, one.call_site) for one in alike}
-    usual = [one for one in case.kept_answers if one.group in groups]
-    longest = max((one.head + one.rest for one in usual), default=age)
-    since, until = min((one.ago for one in usual), default=0.0), ""
-    if since > max(one.ago for one in alike) and thresholds.SLOWER * longest <= age:
-        until = f" Until {seconds(since)} ago, such calls ended within {seconds(longest)}."
+    if until := _ended_in_time(case, alike, age):
         advice = f"Find out why they take longer: the model, the length of the answers. {advice}"
     if until or (slower and on_its_way):
         reason = " The answers take longer than before."
@@ -134,6 +129,17 @@ def cut_calls(case: PoolCase, *, slower: bool) -> Finding | None:
         f"pool nor the provider does.{reason}",
         advice=f"{advice}, or make the calls shorter: fewer output tokens, a faster model.",
     )
+
+
+def _ended_in_time(case: PoolCase, cut: Sequence[Failure], age: float) -> str:
+    """Return text on until when such calls ended much sooner than the age; empty if some do now."""
+    groups = {(one.model, one.call_site) for one in cut}
+    usual = [one for one in case.kept_answers if one.group in groups]
+    longest = max((one.head + one.rest for one in usual), default=age)
+    since = min((one.ago for one in usual), default=0.0)
+    if since <= max(one.ago for one in cut) or thresholds.SLOWER * longest > age:
+        return ""
+    return f" Until {seconds(since)} ago, such calls ended within {seconds(longest)}."
 
 
 def _cancelled(case: PoolCase) -> list[Failure]:
