@@ -644,7 +644,7 @@ class _Group:
         concerned: Sequence[Failure | RequestSnapshot]
         concerned = [request for request in self._requests if request.phase == part.name]
         what = f"Requests in {part.name}"
-        if part == _UNSENT:
+        if part in (_UNSENT, Part("time", "limited")):
             return ()
         if kind in (Kind.CALLS_FAILING, Kind.CALLS_CANCELLED):
             cancelled = kind is Kind.CALLS_CANCELLED
