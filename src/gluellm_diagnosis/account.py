@@ -131,7 +131,8 @@ _NEXT: dict[Part, str] = {
     _CUT: f"{_EXCEPTION} If it is the provider's, check its status page. No SDK repeats a "
     "request whose stream has begun, so let the application repeat it.",
     _UNSENT: f"{_EXCEPTION} Compare the arguments with those of calls that succeed.",
-    _REDIRECTED: "Set the base URL to what the redirect's Location names; curl -si URL shows it.",
+    _REDIRECTED: "Compare the URL with the redirect's Location (curl -si URL shows it): often a "
+    "slash at the end, https or another host. Set the base URL so that nothing is redirected.",
     _TIMED: TIME_LIMIT[1],
     **_of("result", **{status: advice for status, (_, advice) in _REFUSALS.items()}),
     **dict.fromkeys(times("queued", "stream_queued") | results("pool_timeout"), _HOLDERS),
@@ -387,7 +388,7 @@ class _Group:
             part.name.startswith("4")
             and 2 * (moved := side.redirected(_TO_GET)) > side.errors[part.name]
         ):
-            text += f" {counted(moved, 'request')} were redirected (301 to 303)."
+            text += f" {counted(moved, 'request')} were redirected."
             part = _REDIRECTED
         elif part not in TIMES_OUT and 2 * others < failed < 2 * unusable:
             text += (

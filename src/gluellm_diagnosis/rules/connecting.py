@@ -470,6 +470,8 @@ def slow_connecting(case: PoolCase) -> Finding | None:
     if mean < least or activity.time("connecting") < costs:
         return None
     name, advice = SET_UP_HELP[step]
+    origins = [one for one, items in activity.by_origin.items() if items["on_new_connection",]]
+    to = f" to {one_line(origins[0])}" if len(origins) == 1 else ""
     share = activity.named("step")[step] / total
     explanation = "Each new connection waits for that."
     if step == "connect" and mean >= thresholds.SLOW_SET_UP and share >= thresholds.NEARLY_ALL:
@@ -485,7 +487,7 @@ def slow_connecting(case: PoolCase) -> Finding | None:
         kind=Kind.EXECUTOR_FULL if step == "thread" else Kind.SLOW_CONNECTING,
         severity=severity(failed=many * lost, attempts=case.only_attempts, slower=True),
         observed=f"In the last {period_text(activity.period)}, "
-        f"{counted(number, 'new connection')} took {seconds(mean)} each{before}, "
+        f"{counted(number, 'new connection')}{to} took {seconds(mean)} each{before}, "
         f"{percent(share)} of it {name}{of if many else ''}.",
         explanation=explanation,
         advice=f"{advice[0].upper()}{advice[1:]}.",

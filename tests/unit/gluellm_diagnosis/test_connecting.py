@@ -552,12 +552,17 @@ def test_slow_step_of_establishing_is_named_and_not_the_keepalive(step, name, ad
     assert all_kinds(snapshot, NOTHING) == [CONNECTING]
     finding = found(CONNECTING, snapshot, NOTHING)
     assert finding.severity is Severity.WARNING
-    assert finding.observed.startswith("In the last 2 min, 20 new connections took 3.0 s each, ")
+    assert finding.observed.startswith(
+        "In the last 2 min, 20 new connections to api.test:443 took 3.0 s each, "
+    )
     assert finding.observed.endswith(f"% of it {name}.")
     assert advice.lower() in finding.advice.lower()
     # A set-up that is still running makes the mean a minimum.
     running = replace(snapshot, pools=(a_pool(connections=[a_connection("connecting")]),))
-    assert "21 new connections took 2.9 s each" in found(CONNECTING, running, NOTHING).observed
+    assert (
+        "21 new connections to api.test:443 took 2.9 s each"
+        in found(CONNECTING, running, NOTHING).observed
+    )
     # Connections that are kept need fewer set-ups.
     assert "Keep idle connections for longer" in finding.advice
     assert "Idle connections are closed after 5 s, before the next" in finding.explanation
