@@ -76,18 +76,18 @@ results, every call counted once.
 
 - *calls*: [source](where-40-seconds-go.md#what-counts-as-a-call) and provider. Only `sdk` calls have a model, retries, and
   stages other than `requesting`.
-- *timeout*: for a connection and for bytes. LangChain passes "none" to the SDK.
+- *timeout*: of the pool; of a read. LangChain passes "none" to the SDK.
 - *line*: the reported line of code; *framework* if it calls in its own task or thread; *none* if that task
   runs only the SDK's code.
 
 Unread streams are reported as leaks:
 {leaks}.
 
-Requests of an agent's {tools} count as no calls. Retries by LiteLLM or tenacity of every fifth attempt (429) raise no alert.
+An agent's requests to {tools} are no calls. If LiteLLM or tenacity retries one attempt in five (429), no alert fires.
 With {beside}, installed before or after, spans stay the same, and no call counts twice.
 
 dspy 3.4, niquests, curl_cffi and openai's realtime API (websockets) are not observed, as the log and `snapshot()` say once
-they are imported. niquests also hides requests and boto3.
+they are imported. niquests hides the package `requests` and boto3.
 
 The provider comes from the host (see [`hosts`](settings.md)), else from the current GenAI span. For limits and
 timeouts, `doctor` has the line for openai-agents, langchain-openai, LiteLLM, pydantic-ai.
@@ -328,8 +328,8 @@ What each limit becomes:
 - `limits=`, `timeout=` and botocore's `config=` with `max_pool_connections`, in `AnyLLM.create` or `client_args`.
 - `timeout=` of a call.
 
-Call `configure_pools()` before you build an `AnyLLM` object: in clients that an older object builds later, the limits
-override even your own settings.
+Call `configure_pools()` before `AnyLLM.create`. An older `AnyLLM` object may build clients later: there, the limits override
+even your own settings.
 
 `apply_httpx_env=True` applies `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, for every library.
 
