@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from opentelemetry.instrumentation.gluellm import thresholds
 from opentelemetry.instrumentation.gluellm.snapshots.snapshot import Snapshot
-from opentelemetry.instrumentation.gluellm.snapshots.windows import usual, windows
+from opentelemetry.instrumentation.gluellm.snapshots.windows import before_or_first_third, windows
 
 from . import account as accounting
 from .case import ProcessCase, calls_in, earlier, pool_cases, since
@@ -53,7 +53,7 @@ def diagnose(
         latest = [windows(snapshot.account, snapshot.uptime, rows) for rows in _LATELY]
     lately = [pool_cases(snapshot, period) for period in latest]
     calls = calls_in(snapshot, compared.recent)
-    earlier_calls = calls_in(snapshot, usual(compared.before, snapshot.account, snapshot.uptime))
+    usual = before_or_first_third(compared.before, snapshot.account, snapshot.uptime)
     cases = [
         replace(case, loop_is_blocked=blocked, calls=calls, lately=its)
         for case, *its in zip(pool_cases(snapshot, compared), *lately, strict=True)
@@ -61,7 +61,7 @@ def diagnose(
     found = list(judged(OF_PROCESS, failed, ProcessCase(snapshot, before, cases)))
     for executor in snapshot.process.executors:
         found += judged(OF_EXECUTOR, failed, executor, cases)
-    for one, earlier_one in zip(calls, earlier_calls, strict=True):
+    for one, earlier_one in zip(calls, calls_in(snapshot, usual), strict=True):
         found += judged(OF_CALLS, failed, one, cases, earlier_one)
     for case in sorted(cases, key=lambda case: -case.activity.time("queued")):
         replay = all(finding.kind is not Kind.POOL_TOO_SMALL for finding in found)

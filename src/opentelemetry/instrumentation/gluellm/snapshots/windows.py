@@ -90,7 +90,7 @@ def _period(rows: Sequence[AccountRow]) -> float:
     return rows[-1].until - rows[0].since if rows else 0.0
 
 
-def usual(before: Window | None, account: Account, now: float) -> Window:
+def before_or_first_third(before: Window | None, account: Account, now: float) -> Window:
     """Return the time before or, in a young process, the first third of all minutes."""
     if before and before.period >= thresholds.ACCOUNT_RECENT * account.row:
         return before
