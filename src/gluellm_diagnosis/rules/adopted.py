@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -13,6 +14,8 @@ from ..case import PoolCase
 from ..findings import Finding, Kind, Meaning
 from ..severity import severity
 
+_LOCAL = re.compile(r"localhost|127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|\[?::1\b")
+
 
 def held_before(case: PoolCase) -> Finding | None:
     """Detect that such connections hold up a pool, or that nothing can come of them.
@@ -23,21 +26,19 @@ def held_before(case: PoolCase) -> Finding | None:
     queued = case.queued_now + sum(pool.queued_before for pool in case.pools)
     busy = sum(pool.active + pool.connecting for pool in case.pools)
     full = queued > 0 and busy >= (case.maximum or busy + 1)
-    if not held or len(held) < thresholds.LIKELY_LEAK_SHARE * busy:
-        return None
-    cause = _cause(case, held, full=full)
+    most = len(held) >= max(1, thresholds.LIKELY_LEAK_SHARE * busy)
+    cause = _cause(case, held, full=full) if most else None
     if cause is None:
         return None
     kind, (explanation, advice) = cause
-    if not case.age:  # nothing was observed
-        pid = case.process.pid
-        advice += f" To see where new ones begin: gluellm-pools doctor --attach {pid} --for 60"
+    again = f"gluellm-pools doctor --attach {case.process.pid} --for 60"
+    # Without an age, nothing was observed.
+    advice += "" if case.age else f" To see where new ones begin: {again}"
     phases = Counter(one.held_before for one in held)
-    silences = [one.silence for one in held if one.silence is not None]
+    silences = sorted(one.silence for one in held if one.silence is not None)
     known = [f"{count} {phase}" for phase, count in phases.most_common() if phase]
-    if silences:
-        times = dict.fromkeys(map(seconds, (min(silences), max(silences))))
-        known.append(f"no byte for {' to '.join(times)}")
+    times = dict.fromkeys(map(seconds, (*silences[:1], *silences[-1:])))
+    known += [f"no byte for {' to '.join(times)}"] if times else []
     of = f" of {case.maximum}" if case.maximum and len(case.pools) == 1 else ""
     are = "connection is" if len(held) == 1 and not of else "connections are"
     return Finding(
@@ -70,9 +71,11 @@ def _cause(
         )
     silent = any((one.silence or 0.0) >= thresholds.SILENT_FOR for one in held)
     if silent and 2 * phases["awaiting_response"] >= len(held):
+        local = all(_LOCAL.match(one.origin) for one in held)
+        check = "Look at that server" if local else "Check the provider's status page"
         return Kind.SLOW_PROVIDER, Meaning(
             "The provider has not begun to answer these requests.",
-            "Check the provider's status page. A read timeout ends such requests earlier.",
+            f"{check}. A read timeout ends such requests earlier.",
         )
     if full:
         return Kind.POOL_SATURATED, Meaning(

@@ -56,6 +56,15 @@ def test_requests_that_hold_nothing_up_are_no_finding(phases, changes):
     assert findings(*phases, **changes) == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "172.16.0.9", "::1", "[::1]"])
+def test_a_server_of_ones_own_has_no_status_page(host):
+    """The same holds in a private network. A public address may be a provider's."""
+    (finding,) = findings("awaiting_response", origin=f"{host}:8000")
+    assert finding.advice.startswith("Look at that server.")
+    (finding,) = findings("awaiting_response", origin="172.15.0.9:443")
+    assert "status page" in finding.advice
+
+
 def test_the_way_to_see_more_is_named_until_the_process_was_observed():
     """The numbers are in the text."""
     (finding,) = findings("unread", "unread")
