@@ -230,7 +230,9 @@ def _connections(connections: Sequence[parts.ConnectionSnapshot]) -> Iterator[st
     oldest = max(known, default=0.0)
     served = sum(connection.requests_served for connection in connections)
     text += f"; oldest begun {seconds(oldest)} ago" if oldest else ""
-    text += f"; these answered {counted(served, 'request')}"
+    before = [connection for connection in connections if connection.held_before is not None]
+    # Requests that were answered before the observation are unknown.
+    text += f"; these answered {counted(served, 'request')}" if served and not before else ""
     streams = [connection for connection in connections if connection.protocol == "2"]
     if streams:
         active = sum(connection.streams_active or 0 for connection in streams)
@@ -238,7 +240,6 @@ def _connections(connections: Sequence[parts.ConnectionSnapshot]) -> Iterator[st
         lost = sum(connection.streams_orphaned or 0 for connection in streams)
         text += f"; HTTP/2 streams {active} of {most}, {lost} orphaned"
     yield from wrapped(f"{one_line(connections[0].origin)}: {text}", "  ")
-    before = [connection for connection in connections if connection.held_before is not None]
     if before:
         held = Counter(connection.held_before or "phase unknown" for connection in before)
         silent = [one.silence for one in before if one.silence is not None]
