@@ -81,9 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         return _refuse(options.command, str(error), error.status)
     except ImportError as error:
-        if not options.extra:
-            raise
-        install = f"pip install 'opentelemetry-instrumentation-gluellm[{options.extra}]'"
+        extra = f"[{options.extra}]" if options.extra else ""
+        install = f"pip install 'opentelemetry-instrumentation-gluellm{extra}'"
         return _refuse(options.command, f"{error}.\nInstall what it needs with: {install}")
     except OSError as error:
         # Keep the interpreter from flushing again what can't be written.

@@ -29,8 +29,10 @@ def list_processes(options: argparse.Namespace) -> int:
     """
     announced = _announced()
     if not announced:
-        others = target.own_processes()[:_MOST]
-        now = [f"\nProcess {pid}: {target.what_can_be_done(pid)}" for pid in others]
+        others = target.own_processes()
+        now = [f"\nProcess {pid}: {target.what_can_be_done(pid)}" for pid in others[:_MOST]]
+        if len(others) > _MOST:
+            now.append(f"\nOlder processes with Python, not listed: {len(others) - _MOST}")
         raise CommandError(f"no process of this user is prepared: {HOW_TO_START}{''.join(now)}")
     listed = [_described(pid, announced[pid]) for pid in sorted(announced)]
     write_output(

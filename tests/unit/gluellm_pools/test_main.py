@@ -133,6 +133,13 @@ def test_a_missing_extra_is_named(name, extra, monkeypatch, capsys):
     assert f"pip install 'opentelemetry-instrumentation-gluellm[{extra}]'" in error
 
 
+def test_a_missing_dependency_is_named(monkeypatch, capsys):
+    """The command was copied without what it needs. There is no traceback."""
+    monkeypatch.setitem(sys.modules, "gluellm_pools.attach.command", None)
+    assert command.main(["doctor", "--attach", "1"]) == 2
+    assert "pip install 'opentelemetry-instrumentation-gluellm'" in capsys.readouterr().err
+
+
 def test_characters_that_the_output_lacks_are_replaced(monkeypatch):
     """The terminal has ASCII only; bars keep their length."""
     report = {"text": "\u2588\u2588 4 active", "findings": [], "snapshot": None}
