@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+import tempfile
 import time
 from collections import Counter
 from typing import Any
@@ -30,18 +31,23 @@ _UNKNOWN = (
 _READERS = (stacks.BYTES, stacks.SOCKET, stacks.OTHER)
 """Waits in which a task or thread may be reading an answer."""
 _PROGRAM = (
-    "process {pid}: a thread of it will run a small program of this command for at most 2 s, which "
-    "reads its connection pools and changes nothing. To start it, a thread may be stopped for some "
-    "milliseconds, and its wait for a socket interrupted, as by a signal that is handled."
+    "process {pid}: a new thread in it will run a small program of this command for at most 2 s, "
+    "which reads its connection pools and stacks and changes nothing. To start it, a thread may be "
+    "stopped for some milliseconds, and its wait for a socket interrupted, as by a signal that is "
+    "handled. Its files are put in {directory}, and removed at the end."
 )
 _NO_HISTORY = (
     "Not known without a history: ages, and where the requests began that hold connections. "
     "--for 60 observes what begins from now on."
 )
+_HOLDERS = "Unread answers may be held by functions that are suspended at:"
+_NO_HOLDER = "Who holds the unread answers is not known: a list, an attribute or a global variable."
 _OBSERVES = (
     "Then the process is instrumented for {period}, and everything is restored. The modules of "
     "this package stay loaded there: about 10 MB."
 )
+
+_Found = tuple[Snapshot | None, dict[int, list[stacks.Frame]], list[str], list[str]]
 
 
 def attach(options: argparse.Namespace) -> int:
@@ -52,39 +58,41 @@ def attach(options: argparse.Namespace) -> int:
         first = stacks.look(pid)
         time.sleep(_BETWEEN)
         second = stacks.look(pid)
-    waits = _waits(first, second)
-    head = {"pid": pid, "python": ".".join(map(str, target.python_of(pid) or ())), "waits": waits}
+    head: dict[str, Any] = {"pid": pid, "python": ".".join(map(str, target.python_of(pid) or ()))}
     snapshot: Snapshot | None = None
     if _agrees(options):
-        snapshot, notes = _inside(pid, options.period or 0.0)
-        if snapshot is not None and options.period:
-            with contextlib.suppress(CommandError), target.refusals_explained(pid):
-                second = stacks.look(pid)
+        snapshot, whole, suspended, notes = _inside(pid, options.period or 0.0)
         if snapshot is not None:
+            if options.period:
+                with contextlib.suppress(CommandError), target.refusals_explained(pid):
+                    second = stacks.look(pid)
+            second = stacks.with_whole_stacks(second, whole, pid)
             readers = sum(1 for wait in second.values() if wait.state in _READERS)
             snapshot = with_unread(snapshot, readers)
+            notes[:0] = _holders(snapshot, suspended)
     elif options.save or options.period:
         raise CommandError("--save and --for need the program to run in the process: give --yes")
     else:
         notes = [f"To see its pools as well: gluellm-pools doctor --attach {pid} --yes"]
+    head["waits"] = waits = _waits(first, second)
     listed = "\n".join(_lines(waits))
     if snapshot is None:
-        title = f"process {pid}, Python {head['python']}: read from outside twice in a second; "
-        text = "\n".join([f"{title}unchanged", listed, "", _UNKNOWN, *notes])
+        title = f"process {pid}, Python {head['python']}: in two looks from outside, 1 s apart"
+        text = "\n".join([title, listed, "", _UNKNOWN, *notes])
         output = json.dumps({**head, "notes": notes}, indent=2) if options.json else text
         write_output(output if options.json else printable_lines(output), options.output)
         return int(any(one["what"] in (stacks.CONNECTION, stacks.LOOP) for one in waits))
     report = report_on(snapshot, None, failed=rule_failed).to_dict()
     if options.save:
         save(report["snapshot"], options.save)
-    waiting = f"what its tasks and threads wait for:\n{listed}"
+    waiting = f"In the first and in the last look at its tasks and threads:\n{listed}"
     text = "\n\n".join([report["text"], waiting, *notes])
     return print_report({**head, "notes": notes, **report, "text": text}, options)
 
 
 def _agrees(options: argparse.Namespace) -> bool:
     """State what will be done, and return whether the user agrees to it."""
-    what = _PROGRAM.format(pid=options.attach)
+    what = _PROGRAM.format(pid=options.attach, directory=tempfile.gettempdir())
     if options.period:
         what += f" {_OBSERVES.format(period=seconds(options.period))}"
     if not options.yes and not sys.stdin.isatty():
@@ -96,38 +104,66 @@ def _agrees(options: argparse.Namespace) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _inside(pid: int, period: float) -> tuple[Snapshot | None, list[str]]:
-    """Return the snapshot that a program in the process has written, and notes on it."""
+def _holders(snapshot: Snapshot, suspended: list[str]) -> list[str]:
+    """Return where unread answers may be held."""
+    held = {one.held_before for pool in snapshot.pools for one in pool.connections}
+    if "unread" not in held:
+        return []
+    lines = [f"\n  {call_site_text(where)}" for where in suspended]
+    return [f"{_HOLDERS}{''.join(lines)}" if lines else _NO_HOLDER]
+
+
+def _inside(pid: int, period: float) -> _Found:
+    """Return what a program in the process has found, and notes on it."""
     try:
         with Program(pid, period) as program:
             found = program.look()
             if "error" in found:
                 raise CommandError(f"the program failed in process {pid}: {found['error']}")
             snapshot, notes = listed_snapshot(found, pid), [*_notes(found), _NO_HISTORY]
+            threads, suspended = _stacks(found), list(map(str, found["suspended"]))
             if period:
                 print(f"process {pid}: observing it for {seconds(period)}", file=sys.stderr)
-                end = program.end()
-                if "error" not in end:
-                    return Snapshot.from_dict(end["snapshot"]), _notes(found)
-                notes[-1] = f"It was not instrumented: {end['error']}. This is what its pools list."
+                start = time.monotonic()
+                end: dict[str, Any] = {}
+                try:
+                    end = program.end()
+                except target.EndedError:
+                    ran = f"{seconds(time.monotonic() - start)} of {seconds(period)}"
+                    notes[-1] = f"Process {pid} ended after {ran}. The report is of before that."
+                if "error" in end:
+                    notes[-1] = f"Not instrumented: {end['error']}. This is what its pools list."
+                elif end:
+                    snapshot, threads, notes = (
+                        Snapshot.from_dict(end["snapshot"]),
+                        _stacks(end),
+                        _notes(found),
+                    )
+                    began = [pool.requests_entered for pool in snapshot.pools]
+                    began += [one.connections_opened for one in snapshot.totals]
+                    notes += [] if any(began) else ["No request began meanwhile."]
     except (KeyError, TypeError, ValueError) as error:  # of another version
         what = f"process {pid} gave an answer that can't be used: {type(error).__name__}"
         raise CommandError(what) from None
     except NotRunError as error:
-        blocks = (
-            "no thread reads a socket, and its main thread is in C code, such as an idle uvloop"
-        )
+        blocks = "no thread reads a socket, and its main thread is in C code (lock, idle uvloop)"
         with contextlib.suppress(CommandError), target.refusals_explained(pid):
             where = stacks.main_thread(pid)
             blocks += f", called at {call_site_text(where)}" if where else ""
-        return None, [
-            (
-                f"Its pools are not known: it did not run the program within {STARTS_WITHIN:g} s, "
-                f"since {blocks}, or since an audit hook refused it. Try again. {error} stays: "
-                "it does nothing any more, and can be deleted once the process has run Python code."
-            )
-        ]
-    return snapshot, notes
+        why = (
+            f"Its pools are not known: it did not run the program within {STARTS_WITHIN:g} s, "
+            f"since {blocks}, or since an audit hook refused it. Try again. {error} stays: "
+            "it does nothing any more, and can be deleted once the process has run Python code."
+        )
+        return None, {}, [], [why]
+    return snapshot, threads, suspended, notes
+
+
+def _stacks(answer: dict[str, Any]) -> dict[int, list[stacks.Frame]]:
+    return {
+        int(number): [stacks.Frame(str(file), int(line), str(name)) for file, line, name in frames]
+        for number, frames in answer["threads"]
+    }
 
 
 def _notes(found: dict[str, Any]) -> list[str]:
@@ -151,6 +187,7 @@ def _waits(first: stacks.Waits, second: stacks.Waits) -> list[dict[str, Any]]:
             "where": wait.where or None,
         }
         for wait, count in same.most_common()
+        if wait.where or wait.state != stacks.ANOTHER  # a library's idle thread
     ]
 
 
@@ -165,4 +202,4 @@ def _lines(waits: list[dict[str, Any]]) -> list[str]:
             lines.append(
                 f"  {kind} {'waits' if one['count'] == 1 else 'wait'} for {one['what']}{where}"
             )
-    return lines or ["  no request, lock or blocked loop was in both looks"]
+    return lines or ["  no wait for a request, a lock or a thread, and no blocked loop"]

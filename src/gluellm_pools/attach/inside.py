@@ -6,6 +6,7 @@ by `sending`. Everything else is local, so nothing stays after it but what `obse
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import gc
 import importlib
@@ -14,6 +15,7 @@ import json
 import socket
 import sys
 import time
+import types
 import weakref
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,17 @@ SETTINGS: dict[str, Any] = globals().setdefault("SETTINGS", {})
 PACKAGE = "opentelemetry.instrumentation.gluellm"
 NEEDED = ("opentelemetry.instrumentation.instrumentor", "wrapt")
 MOST_OBJECTS, LONGEST = 1_000_000, 2.0
-CHECKED_EVERY = 1024
+CHECKED_EVERY, MOST_FRAMES, MOST_HELD = 1024, 500, 10_000
+SUSPENDED = {
+    types.GeneratorType: ("gi_frame", "gi_yieldfrom", "gi_suspended"),
+    types.AsyncGeneratorType: ("ag_frame", "ag_await", "ag_suspended"),
+    types.CoroutineType: ("cr_frame", "cr_await", "cr_suspended"),
+}
+CONTAINERS = {list, tuple, dict, set, types.CellType, *list(SUSPENDED)[:2]}
+_NAMES = "Stream AsyncStream MessageStream AsyncMessageStream Response ClientResponse HTTPResponse"
+ANSWERS = tuple(_NAMES.split())
+SDKS = ("openai", "anthropic", "httpx", "httpx2", "aiohttp", "requests", "urllib3")
+INSTALLED, STANDARD = "-packages/", ("/lib/python3.", "<")
 POLL = 0.1
 
 
@@ -32,6 +44,7 @@ def look_and_observe() -> None:
     step = "look"
     try:
         content, pools = look()
+        content["threads"] = threads()
         write(step, content)
         step = "end"
         if SETTINGS["period"]:
@@ -61,7 +74,7 @@ def look() -> tuple[dict[str, Any], list[tuple[str, Any, dict[str, Any]]]]:
                 kinds.setdefault(kind, (library, listing["listed"]))
         for module, names in listing["CLIENTS"].items():
             clients |= dict.fromkeys(classes(module, names), listing["timeouts_of"])
-    found, stopped = instances((*kinds, *clients))
+    found, stopped = instances((*kinds, *clients, *SUSPENDED))
     listed, pools, failed = [], [], 0
     timeouts: dict[int, dict[str, Any]] = {}
     for base, one in found:
@@ -88,6 +101,7 @@ def look() -> tuple[dict[str, Any], list[tuple[str, Any, dict[str, Any]]]]:
         "pools": listed,
         "failed": failed,
         "stopped": stopped,
+        "suspended": suspended_at(found),
         "modules": [name for name in ("gluellm", "any_llm") if name in sys.modules],
         "instrumented": installation() is not None,
     }, pools
@@ -122,6 +136,54 @@ def instances(bases: tuple[type, ...]) -> tuple[list[tuple[type, Any]], bool]:
         if base is not None:
             found.append((base, one))
     return found, False
+
+
+def suspended_at(found: list[tuple[type, Any]]) -> list[str]:
+    """Return the lines at which a suspended function of the application keeps an answer unread."""
+    answers = {kind for module in SDKS for kind in classes(module, ANSWERS)}
+    until = time.monotonic() + LONGEST
+    lines = set()
+    for _, one in found:
+        chain: list[tuple[Any, Any, str]] = []
+        while type(one) in SUSPENDED and len(chain) < MOST_FRAMES and time.monotonic() < until:
+            frame, awaited, suspended = (getattr(one, name) for name in SUSPENDED[type(one)])
+            chain.append((one, frame, frame.f_code.co_filename if suspended else INSTALLED))
+            one = awaited
+        if not chain or any(INSTALLED in file for _, _, file in chain):  # a library reads
+            continue
+        first, frame, file = chain[0]
+        if not any(part in file for part in STANDARD) and refers_to(first, answers):
+            lines.add(f"{file}:{frame.f_lineno or 0} in {frame.f_code.co_name}")
+    return sorted(lines)
+
+
+def refers_to(one: Any, answers: set[type]) -> bool:
+    """Return whether an object refers to an answer, directly or in containers."""
+    level = [one]
+    for _ in range(3):
+        level = gc.get_referents(*level)[:MOST_HELD]
+        if any(type(below) in answers for below in level):
+            return True
+        level = [below for below in level if type(below) in CONTAINERS]
+    return False
+
+
+def threads() -> list[tuple[int, list[tuple[str, int, str]]]]:
+    """Return the stacks of the other threads, innermost frame first, by the system's number."""
+    known = dict(getattr(sys.modules.get("threading"), "_active", {}))
+    found = []
+    frame: Any
+    for ident, frame in sys._current_frames().items():
+        frames: list[tuple[str, int, str]] = []
+        while frame is not None and len(frames) < MOST_FRAMES:
+            code = frame.f_code
+            # The thread that has begun this program may not have left its script yet.
+            if code.co_filename != SETTINGS["script"]:
+                frames.append((code.co_filename, frame.f_lineno or 0, code.co_qualname))
+            frame = frame.f_back
+        if ident in known and ident != _thread.get_ident():
+            found.append((known[ident]._native_id or 0, frames))
+    return found
 
 
 def tcp(sock: Any) -> dict[str, Any] | None:
@@ -168,7 +230,7 @@ def observe(pools: list[tuple[str, Any, dict[str, Any]]]) -> dict[str, Any]:
         installed.track((name, pool, listed) for name, ref, listed in pools if (pool := ref()))
         installed.read_sockets()
         content = installed.snapshot().to_dict()
-    return {"snapshot": content}
+    return {"snapshot": content, "threads": threads()}
 
 
 def load() -> None:

@@ -17,16 +17,9 @@ from opentelemetry.instrumentation.gluellm.watch.silent_peers import TCP_INFO, p
 
 _UNREAD_AFTER = thresholds.LIKELY_LEAK_AFTER
 _COPIED = (
-    "library",
-    "max_connections",
-    "max_idle_connections",
-    "max_connections_per_origin",
-    "keepalive_expiry",
-    "tcp_keepalive",
-    "synchronous",
-    "pool_timeout",
-    "read_timeout",
-)
+    "library max_connections max_idle_connections max_connections_per_origin keepalive_expiry "
+    "tcp_keepalive synchronous pool_timeout read_timeout"
+).split()
 
 
 def listed_snapshot(look: dict[str, Any], pid: int) -> Snapshot:

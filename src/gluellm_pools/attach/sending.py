@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-from opentelemetry.instrumentation.gluellm import adapters
+from opentelemetry.instrumentation.gluellm import version
 from opentelemetry.instrumentation.gluellm.snapshots.format import content_of
 from opentelemetry.instrumentation.gluellm.snapshots.on_signal import signals
 
@@ -55,7 +55,7 @@ class Program:
         self._directory = directory
         self._script = directory / "program.py"
         self._kept.callback(shutil.rmtree, directory, ignore_errors=True)
-        package = Path(adapters.__file__).parents[1]
+        package = Path(version.__file__).parent
         owner = directory.stat().st_uid
         its = int(signals.status_of(self.pid).get("Uid", f"? {owner}").split()[1])
         if its != owner:  # root looks into another user's process, which may not read this package

@@ -3,6 +3,7 @@
 ``_remote_debugging`` is a private module of CPython 3.14 and later, which ``asyncio pstree`` uses.
 The frames of a stack are ordered from the innermost to the outermost. 3.14 reads a thread's stack
 only up to the first frame that C code has called, and a task's up to an object with ``__await__``.
+`inside` reads the whole stacks of threads.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 from opentelemetry.instrumentation.gluellm.pool.call_site import LIBRARIES
 
-CONNECTION, NAME, CONNECT, SEND, HEAD, BYTES, SOCKET, OWN, OTHER, LOOP = (
+CONNECTION, NAME, CONNECT, SEND, HEAD, BYTES, SOCKET, OWN, ANOTHER, OTHER, LOOP = (
     "a connection of the pool",
     "the name of the server",
     "a connection to be established",
@@ -26,6 +27,7 @@ CONNECTION, NAME, CONNECT, SEND, HEAD, BYTES, SOCKET, OWN, OTHER, LOOP = (
     "the next byte of the answer",
     "bytes on a socket",
     "the application's own lock, queue or semaphore",
+    "another thread or future",
     "something that can't be read from outside",
     "the event loop is blocked",
 )
@@ -50,15 +52,7 @@ _FUNCTIONS = {
     "_receive_response_body": BYTES,
 }
 """Functions of HTTP libraries in whose frames a request waits. The innermost one decides."""
-_IN = (
-    "/httpcore",
-    "/aiohttp/",
-    "/urllib3/",
-    "/anyio/",
-    "/socket.py",
-    "/http/client.py",
-    "/asyncio/",
-)
+_IN = "/httpcore /aiohttp/ /urllib3/ /anyio/ /socket.py /http/client.py /asyncio/".split()
 _IN_FILE = {
     "/aiohttp/client_reqrep.py": {"start": HEAD},
     "/aiohttp/streams.py": {"_wait": BYTES},
@@ -68,6 +62,7 @@ _IN_FILE = {
 }
 _HTTP = ("/httpcore", "/httpx", "/aiohttp/", "/urllib3/")
 _LOCKS = ("/asyncio/locks.py", "/asyncio/queues.py", "/asyncio/timeouts.py")
+_THREADS = ("/threading.py", "/queue.py", "/concurrent/futures/_base.py")
 _SOCKETS = ("/socket.py", "/ssl.py")
 _RUNNERS = ("/asyncio/runners.py", "/asyncio/base_events.py", "/uvloop/__init__.py")
 _IDLE = ("/selectors.py", *_RUNNERS)
@@ -155,13 +150,40 @@ def _look(pid: int) -> Waits:
         else:
             state = _waits_for(frames)
         if state:
-            at = f"{frames[0].file} {frames[0].function}"  # code that runs changes its line
-            found[False, number, at] = Wait(False, state, application_line(frames))
+            found[_thread_key(number, frames)] = Wait(False, state, _line(number, pid, frames))
             blocked |= {number} if state == LOOP else set()
     for (key, where), wait in _tasks(loops):
         if not (wait.state == OTHER and blocked):
             found[True, key, where] = wait
     return found
+
+
+def with_whole_stacks(waits: Waits, whole: dict[int, list[Frame]], pid: int) -> Waits:
+    """Return the waits that still last, with the lines that stacks from inside have."""
+    found = {}
+    for key, wait in waits.items():
+        frames = whole.get(key[1])
+        if wait.task or not frames:
+            found[key] = wait
+        elif key == _thread_key(key[1], frames):
+            state = wait.state if wait.state == LOOP else _waits_for(frames) or wait.state
+            found[key] = Wait(False, state, _line(key[1], pid, frames) or wait.where)
+    return found
+
+
+def _thread_key(number: int, frames: list[Frame]) -> tuple[bool, int, str]:
+    return (
+        False,
+        number,
+        f"{frames[0].file} {frames[0].function}",
+    )  # code that runs changes its line
+
+
+def _line(number: int, pid: int, frames: list[Frame]) -> str:
+    """Return the line of a thread; empty for an idle thread of a library."""
+    where = application_line(frames)
+    library = number != pid and frames[0].file.endswith(_THREADS) and "-packages/" in where
+    return "" if library else where
 
 
 def _tasks(loops: Iterable[Any]) -> Iterator[tuple[tuple[int, str], Wait]]:
@@ -220,8 +242,9 @@ def _waits_for(frames: list[Frame]) -> str | None:
             return _FUNCTIONS[name]
     if frames and frames[0].file.endswith(_SOCKETS):
         return SOCKET
-    if frames and frames[0].file.endswith(_LOCKS):
-        return None if any(part in one.file for one in frames for part in _HTTP) else OWN
+    if frames and frames[0].file.endswith((*_LOCKS, *_THREADS)):
+        own = ANOTHER if frames[0].file.endswith(_THREADS) else OWN
+        return None if any(part in one.file for one in frames for part in _HTTP) else own
     return None
 
 

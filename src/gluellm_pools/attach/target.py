@@ -115,9 +115,13 @@ def refusals_explained(pid: int) -> Iterator[None]:
         raise CommandError(f"process {pid} can't be read: {error}. Try again") from None
 
 
-def ended(pid: int) -> CommandError:
+class EndedError(CommandError):
+    """The process has ended meanwhile."""
+
+
+def ended(pid: int) -> EndedError:
     """Return the error for a process that has ended meanwhile."""
-    return CommandError(f"process {pid} has just ended")
+    return EndedError(f"process {pid} has just ended")
 
 
 def not_allowed(pid: int) -> CommandError:

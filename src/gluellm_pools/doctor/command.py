@@ -40,6 +40,9 @@ exit status without arguments: 0, or 2 if there is no such process
 exit status with --pid or FILE: 0 if no problem was found, 1 for a warning, an
 error or no answer, 2 if the process can't be inspected or the file not judged
 
+exit status with --attach: as with --pid; if the process is only read from
+outside, 1 if its loop is blocked or something waits for a connection, else 0
+
 exit status with -- PROGRAM: the program's own, 128+n if signal n ended it, 126
 if it can't be run, 127 if it was not found
 """

@@ -80,13 +80,15 @@ def test_requests_are_listed_with_their_line(how, kind, start, monkeypatch):
     [
         ("semaphore", 0, f"4 tasks wait for {stacks.OWN} at {SCRIPT}:"),
         ("blocked", 1, f"{stacks.LOOP} at {SCRIPT}:"),
-        ("idle", 0, "no request, lock or blocked loop"),
+        ("future", 0, f"  1 thread waits for {stacks.ANOTHER} at {SCRIPT}:"),
+        ("idle", 0, "no wait for a request, a lock or a thread, and no blocked loop"),
     ],
 )
 def test_waits_outside_pools_are_listed(how, status, line, start):
-    """A blocked loop is a problem; an own lock may be one."""
+    """A blocked loop is a problem; an own lock may be one, but no idle thread of a library."""
     done = attach(start(how).pid)
-    assert line in done.stdout, done.stdout + done.stderr
+    listed = [one for one in done.stdout.splitlines() if one.startswith("  ")]
+    assert [line in one for one in listed] == [True], done.stdout + done.stderr
     assert done.returncode == status
     assert "Not known from outside" in done.stdout
 
@@ -170,6 +172,20 @@ def test_a_crash_of_what_reads_the_stacks_does_not_end_the_command(monkeypatch):
         stacks.look(1)
 
 
+def test_a_thread_that_has_gone_on_is_no_wait():
+    """One that waits as before gets the state and the line that its whole stack shows."""
+    whole = [
+        stacks.Frame("/usr/lib/python3.14/socket.py", 7, "read"),
+        stacks.Frame("/app.py", 3, "ask"),
+    ]
+    waits = {
+        (False, n, f"{whole[0].file} read"): stacks.Wait(False, stacks.HEAD, "") for n in (1, 2, 3)
+    }
+    found = stacks.with_whole_stacks(waits, {1: whole, 2: whole[1:]}, 1)
+    where = {number: wait.where for (_, number, _), wait in found.items()}
+    assert where == {1: "/app.py:3 in ask", 3: ""}
+
+
 @needs_3_14
 def test_a_process_that_ends_meanwhile_is_reported(start, monkeypatch):
     """The message does not blame rights or versions."""
@@ -202,11 +218,13 @@ def test_without_a_prepared_process_the_others_are_named(start, monkeypatch, cap
     """Each with what works for its Python version."""
     pid = start("idle").pid
     assert pid in target.own_processes()
-    monkeypatch.setattr(target, "own_processes", lambda: [pid])
+    monkeypatch.setattr(target, "own_processes", lambda: [pid] * 7)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     assert main(["doctor"]) == 2
-    assert f"\nProcess {pid}: {target.what_can_be_done(pid)}" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert errors.count(f"\nProcess {pid}: {target.what_can_be_done(pid)}") == 5
+    assert errors.endswith("not listed: 2\n")
 
 
 def test_other_arguments_are_refused():

@@ -1,5 +1,6 @@
 """``doctor --attach --yes`` and ``--for``: what runs in a process, and that it does no harm."""
 
+import contextlib
 import json
 import os
 import platform
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gluellm_pools.attach.sending import Program
+from gluellm_pools.attach.sending import NotRunError, Program
 from support.http1 import HTTP1Server
 from support.script import Reply
 from support.waiting import wait_until
@@ -114,6 +115,34 @@ def test_holders_and_queue_of_a_pool_are_listed(how, phase, arguments, start):
 
 
 @only_x86_64
+@pytest.mark.parametrize("arguments", [(), ("--for", "1")])
+def test_threads_have_their_line_also_if_c_code_calls_the_library(arguments, start):
+    """Also at the end of an observation in which nothing began."""
+    process = start("hanging.py", "httpx in threads")
+
+    def known() -> bool:
+        report = json.loads(attach(process.pid, "--yes", "--json", *arguments).stdout)
+        lines = [str(one["where"]).rpartition(" ")[2] for one in report["waits"]]
+        quiet = not arguments or "No request began meanwhile." in report["notes"]
+        return quiet and lines == ["call", "call"]
+
+    wait_until(known, timeout=60)
+
+
+def test_suspended_functions_that_hold_answers_are_found(start):
+    """Functions that read one or wait for a connection are none of them."""
+    process = start("hanging.py", "unread")
+
+    def held() -> bool:
+        with contextlib.suppress(NotRunError), Program(process.pid, 0.0) as program:
+            lines = program.look()["suspended"]
+            return [one.rpartition(" ")[2] for one in lines] == ["with_unread_streams"]
+        return False
+
+    wait_until(held, timeout=60)
+
+
+@only_x86_64
 def test_a_script_that_hangs_in_a_read_is_looked_into(server, begin):
     """The call that was interrupted for it goes on, and ends as it would have."""
     gate = server.gate()
@@ -176,7 +205,7 @@ def test_nothing_runs_in_the_process_without_consent(start):
     [
         ("unread", ("-X", "disable-remote-debug"), (), 2, "PYTHON_DISABLE_REMOTE_DEBUG"),
         ("audit hook", (), (), 1, "or since an audit hook refused it"),
-        ("idle", (), (), 0, r"in C code, such as an idle uvloop, called at .*hanging.py:\d+"),
+        ("idle", (), (), 0, r"in C code \(lock, idle uvloop\), called at .*hanging.py:\d+"),
         ("without wrapt", (), ("--for", "1"), 1, "wrapt can't be imported there"),
     ],
 )
@@ -259,16 +288,17 @@ def test_an_interrupted_observation_restores_everything(by, loaded):
 
 
 def test_a_process_that_ends_meanwhile_is_reported(loaded):
-    """The command does not wait for the rest of the period."""
+    """The command reports what it has found, and does not wait for the rest of the period."""
     process, ask = loaded
     command = subprocess.Popen(
-        [*ATTACH, str(process.pid), "--yes", "--for", "60"], stderr=subprocess.PIPE, text=True
+        [*ATTACH, str(process.pid), "--yes", "--for", "60"], stdout=subprocess.PIPE, text=True
     )
     wait_until(lambda: not ask()["same"], timeout=60)
     process.kill()
-    _, errors = command.communicate(timeout=60)
-    assert f"process {process.pid} has just ended" in errors
-    assert command.returncode == 2
+    report, _ = command.communicate(timeout=60)
+    assert f"connection pools of process {process.pid}" in report
+    assert re.search(rf"Process {process.pid} ended after .* of 60 s", report)
+    assert command.returncode < 2
 
 
 def test_attaches_under_load_change_no_result(loaded):

@@ -90,7 +90,7 @@ elif how == "httpx in threads":
     client = httpx.Client(limits=httpx.Limits(max_connections=2), timeout=None)
 
     def call():
-        client.get(url)
+        list(map(client.get, [url]))  # C code calls the library
 
     in_threads(call)
 elif how == "httpx in the main thread":
@@ -118,6 +118,13 @@ elif how in ("audit hook", "without wrapt"):
     else:
         sys.modules["wrapt"] = None
     asyncio.run(with_unread_streams())
+elif how == "future":
+    import queue
+    from concurrent.futures import Future
+
+    threading.Thread(target=queue.Queue().get, daemon=True).start()
+    print("ready", flush=True)
+    Future().result()
 elif how == "idle":
     print("ready", flush=True)
     sys.stdin.read()
