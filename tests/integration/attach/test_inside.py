@@ -185,6 +185,7 @@ def test_a_report_names_the_holders_and_its_snapshot_can_be_judged_later(start, 
     what = "2 of 2 connections are held by requests that began before the observation"
     assert (done.returncode, what in done.stdout) == (1, True), done.stdout + done.stderr
     assert "4 tasks wait for" not in done.stdout
+    assert "these answered" not in done.stdout
     assert f"wrote {kept}" in done.stderr
     again = subprocess.run([*ATTACH[:-1], str(kept)], capture_output=True, text=True, timeout=60)
     assert (again.returncode, what in again.stdout) == (1, True), again.stdout + again.stderr
