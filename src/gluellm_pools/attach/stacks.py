@@ -172,11 +172,8 @@ def with_whole_stacks(waits: Waits, whole: dict[int, list[Frame]], pid: int) -> 
 
 
 def _thread_key(number: int, frames: list[Frame]) -> tuple[bool, int, str]:
-    return (
-        False,
-        number,
-        f"{frames[0].file} {frames[0].function}",
-    )  # code that runs changes its line
+    # Code that runs changes its line.
+    return False, number, f"{frames[0].file} {frames[0].function}"
 
 
 def _line(number: int, pid: int, frames: list[Frame]) -> str:
