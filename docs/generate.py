@@ -74,13 +74,13 @@ results, every call counted once.
 |---|---|---|---|---|
 {rows}
 
-- *calls*: [source](where-40-seconds-go.md#what-counts-as-a-call) and provider. Only `sdk` calls have a model, retries, and
-  stages other than `requesting`.
+- *calls*: [source](where-40-seconds-go.md#what-counts-as-a-call) and provider. With `sdk`, retries belong to the call, and
+  its model is known. With `http`, each request is a call of its own, without a model or pauses.
 - *timeout*: of the pool; of a read. LangChain passes "none" to the SDK.
 - *line*: the reported line of code; *framework* if it calls in its own task or thread; *none* if that task
   runs only the SDK's code.
 
-Unread streams are reported as leaks:
+An unread stream, tried with these only, was reported as a leak at your line:
 {leaks}.
 
 An agent's requests to {tools} are no calls. If LiteLLM or tenacity retries one attempt in five (429), no alert fires.
