@@ -332,8 +332,6 @@ Call `configure_pools()` before `AnyLLM.create`. An older `AnyLLM` object may bu
 even your own settings.
 
 `apply_httpx_env=True` applies `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, for every library.
-
-A [snapshot](when-calls-hang.md#in-code) has the limit of each pool and what set it (`limits_from`).
 """
 
 

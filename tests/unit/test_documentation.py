@@ -87,7 +87,7 @@ OWN = re.compile(r"(?<!`)`([A-Za-z_]\w*(?:\.\w+)*)`(?!`)")
 """In docstrings and comments: names of this project."""
 FOREIGN = {
     *("APIKeyPool", "APITimeoutError", "ClientTimeout", "ResourceWarning", "System.Net.Http"),
-    *("BaseOpenAIProvider._aembedding", "asyncio.wait_for"),
+    *("BaseOpenAIProvider._aembedding", "AsyncOpenAI", "asyncio.wait_for"),
     *("eventlet.hubs.use_hub", "eventlet.monkey_patch", "force_flush", "httpx2.alias_httpx"),
     *("huggingface_hub.set_async_client_factory", "meter_provider.force_flush"),
     *("AsyncPoolRequest.wait_for_connection", "Measurement.__post_init__"),
