@@ -25,10 +25,10 @@ _ON_CHANNELS = re.compile(
 CEILINGS = {
     "code lines of src/library": 15_085,
     "code lines of src/gluellm_diagnosis": 5_000,
-    "code lines of src/gluellm_pools": 6_630,
+    "code lines of src/gluellm_pools": 6_650,
     "code lines of dashboards": 5_000,
-    "code lines of tests": 55_030,
-    "code lines of tests without studies": 41_620,
+    "code lines of tests": 55_040,
+    "code lines of tests without studies": 41_630,
     "modules in import cycles": 0,
     "attributes of a lease": 27,
     "files that assign an attribute of a lease": 11,

@@ -33,7 +33,7 @@ def held_before(case: PoolCase) -> Finding | None:
     kind, (explanation, advice) = cause
     again = f"gluellm-pools doctor --attach {case.process.pid} --for 60"
     # Without an age, nothing was observed.
-    advice += "" if case.age else f" To see where new ones begin: {again}"
+    advice += "" if case.age else f" If new ones begin, this shows where: {again}"
     phases = Counter(one.held_before for one in held)
     silences = sorted(one.silence for one in held if one.silence is not None)
     known = [f"{count} {phase}" for phase, count in phases.most_common() if phase]

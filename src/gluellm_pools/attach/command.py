@@ -34,14 +34,18 @@ _PROGRAM = (
     "process {pid}: a new thread in it will run a small program of this command for at most 2 s, "
     "which reads its connection pools and stacks and changes nothing. To start it, a thread may be "
     "stopped for some milliseconds, and its wait for a socket interrupted, as by a signal that is "
-    "handled. Its files are put in {directory}, and removed at the end."
+    "handled. Its files are put in {directory}, and removed once it has run."
 )
 _NO_HISTORY = (
     "Not known without a history: ages, and where the requests began that hold connections. "
     "--for 60 observes what begins from now on."
 )
 _HOLDERS = "Unread answers may be held by functions that are suspended at:"
-_NO_HOLDER = "Who holds the unread answers is not known: a list, an attribute or a global variable."
+_NO_HOLDER = (
+    "Who holds the unread answers is not known: a list, an attribute or a global variable. The "
+    "lines above are of those that wait."
+)
+_BLOCKED, _NOTHING = "What follows can be the result of this:", "no problem found"
 _OBSERVES = (
     "Then the process is instrumented for {period}, and everything is restored. The modules of "
     "this package stay loaded there: about 10 MB."
@@ -85,9 +89,15 @@ def attach(options: argparse.Namespace) -> int:
     report = report_on(snapshot, None, failed=rule_failed).to_dict()
     if options.save:
         save(report["snapshot"], options.save)
+    blocked = [line for line in listed.splitlines() if stacks.LOOP in line]
+    if blocked:
+        report["text"] = "\n".join([_BLOCKED, *blocked, "", report["text"]])
+    elif not report["findings"]:
+        report["text"] = report["text"].replace(_NOTHING, f"{_NOTHING} in its pools", 1)
     waiting = f"In the first and in the last look at its tasks and threads:\n{listed}"
     text = "\n\n".join([report["text"], waiting, *notes])
-    return print_report({**head, "notes": notes, **report, "text": text}, options)
+    status = print_report({**head, "notes": notes, **report, "text": text}, options)
+    return max(status, int(bool(blocked)))
 
 
 def _agrees(options: argparse.Namespace) -> bool:
@@ -146,14 +156,15 @@ def _inside(pid: int, period: float) -> _Found:
         what = f"process {pid} gave an answer that can't be used: {type(error).__name__}"
         raise CommandError(what) from None
     except NotRunError as error:
-        blocks = "no thread reads a socket, and its main thread is in C code (lock, idle uvloop)"
+        blocks = "No thread reads a socket, and its main thread is in C code (lock, idle uvloop)"
         with contextlib.suppress(CommandError), target.refusals_explained(pid):
             where = stacks.main_thread(pid)
             blocks += f", called at {call_site_text(where)}" if where else ""
         why = (
-            f"Its pools are not known: it did not run the program within {STARTS_WITHIN:g} s, "
-            f"since {blocks}, or since an audit hook refused it. Try again. {error} stays: "
-            "it does nothing any more, and can be deleted once the process has run Python code."
+            f"Its pools are not known: it did not run the program within {STARTS_WITHIN:g} s. "
+            f"{blocks}; or an audit hook refused the program. py-spy dump --pid {pid} has all "
+            f"stacks. {error} stays: it does nothing any more, and can be deleted once the process "
+            "has run Python code."
         )
         return None, {}, [], [why]
     return snapshot, threads, suspended, notes
@@ -202,4 +213,4 @@ def _lines(waits: list[dict[str, Any]]) -> list[str]:
             lines.append(
                 f"  {kind} {'waits' if one['count'] == 1 else 'wait'} for {one['what']}{where}"
             )
-    return lines or ["  no wait for a request, a lock or a thread, and no blocked loop"]
+    return lines or ["  no wait that can be read, and no blocked loop"]

@@ -9,11 +9,14 @@ only up to the first frame that C code has called, and a task's up to an object 
 from __future__ import annotations
 
 import pickle
+import platform
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from opentelemetry.instrumentation.gluellm.pool.call_site import LIBRARIES
@@ -66,6 +69,8 @@ _THREADS = ("/threading.py", "/queue.py", "/concurrent/futures/_base.py")
 _SOCKETS = ("/socket.py", "/ssl.py")
 _RUNNERS = ("/asyncio/runners.py", "/asyncio/base_events.py", "/uvloop/__init__.py")
 _IDLE = ("/selectors.py", *_RUNNERS)
+_FUTEX = ["202" if platform.machine() == "x86_64" else "98"]
+"""Number of the system call futex(2), in which a thread waits for a lock: x86_64, aarch64."""
 
 
 _NO_ASYNCIO = "AsyncioDebug section not available"
@@ -148,7 +153,7 @@ def _look(pid: int) -> Waits:
             # A loop that runs code in both looks is blocked.
             state = None if not frames or frames[0].file.endswith(_IDLE) else LOOP
         else:
-            state = _waits_for(frames)
+            state = _waits_for(frames) or _in_lock(pid, number, frames)
         if state:
             found[_thread_key(number, frames)] = Wait(False, state, _line(number, pid, frames))
             blocked |= {number} if state == LOOP else set()
@@ -242,6 +247,17 @@ def _waits_for(frames: list[Frame]) -> str | None:
     if frames and frames[0].file.endswith((*_LOCKS, *_THREADS)):
         own = ANOTHER if frames[0].file.endswith(_THREADS) else OWN
         return None if any(part in one.file for one in frames for part in _HTTP) else own
+    return None
+
+
+def _in_lock(pid: int, thread: int, frames: list[Frame]) -> str | None:
+    """Return that a line of the application waits for a lock, which has no frame, without limit."""
+    where = application_line(frames[:1])
+    if where and "-packages/" not in where:
+        with suppress(OSError):
+            call = Path(f"/proc/{pid}/task/{thread}/syscall").read_text().split()
+            if call[:1] == _FUTEX and call[4] == "0x0":  # its timeout; the GIL is taken with one
+                return OWN
     return None
 
 

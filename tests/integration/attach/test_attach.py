@@ -81,7 +81,8 @@ def test_requests_are_listed_with_their_line(how, kind, start, monkeypatch):
         ("semaphore", 0, f"4 tasks wait for {stacks.OWN} at {SCRIPT}:"),
         ("blocked", 1, f"{stacks.LOOP} at {SCRIPT}:"),
         ("future", 0, f"  1 thread waits for {stacks.ANOTHER} at {SCRIPT}:"),
-        ("idle", 0, "no wait for a request, a lock or a thread, and no blocked loop"),
+        ("lock", 0, f"  2 threads wait for {stacks.OWN} at {SCRIPT}:"),
+        ("idle", 0, "no wait that can be read, and no blocked loop"),
     ],
 )
 def test_waits_outside_pools_are_listed(how, status, line, start):

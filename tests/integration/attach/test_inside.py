@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gluellm_pools.attach import stacks
 from gluellm_pools.attach.sending import NotRunError, Program
 from support.http1 import HTTP1Server
 from support.script import Reply
@@ -114,6 +115,13 @@ def test_holders_and_queue_of_a_pool_are_listed(how, phase, arguments, start):
     assert process.poll() is None
 
 
+def test_a_blocked_loop_precedes_what_it_causes(start):
+    """Its requests look like those of a slow provider."""
+    done = attach(start("hanging.py", "blocked").pid, "--yes")
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"What follows can be the result of this:\n  {stacks.LOOP} at ")
+
+
 @only_x86_64
 @pytest.mark.parametrize("arguments", [(), ("--for", "1")])
 def test_threads_have_their_line_also_if_c_code_calls_the_library(arguments, start):
@@ -205,7 +213,7 @@ def test_nothing_runs_in_the_process_without_consent(start):
     ("how", "options", "arguments", "status", "message"),
     [
         ("unread", ("-X", "disable-remote-debug"), (), 2, "PYTHON_DISABLE_REMOTE_DEBUG"),
-        ("audit hook", (), (), 1, "or since an audit hook refused it"),
+        ("audit hook", (), (), 1, "or an audit hook refused the program"),
         ("idle", (), (), 0, r"in C code \(lock, idle uvloop\), called at .*hanging.py:\d+"),
         ("without wrapt", (), ("--for", "1"), 1, "wrapt can't be imported there"),
     ],

@@ -125,6 +125,16 @@ elif how == "future":
     threading.Thread(target=queue.Queue().get, daemon=True).start()
     print("ready", flush=True)
     Future().result()
+elif how == "lock":
+    lock = threading.Lock()
+    lock.acquire()
+
+    def call():
+        lock.acquire()
+
+    threading.Thread(target=call, daemon=True).start()
+    print("ready", flush=True)
+    call()
 elif how == "idle":
     print("ready", flush=True)
     sys.stdin.read()
