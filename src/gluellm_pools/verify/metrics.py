@@ -12,10 +12,9 @@ from opentelemetry.instrumentation.gluellm.telemetry.semconv import METRICS, Ins
 
 from ..prometheus import HISTOGRAM_SUFFIXES, metric_name
 
-_NAMESPACES = sorted({metric.name.split(".")[0] for metric in METRICS} - {"http"})
-_OWN = re.compile(rf"((?:.+?[._])?)(?:{'|'.join(_NAMESPACES)})[._].+")
-"""Names in the namespaces of this package alone, with the prefix that an exporter added."""
-NAMES = rf"{_OWN.pattern}|(.+[._])?(http[._](client|server)[._].+|gen_ai[._]client[._].+)"
+_OWN = re.compile(r"((?:.+?[._])?)gluellm[._].+")
+"""Names that only this package uses, with an exporter's prefix."""
+NAMES = rf"{_OWN.pattern}|(.+[._])?(dns[._]lookup|http[._](client|server)|gen_ai[._]client)[._].+"
 """Names of this package and of other instrumentations of HTTP and LLM clients, in PromQL."""
 _ABSENT = tomllib.loads(files(__package__).joinpath("missing.toml").read_text(encoding="utf-8"))
 """Metrics that can be missing in a correct set-up, with the reason."""

@@ -56,7 +56,12 @@ def test_a_histogram_in_one_series_is_a_native_one():
 
 def test_metrics_of_other_instrumentations_are_ignored():
     """Conventional names alone may come from another instrumentation."""
-    assert stored(["http_client_open_connections", "http_client_request_duration_bucket"]) == []
+    others = ["http_client_open_connections", "http_client_request_duration_bucket", "dns_query_ms"]
+    assert stored(others) == []
+    assert stored([*names(), *others]) == stored(names())
+    assert [one.name for one in stored(["our_gluellm_pool_live", *others])] == [
+        "our_gluellm_pool_live"
+    ]
 
 
 def test_each_reason_is_of_a_metric_of_the_contract():
