@@ -8,15 +8,18 @@ import argparse
 import dataclasses
 import inspect
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from gluellm_diagnosis.findings import Fact, Kind, Severity
+from gluellm_diagnosis.report import Report
 from gluellm_pools import main as command
 from opentelemetry.instrumentation import gluellm
 from opentelemetry.instrumentation.gluellm import limits
 from opentelemetry.instrumentation.gluellm.config import SETTINGS
+from opentelemetry.instrumentation.gluellm.environment import LIMIT_VARIABLES
 from opentelemetry.instrumentation.gluellm.snapshots.format import FORMAT
 from opentelemetry.instrumentation.gluellm.telemetry import semconv
 
@@ -32,7 +35,7 @@ def code() -> Iterator[str]:
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.isclass(value):
-                for member, found in inspect.getmembers(value, inspect.isfunction):
+                for member, found in inspect.getmembers(value, inspect.isroutine):
                     if not member.startswith("_"):
                         yield f"{name}.{member}({parameters(found)})"
             elif callable(value):
@@ -47,6 +50,13 @@ def parameters(function: Any) -> str:
         for name, parameter in inspect.signature(function).parameters.items()
         if name not in ("self", "cls")
     )
+
+
+def variables() -> Iterator[str]:
+    """Settings with their variables and defaults, and the variables of limits."""
+    for each in SETTINGS:
+        yield f"{each.name} {each.variable} {each.default!r}"
+    yield from LIMIT_VARIABLES.values()
 
 
 def telemetry() -> Iterator[str]:
@@ -78,19 +88,23 @@ def parts_in(hint: Any) -> Iterator[Any]:
 
 
 def options() -> Iterator[str]:
-    """Options and arguments of the commands."""
+    """Options and arguments of the commands, and what their exit statuses mean."""
     _, commands = command._parsers()
     for name, parser in commands.items() if isinstance(commands, dict) else ():
         for action in parser._actions:
             if action.help is not argparse.SUPPRESS:
                 yield f"{name} {' '.join(action.option_strings) or action.dest}"
+        for meaning in re.findall(
+            r"exit status.*?(?=\nexit status|\n\n|\Z)", parser.epilog, re.DOTALL
+        ):
+            yield f"{name}: {' '.join(meaning.split())}"
 
 
 def surface() -> str:
     """All that is promised, a line each."""
     sections = {
         "code": code(),
-        "settings": (f"{each.name} {each.variable} {each.default!r}" for each in SETTINGS),
+        "settings": variables(),
         "metrics": telemetry(),
         f"snapshot, format {FORMAT}": fields_of(gluellm.Snapshot, ""),
         "findings": (
@@ -99,6 +113,8 @@ def surface() -> str:
             *map(str, Severity),
             *map(str, Kind),
         ),
+        "what_if()": fields_of(gluellm.WhatIf, ""),
+        "doctor --json, one process": (each.name for each in dataclasses.fields(Report)),
         "commands": options(),
     }
     lines = [f"# {title}\n" + "\n".join(sorted(set(each))) for title, each in sections.items()]
