@@ -30,7 +30,7 @@ _SOMETHING_HANGS = (
     "requests and passes nothing on. Seen from here, both look alike."
 )
 _HANGS = Meaning(
-    f"No request is answered: {_SOMETHING_HANGS}",
+    f"Nothing arrives any more: {_SOMETHING_HANGS}",
     "Check the provider's status page, and send one request by hand, past the proxy or from "
     "another network: if it is answered, the path is the cause.",
 )
