@@ -64,7 +64,7 @@ class Condition(NamedTuple):
 CONDITIONS: Final[Mapping[str, Condition]] = {
     "loop_is_late": Condition("an event loop is late", lambda case: case.loop_is_blocked),
     "beyond_lag": Condition(
-        "they have waited longer than its delays explain",
+        "requests have waited longer than the loop's delays explain",
         lambda case: process.waits_beyond_lag(case) or process.unread_beyond_lag(case),
     ),
     "limited": Condition("calls wait in GlueLLM's rate limiter", lambda case: case.limited),
@@ -274,7 +274,7 @@ OF_POOL: Final = (
         {Kind.POOL_TOO_SMALL: _QUEUE, Kind.ONE_CALLER: _QUEUE},
         (
             _LATE,
-            Hidden((*_HOLD, "slower"), "More connections would be held as well."),
+            Hidden((*_HOLD, "slower"), "Additional connections would also be held."),
             Hidden(("limited",), "Calls that it lets pass together queue for a moment."),
         ),
         asks={"slow_connecting": ("slow_connecting",)},

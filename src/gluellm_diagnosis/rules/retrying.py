@@ -140,7 +140,7 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase], *_: object) -> Find
         clauses.append(Clause("no Retry-After was sent"))
     clauses += reasons.limit
     severe = thresholds.calls_fail(failed, succeeded, calls.source) and reasons.of_provider
-    explanation, advice = reasons.advice(synchronous=any(case.synchronous for case in its))
+    why, advice = reasons.advice(synchronous=any(case.synchronous for case in its))
     again = [one for case in its for one in case.failures if one.result in reasons.all]
     direct = calls.source == SDK
     less = without_retries(calls.provider, its[0].process.frameworks if direct and its else ())
@@ -155,7 +155,7 @@ def retries(calls: CallsSnapshot, cases: Sequence[PoolCase], *_: object) -> Find
         observed=observed_text(clauses),
         clauses=tuple(clauses),
         evidence=evidence_of("The last failed requests", again),
-        explanation=f"{explanation} {whose} A larger pool does not help.",
+        explanation=f"{why} {whose}" + " A larger pool does not help." * reasons.of_provider,
         advice=f"{advice} {less}".rstrip(),
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from statistics import median
 from typing import Any
 
@@ -266,22 +267,21 @@ def _holder(
 ) -> tuple[Group, str]:
     """Return the caller that holds nearly all connections, and text on that; empty without one."""
     now: Counter[Group] = Counter()
-    times: Counter[Group] = Counter()
+    times: dict[Group, float] = defaultdict(float)
     for answer in known:
-        times[answer.group] += round(1e6 * answer.number * took(answer))
+        times[answer.group] += answer.number * took(answer)
     for request in requests:
         if request.held is not None:
             now[request.group] += request.number
-            times[request.group] += round(1e6 * request.number * request.held)
+            times[request.group] += request.number * request.held
     for held in (now, times) if len(known) >= thresholds.CURRENT_REQUESTS else (now,):
-        ((whose, most),) = held.most_common(1) or [((None, None), 0)]
-        many = any(whose) and most and most >= thresholds.HOLDER_SHARE * held.total()
-        if many and _holds_longer(whose, requests, known):
+        who, most = max(held.items(), key=itemgetter(1), default=((None, None), 0))
+        many = any(who) and 0 < thresholds.HOLDER_SHARE * sum(held.values()) <= most
+        if many and _holds_longer(who, requests, known):
             if held is now:
-                number = counted(held.total(), "connection")
-                return whose, f"{most} of {number}{_to(case)} are held by"
-            share, period = percent(most / held.total()), period_text(case.activity.period)
-            return whose, f"In the last {period}, {share} of the connections' time was taken by"
+                return who, f"{most} of {counted(now.total(), 'connection')}{_to(case)} are held by"
+            share, period = percent(most / sum(times.values())), period_text(case.activity.period)
+            return who, f"In the last {period}, {share} of the connections' time was taken by"
     return (None, None), ""
 
 
