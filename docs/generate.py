@@ -118,7 +118,7 @@ fireworks). With other SDKs, a call enters `backoff` when its request fails with
 408, 409, 425, 429 or 5xx (gRPC: `UNAVAILABLE`, `RESOURCE_EXHAUSTED`, `DEADLINE_EXCEEDED`).
 
 A call has the provider with which it began. With a gateway or a fallback, its requests can have another provider. If a
-call starts an asyncio task, model calls in that task count separately (from Python 3.12 on). Other requests of the task
+call starts an asyncio task, LLM calls in that task count separately (from Python 3.12 on). The task's other HTTP requests
 belong to the call that started it, until that call ends.
 
 ## Names in Prometheus
@@ -136,10 +136,11 @@ METRICS_CLOSE = """
 A pool can serve several providers, so the provider is that of the request:
 
 - **O** series have the first of these that is known: the provider of any-llm's innermost call, of the current call, of the
-  any-llm call that built the pool, of the host. A connection has the provider of its latest request.
+  any-llm call that built the pool, of the host. A connection counts for the provider of its latest
+  request.
 - **P** series have a provider while all requests of the pool name go to one provider. When a second one appears, new
   series without `gen_ai.provider.name` start at 0. The old ones end after 10 minutes, in which their counters stand
-  still and their gauges are 0. So sums over both are correct.
+  still and their gauges are 0. So sums of gauges and of rates are correct.
 
 ## Pool names
 
@@ -162,14 +163,14 @@ A failed call has the first of these as its `error.type`:
 ## When series start and end
 
 - These counters start at 0 with the pool's first request, so that `increase()` sees their first step:
-  `gluellm.pool.timeouts` (each kind), `gluellm.pool.reuse.failures`, `gluellm.pool.requeues`,
+  `gluellm.pool.timeouts` (each kind), `gluellm.pool.leaks`, `gluellm.pool.anomalies` (each type), `gluellm.pool.reuse.failures`, `gluellm.pool.requeues`,
   `gluellm.pool.connection.opened`, `gluellm.pool.opened`, `gluellm.pool.discarded` (each reason), and
   `gluellm.pool.requests` with `error.type` `connect_timeout`, `name_resolution_error`, `connection_error` and
   `secure_connection_error`.
 - With the first call of a provider and source, these start at 0: the metrics of each stage,
   `gluellm.call.silent`, `gluellm.call.retries`, and `gluellm.calls` with each outcome.
-- When the last pool of a name is gone, its gauges fall to 0 or end. 10 minutes later, all its series end. Series of
-  calls never end.
+- When the last pool of a name is gone, its gauges fall to 0 or end. 10 minutes later, all its series end except its
+  histograms. Series of calls never end.
 - Acquire, create and lease durations have exemplars with the [caller's span](#spans).
 - Requests under `suppress_instrumentation` have no spans, but count in all metrics.
 
@@ -206,7 +207,7 @@ streams, close reasons, set-up times, limits, occupancy and requeues are not mea
 - Three statuses also set `error.type`: `CANCELLED` sets `cancelled`, `DEADLINE_EXCEEDED` the timeout of the current
   phase, and `UNAVAILABLE` a failure to connect or, after sending, `read_error`.
 - Retries by a service config happen inside the core and are not seen.
-- `grpc.aio` 1.85 releases a stream that nobody reads only with its channel: it is a leak.
+- `grpc.aio` 1.85 releases an unread stream only when its channel closes: it is a leak.
 
 ## Hooks
 
@@ -328,8 +329,8 @@ What each limit becomes:
 - `limits=`, `timeout=` and botocore's `config=` with `max_pool_connections`, in `AnyLLM.create` or `client_args`.
 - `timeout=` of a call.
 
-Call `configure_pools()` before `AnyLLM.create`. An older `AnyLLM` object may build clients later: there, the limits override
-even your own settings.
+Call `configure_pools()` before `AnyLLM.create`. An `AnyLLM` object made before may build clients later; for these, the limits
+override even your own settings.
 
 `apply_httpx_env=True` applies `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, for every library.
 """

@@ -27,8 +27,8 @@ CEILINGS = {
     "code lines of src/gluellm_diagnosis": 5_000,
     "code lines of src/gluellm_pools": 6_650,
     "code lines of dashboards": 5_000,
-    "code lines of tests": 55_040,
-    "code lines of tests without studies": 41_630,
+    "code lines of tests": 55_060,
+    "code lines of tests without studies": 41_650,
     "modules in import cycles": 0,
     "attributes of a lease": 27,
     "files that assign an attribute of a lease": 11,
@@ -38,8 +38,8 @@ CEILINGS = {
     "lines of the longest function elsewhere in src": 113,
     "complexity of the most complex function that judges": 25,
     "functions elsewhere in src with a complexity over 25": 3,
-    "words of documentation for users": 22_000,
-    "words of runbooks": 4_500,
+    "words of documentation for users": 22_250,
+    "words of runbooks": 4_540,
 }
 """What `make lint` holds. Raising one needs a reason in the commit."""
 _COMPLEX = 25
@@ -236,7 +236,7 @@ def main() -> None:
         ceiling = CEILINGS[name]
         above |= number > ceiling
         if number > ceiling or not check:
-            mark = "  ABOVE" if number > ceiling else ""
+            mark = "  ABOVE: see CEILINGS in tests/studies/measures.py" if number > ceiling else ""
             print(f"{number:8}{ceiling:8}  {name}{mark}")
     sys.exit(int(check and above))
 

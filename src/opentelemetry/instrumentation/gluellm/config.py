@@ -96,9 +96,9 @@ class Config:
 
     scope: Literal["llm", "all"] = _setting("llm", one_of("llm", "all"))
     """Which pools are observed: those that carry requests to LLMs, from the first one on, or every
-    pool of httpx, httpx2, aiohttp, urllib3 and gRPC in the process. A request to an LLM belongs
-    to a call, calls a model at a known provider's host, goes to one of `hosts`, or is sent inside a
-    GenAI span. Pools that OpenTelemetry exports through are never observed."""
+    pool of httpx, httpx2, aiohttp, urllib3 and gRPC in the process. A request counts as one to an
+    LLM if it belongs to a call, calls a model at a known provider's host, goes to one of `hosts`,
+    or is sent inside a GenAI span. Pools that OpenTelemetry exports through are never observed."""
     hosts: Mapping[str, str] | None = _setting(
         None,
         ValueRule(
@@ -112,8 +112,8 @@ class Config:
         ),
     )
     """Providers of further hosts, such as gateways and servers of your own. A host is exact or `*.`
-    and a domain, optionally with a port. Each POST to it outside other calls is a call of source
-    `http`. In the environment: `llm.corp.example=openai,10.1.2.3:8000=vllm`."""
+    and a domain, optionally with a port. A POST to it that belongs to no other call is itself a
+    call, of source `http`. In the environment: `llm.corp.example=openai,10.1.2.3:8000=vllm`."""
     http_spans: bool = _setting(False, BOOLEAN)
     """Also turn on OpenTelemetry's own instrumentations of httpx and httpx2 and, if they are
     installed, those of aiohttp, urllib3 and gRPC, in the whole process. Their spans contain whole
@@ -173,8 +173,8 @@ class Config:
     checked. Linux only."""
     findings: bool | None = _setting(None, BOOLEAN_OR_NONE)
     """Judge the process every `findings_interval`, and emit its findings as metrics and in the log.
-    By default only where threads are not greenlets of gevent or eventlet: there, a judgement would
-    block the program for some milliseconds."""
+    Off by default under gevent and eventlet, where a judgement would block the program for some
+    milliseconds."""
     findings_interval: float = _setting(
         JUDGEMENT_INTERVAL,
         number(

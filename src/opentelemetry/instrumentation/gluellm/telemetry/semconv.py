@@ -60,7 +60,7 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 still refers to."""
 ERROR_TYPE: Final = "error.type"
 """Kind of failure, the same for every library. Absent on success. Requests have only the listed
-values, and an HTTP status sets none. See "The error of a call". `invalid_response`: the client
+values; an HTTP status alone sets none. See "The error of a call". `invalid_response`: the client
 cannot parse the head of the answer. `client_closed`: the application closed the client before the
 request ended. `protocol_error`: the other end closed the connection early or broke the protocol."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
