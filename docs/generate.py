@@ -298,7 +298,7 @@ configure_pools(provider="bedrock", max_connections=8)
 |---|---|---|---|
 {limit_rows}
 
-Limits that are not given stay as the client has them. `instrument()`, and so `opentelemetry-instrument`, applies the
+With `provider`, the other arguments or variables apply to it alone. Limits that are not given stay as the client has them. `instrument()`, and so `opentelemetry-instrument`, applies the
 variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, the first of these
 that is set counts:
 

@@ -194,8 +194,8 @@ class Config:
             _signal_name,
         ),
     )
-    """Name of a signal, such as `SIGUSR2`, on which the process logs a snapshot of its pools and
-    the findings. `gluellm-pools doctor --pid` sends it."""
+    """Name of a signal, such as `SIGUSR2`, on which the process logs a snapshot of its pools
+    and its active findings. `gluellm-pools doctor --pid` sends it."""
 
     @classmethod
     def read(cls, **arguments: object) -> Config:
