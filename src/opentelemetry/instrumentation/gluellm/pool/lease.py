@@ -18,7 +18,8 @@ the same points as signal handlers; in Python 3.11 it runs wherever a list, tupl
 is created. An atomic block contains none of these. Checked up to Python 3.15
 (docs/maintainers/compatibility.md).
 
-It begins at ``# atomic`` and ends at ``# end of atomic`` or with its function.
+It begins at ``# atomic`` and ends at ``# end of atomic`` or with its function. Its first and its
+last statement may call something. ``tests/unit/architecture/test_atomic.py`` checks all blocks.
 """
 
 from __future__ import annotations
