@@ -76,21 +76,22 @@ results, every call counted once.
 
 - *calls*: [source](where-40-seconds-go.md#what-counts-as-a-call) and provider. With `sdk`, retries belong to the call, and
   its model is known. With `http`, each request is a call of its own, without a model or pauses.
-- *timeout*: of the pool; of a read. LangChain passes "none" to the SDK.
-- *line*: the reported line of code; *framework* if it calls in its own task or thread; *none* if that task
-  runs only the SDK's code.
+- *timeout*: of the pool, and of a read if that differs. LangChain passes "none" to the SDK.
+- *line*: whose line of code is reported: *framework*, if it calls in a task or thread of its own; *none*, if only the SDK's
+  code runs there. Both: it depends on the method.
 
-An unread stream, tried with these only, was reported as a leak at your line:
+Unread streams of these were reported as a leak at your line (others were not tried):
 {leaks}.
 
-An agent's requests to {tools} are no calls. If LiteLLM or tenacity retries one attempt in five (429), no alert fires.
+An agent's requests to {tools} are no calls. Retries alone, as by LiteLLM or tenacity, rightly fire no alert.
 With {beside}, installed before or after, spans stay the same, and no call counts twice.
 
 dspy 3.4, niquests, curl_cffi and openai's realtime API (websockets) are not observed, as the log and `snapshot()` say once
-they are imported. niquests hides the package `requests` and boto3.
+they are imported. Where niquests is installed, `requests` and boto3 are not observed
+either.
 
-The provider comes from the host (see [`hosts`](settings.md)), else from the current GenAI span. For limits and
-timeouts, `doctor` has the line for openai-agents, langchain-openai, LiteLLM, pydantic-ai.
+The provider comes from the host (see [`hosts`](settings.md)), else from the current GenAI span. `doctor` shows how to set limits and timeouts in
+openai-agents, langchain-openai, LiteLLM and pydantic-ai.
 """
 
 METRICS_INTRODUCTION = """
@@ -135,8 +136,8 @@ METRICS_CLOSE = """
 
 A pool can serve several providers, so the provider is that of the request:
 
-- **O** series have the first of these that is known: the provider of any-llm's innermost call, of the current call, of the
-  any-llm call that built the pool, of the host. A connection counts for the provider of its latest
+- **O** series have the first provider that is known, in this order: that of any-llm's innermost call, the current call, the
+  any-llm call that built the pool, the host. A connection counts for the provider of its latest
   request.
 - **P** series have a provider while all requests of the pool name go to one provider. When a second one appears, new
   series without `gen_ai.provider.name` start at 0. The old ones end after 10 minutes, in which their counters stand
@@ -231,8 +232,8 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
   `{tls_version}`. `socket connect` names the peer, which can be a proxy.
 - The call span has provider, source, operation, model, `{outcome}`, `{retries}`, `{call_time}`, `{call_request_time}`
   and, if the call failed, `error.type`.
-- A CLIENT span that is current during a request gets `{reused}` and `{acquire}`. The first call
-  in such a span adds the attributes of a call span to it, unless the call was abandoned.
+- A CLIENT span that is current during a request gets `{reused}` and `{acquire}`. The first call in it
+  also adds the attributes listed above for call spans, unless it was abandoned.
 """
 
 HOOKS = """
@@ -302,8 +303,8 @@ With `provider`, the other arguments or variables apply to it alone. Limits that
 variables; without `instrument()`, call `configure_pools()` without arguments. For each limit, the first of these
 that is set counts:
 
-1. a value for this provider: by `configure_pools()`, by a variable
-2. a value for all providers: by `configure_pools()`, by a variable, by `apply_httpx_env`
+1. for this provider: `configure_pools()`, then a variable
+2. for all providers: `configure_pools()`, then a variable, then `apply_httpx_env`
 
 A later `configure_pools()` keeps the limits that it does not name. `reset_pools()`
 removes all limits; `uninstrument()` removes none. Wrong arguments raise `ValueError` and change nothing. Wrong variables
@@ -317,7 +318,7 @@ What each limit becomes:
 
 - **httpx**: give `max_connections` and `max_keepalive_connections` the same value. If the latter is smaller,
   connections are [reused less often](connection-pooling.md#how-large).
-- **urllib3** has one number for open and idle connections per host. Without
+- **urllib3** has one number per host, `maxsize`; `max_connections` takes precedence. Without
   `max_connections`, no request waits. So `configure_pools()` rejects `pool_timeout` alone for these providers.
 - **aiohttp** has no pool timeout: its SDKs use one timeout for the queue and for connecting.
 - A limit applies to one pool. any-llm's module functions build a client, and so a pool, for each call.
@@ -329,8 +330,8 @@ What each limit becomes:
 - `limits=`, `timeout=` and botocore's `config=` with `max_pool_connections`, in `AnyLLM.create` or `client_args`.
 - `timeout=` of a call.
 
-Call `configure_pools()` before `AnyLLM.create`. An `AnyLLM` object made before may build clients later; for these, the limits
-override even your own settings.
+Call `configure_pools()` before `AnyLLM.create`. Clients that an older `AnyLLM` object builds afterwards get these limits
+even in place of your own settings.
 
 `apply_httpx_env=True` applies `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, for every library.
 """

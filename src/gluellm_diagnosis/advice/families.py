@@ -46,8 +46,8 @@ _HTTP_CLIENT = replace(_OPENAI, module="httpx", builder=None)
 ANTHROPIC = replace(_HTTP_CLIENT, builder="anthropic.DefaultAsyncHttpxClient")
 _OPENAI_AND_ANTHROPIC = replace(
     _HTTP_CLIENT,
-    note="The provider's anthropic client uses this client as well, and does not accept a client "
-    "of httpx2.",
+    note="It is a client of httpx, since the provider's anthropic client shares it and does not "
+    "accept one of httpx2.",
 )
 _FIREWORKS = replace(
     _HTTP_CLIENT,

@@ -122,7 +122,7 @@ class Config:
     """`full` adds six histograms and the attribute `gluellm.response.streaming`."""
     span_min_duration: float = _setting(0.05, _NOT_NEGATIVE, "s")
     """A connection set-up or a wait for a connection gets a span if it takes at least this long; a
-    call, if it spends this long outside `requesting`. Failed waits and set-ups, and calls with
+    call, if it spends this long outside its requests. Failed waits and set-ups, and calls with
     retries, always get one. With 0, all get one."""
     max_origins: int = _setting(20, whole_number(1, MAX_ORIGINS_BOUND), "origins")
     """Largest number of pairs of `server.address` and `server.port` on metrics, per process.

@@ -398,10 +398,10 @@ CONNECTION_SILENT: Final = _up_down_counter(
     "gluellm.pool.connection.silent",
     "{connection}",
     (*LEVEL_POOL, PEER_STATE),
-    "Connections on which a request has waited for bytes for longer than `peer_check_after`, by "
-    "what TCP knows about the peer. At most ten connections of each pool are checked, those with "
-    "the longest waits, so a value of 10 can mean more. Connections whose peer takes the request "
-    "slowly are not counted. A state is absent until it first occurs. Linux only.",
+    "Connections on which a request has waited for bytes for longer than `peer_check_after`, per "
+    "state of the peer as TCP knows it. At most ten connections of each pool are checked, those "
+    "with the longest waits, so a value of 10 can mean more. Connections whose peer takes the "
+    "request slowly are not counted. A state is absent until it first occurs. Linux only.",
 )
 REUSE_FAILURES: Final = _counter(
     "gluellm.pool.reuse.failures",
@@ -643,8 +643,8 @@ FINDING_JUDGED: Final = _counter(
     "gluellm.finding.judged",
     "{judgement}",
     (),
-    "Judgements of the process's own diagnosis. Absent if nothing judges. While it stands still "
-    "with requests in flight, findings are unknown.",
+    "How often the process has judged itself. Absent if that is off. If it does not grow while "
+    "requests are in flight, findings are unknown.",
 )
 HOOK_MISSING: Final = _up_down_counter(
     "gluellm.instrumentation.hook.missing",
