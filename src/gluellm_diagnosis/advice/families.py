@@ -46,8 +46,7 @@ _HTTP_CLIENT = replace(_OPENAI, module="httpx", builder=None)
 ANTHROPIC = replace(_HTTP_CLIENT, builder="anthropic.DefaultAsyncHttpxClient")
 _OPENAI_AND_ANTHROPIC = replace(
     _HTTP_CLIENT,
-    note="It is a client of httpx, since the provider's anthropic client shares it and does not "
-    "accept one of httpx2.",
+    note="The provider's anthropic client shares this client, and accepts only one of httpx.",
 )
 _FIREWORKS = replace(
     _HTTP_CLIENT,
