@@ -67,7 +67,7 @@ NOTICE = "<!-- Written by `make docs`; edit docs/generate.py or the code, not th
 FRAMEWORKS_PAGE = """
 # Your framework
 
-Each ran with its defaults, with and without the instrumentation, against a fake provider in another process: same
+Each framework ran with its defaults, with and without the instrumentation, against a fake provider in another process: same
 results, every call counted once.
 
 | framework | calls | pool: connections | timeout | line |
@@ -76,6 +76,7 @@ results, every call counted once.
 
 - *calls*: [source](where-40-seconds-go.md#what-counts-as-a-call) and provider. With `sdk`, retries belong to the call, and
   its model is known. With `http`, each request is a call of its own, without a model or pauses.
+- *pool*: its name and its limit, or those of its two pools.
 - *timeout*: of the pool, and of a read if that differs. LangChain passes "none" to the SDK.
 - *line*: whose line of code is reported: *framework*, if it calls in a task or thread of its own; *none*, if only the SDK's
   code runs there. Both: it depends on the method.
@@ -83,7 +84,7 @@ results, every call counted once.
 Unread streams of these were reported as a leak at your line (others were not tried):
 {leaks}.
 
-An agent's requests to {tools} are no calls. Retries alone, as by LiteLLM or tenacity, rightly fire no alert.
+An agent's requests to {tools} are no calls. If retries by LiteLLM or tenacity succeed, no alert fires.
 With {beside}, installed before or after, spans stay the same, and no call counts twice.
 
 dspy 3.4, niquests, curl_cffi and openai's realtime API (websockets) are not observed, as the log and `snapshot()` say once
@@ -330,8 +331,8 @@ What each limit becomes:
 - `limits=`, `timeout=` and botocore's `config=` with `max_pool_connections`, in `AnyLLM.create` or `client_args`.
 - `timeout=` of a call.
 
-Call `configure_pools()` before `AnyLLM.create`. Clients that an older `AnyLLM` object builds afterwards get these limits
-even in place of your own settings.
+Call `configure_pools()` before `AnyLLM.create`. If an
+`AnyLLM` object created earlier builds a client later, these limits replace even your own settings.
 
 `apply_httpx_env=True` applies `HTTPX_MAX_CONNECTIONS` and `HTTPX_MAX_KEEPALIVE_CONNECTIONS`, for every library.
 """

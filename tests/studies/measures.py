@@ -38,7 +38,7 @@ CEILINGS = {
     "lines of the longest function elsewhere in src": 113,
     "complexity of the most complex function that judges": 25,
     "functions elsewhere in src with a complexity over 25": 3,
-    "words of documentation for users": 22_280,
+    "words of documentation for users": 22_300,
     "words of runbooks": 4_540,
 }
 """What `make lint` holds. Raising one needs a reason in the commit."""

@@ -46,7 +46,7 @@ _HTTP_CLIENT = replace(_OPENAI, module="httpx", builder=None)
 ANTHROPIC = replace(_HTTP_CLIENT, builder="anthropic.DefaultAsyncHttpxClient")
 _OPENAI_AND_ANTHROPIC = replace(
     _HTTP_CLIENT,
-    note="The provider's anthropic client shares this client, and accepts only one of httpx.",
+    note="The provider's anthropic client uses it too, and rejects clients of httpx2.",
 )
 _FIREWORKS = replace(
     _HTTP_CLIENT,

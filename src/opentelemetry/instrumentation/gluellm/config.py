@@ -112,8 +112,8 @@ class Config:
         ),
     )
     """Providers of further hosts, such as gateways and servers of your own. A host is exact or `*.`
-    and a domain, optionally with a port. A POST to it that belongs to no other call is itself a
-    call, of source `http`. In the environment: `llm.corp.example=openai,10.1.2.3:8000=vllm`."""
+    and a domain, optionally with a port. A POST to it outside the calls of SDKs counts as a call,
+    with the source `http`. In the environment: `llm.corp.example=openai,10.1.2.3:8000=vllm`."""
     http_spans: bool = _setting(False, BOOLEAN)
     """Also turn on OpenTelemetry's own instrumentations of httpx and httpx2 and, if they are
     installed, those of aiohttp, urllib3 and gRPC, in the whole process. Their spans contain whole
@@ -153,7 +153,8 @@ class Config:
     there are no `gluellm.call` metrics and spans, and GlueLLM's rate limiter is not observed."""
     silence_threshold: float = _setting(CALL_SILENT_AFTER, _POSITIVE, "s")
     """Shortest wait for an answer, or for the next item of a stream, after which a call can count
-    in `gluellm.call.silent`. The wait must also exceed three times the longest recent one."""
+    in `gluellm.call.silent`. It must also exceed three times the longest recent wait of such
+    calls."""
     leak_stacks: bool = _setting(False, BOOLEAN)
     """Record the whole stack of each call, not only the application's line that made it, and add it
     to leak warnings. Costs about ten microseconds per call."""
