@@ -85,7 +85,7 @@ Unread streams of these were reported as a leak at your line (others were not tr
 {leaks}.
 
 An agent's requests to {tools} are no calls. If retries by LiteLLM or tenacity succeed, no alert fires.
-With {beside}, installed before or after, spans stay the same, and no call counts twice.
+Beside {beside}, turned on in any order, spans stay the same, and no call counts twice.
 
 dspy 3.4, niquests, curl_cffi and openai's realtime API (websockets) are not observed, as the log and `snapshot()` say once
 they are imported. Where niquests is installed, `requests` and boto3 are not observed
@@ -137,8 +137,8 @@ METRICS_CLOSE = """
 
 A pool can serve several providers, so the provider is that of the request:
 
-- **O** series have the first provider that is known, in this order: that of any-llm's innermost call, the current call, the
-  any-llm call that built the pool, the host. A connection counts for the provider of its latest
+- **O** series have the first known provider of: any-llm's innermost call, the current call, the any-llm call that built the
+  pool, the host. A connection counts for the provider of its latest
   request.
 - **P** series have a provider while all requests of the pool name go to one provider. When a second one appears, new
   series without `gen_ai.provider.name` start at 0. The old ones end after 10 minutes, in which their counters stand
@@ -233,8 +233,8 @@ Spans have kind INTERNAL. They are created when they end, with their true start 
   `{tls_version}`. `socket connect` names the peer, which can be a proxy.
 - The call span has provider, source, operation, model, `{outcome}`, `{retries}`, `{call_time}`, `{call_request_time}`
   and, if the call failed, `error.type`.
-- A CLIENT span that is current during a request gets `{reused}` and `{acquire}`. The first call in it
-  also adds the attributes listed above for call spans, unless it was abandoned.
+- A CLIENT span that is current during a request gets `{reused}` and `{acquire}`. The first call
+  in that span also adds a call span's attributes, unless the call was abandoned.
 """
 
 HOOKS = """

@@ -59,10 +59,11 @@ CHANNEL_STATE: Final = "gluellm.channel.state"
 """State of a gRPC channel, as last observed. `shutdown` is a closed channel that the application
 still refers to."""
 ERROR_TYPE: Final = "error.type"
-"""Kind of failure, the same for every library. Absent on success. Requests have only the listed
-values; an HTTP status alone sets none. See "The error of a call". `invalid_response`: the client
-cannot parse the head of the answer. `client_closed`: the application closed the client before the
-request ended. `protocol_error`: the other end closed the connection early or broke the protocol."""
+"""Kind of failure, the same for every library. Absent on success. On requests only the listed
+values, never an HTTP status; on calls also statuses. See "The error of a call".
+`invalid_response`: the client cannot parse the head of the answer. `client_closed`: the application
+closed the client before the request ended. `protocol_error`: the other end closed the connection
+early or broke the protocol."""
 TIMEOUT_KIND: Final = "gluellm.timeout.kind"
 """Kind of timeout."""
 CONNECTION_STEP: Final = "gluellm.connection.step"
@@ -400,8 +401,8 @@ CONNECTION_SILENT: Final = _up_down_counter(
     (*LEVEL_POOL, PEER_STATE),
     "Connections on which a request has waited for bytes for longer than `peer_check_after`, per "
     "state of the peer as TCP knows it. At most ten connections of each pool are checked, those "
-    "with the longest waits, so a value of 10 can mean more. Connections whose peer takes the "
-    "request slowly are not counted. A state is absent until it first occurs. Linux only.",
+    "with the longest waits, so a value of 10 can mean more. Connections that are still "
+    "sending, if slowly, are not counted. A state is absent until it first occurs. Linux only.",
 )
 REUSE_FAILURES: Final = _counter(
     "gluellm.pool.reuse.failures",
@@ -636,8 +637,8 @@ FINDING_CURRENT: Final = _up_down_counter(
     "{finding}",
     (*LEVEL_POOL, CALL_SOURCE, FINDING_KIND, FINDING_SEVERITY),
     "1 while the process's own diagnosis has this finding, and 0 for ten minutes after that. A "
-    "finding on a pool has the attributes of the pool's other series, one on calls has the "
-    "provider and the source, and one on the process has neither.",
+    "finding on a pool has the attributes of the pool's other series, one on calls the provider "
+    "and the source, one on the process none of these.",
 )
 FINDING_JUDGED: Final = _counter(
     "gluellm.finding.judged",
