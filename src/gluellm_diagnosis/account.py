@@ -674,7 +674,7 @@ def _slower(now: _Side, before: _Side) -> bool:
         each > thresholds.CALL_SLOWER * usual
         and each - usual >= thresholds.SLOWER_BY
         and spent >= thresholds.CALL_SLOW_TIME * now.period / 600
-        and spent >= thresholds.CALL_SLOW_BUSY * earlier * now.period / before.period
+        and spent * before.period >= thresholds.CALL_SLOW_BUSY * earlier * now.period
         and thresholds.are_many(late, now.ended + now.running.total(), thresholds.CALL_SLOW_SHARE)
     )
 

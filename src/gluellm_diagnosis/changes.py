@@ -160,7 +160,7 @@ def slow_share(case: PoolCase, group: Group) -> str:
 def _waits(case: PoolCase, group: Group) -> list[float]:
     """Return how long requests of a group have waited: slow answers may still be in flight."""
     its = (r for r in case.requests if r.phase == "awaiting_response" and r.group == group)
-    return [request.phase_age for request in its for _ in range(request.number)]
+    return [request.phase_age for request in its for _ in request.alike]
 
 
 def _sure(long: float, longest: float) -> float:

@@ -21,8 +21,10 @@ def poisson_quantile(mean: float, share: float = 0.99) -> int:
     """Return the smallest k with P(X <= k) >= ``share`` for X Poisson distributed with ``mean``.
 
     Exact except for the rounding of floats: probabilities are summed from their logarithms, since
-    ``exp(-mean)`` is 0 from a mean of 746 on. Returns 0 for a mean of 0.
+    ``exp(-mean)`` is 0 from a mean of 746 on. Returns 0 for a mean of 0. A mean beyond 100 000,
+    which no pool has, counts as that: a damaged snapshot would keep this busy for hours.
     """
+    mean = min(mean, 1e5)
     total, number = math.exp(-mean), 0
     while total < share:
         number += 1

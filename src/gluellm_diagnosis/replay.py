@@ -201,11 +201,11 @@ def recording_of(
         held = running.held or 0.0
         wait = running.age - held
         one = _Request(-running.age, wait, max(held, mean), max(patience, wait))
-        requests += [one] * running.number
+        requests += [one] * len(running.alike)
     limits = (pool.max_connections, pool.max_connections_per_origin)
     maximum = min((limit for limit in limits if limit), default=None)
     longest = max(holds)
-    held_for = (running.held or 0.0 for running in pool.requests for _ in range(running.number))
+    held_for = (running.held or 0.0 for running in pool.requests for _ in running.alike)
     return Recording(requests, maximum, tuple(held for held in held_for if held > longest))
 
 

@@ -366,7 +366,7 @@ def overdue_requests(case: PoolCase) -> Finding | None:
     usual, groups = usual_answers(case), {request.group for request in found}
     before = max(took(one) for group in groups for one in usual[group])
     last = min(one.ago for one in case.kept_answers if one.group in groups)
-    began = (waited[at] for at in waited for _ in range(case.requests[at].number))
+    began = (waited[at] for at in waited for _ in case.requests[at].alike)
     reading = [request for request in found if request.phase == "reading"]
     # Bytes that arrive end a phase of reading and begin the next one.
     fed = number_of(request for request in reading if 2 * request.phase_age < (request.held or 0.0))

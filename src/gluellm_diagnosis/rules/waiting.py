@@ -366,7 +366,7 @@ def _phases_of_holders(pools: Iterable[PoolSnapshot]) -> str:
 
 def _holds(held: Iterable[RequestSnapshot]) -> list[float]:
     """Return for how long each of these requests has held its connection."""
-    return [request.held or 0.0 for request in held for _ in range(request.number)]
+    return [request.held or 0.0 for request in held for _ in request.alike]
 
 
 def watch_command(pid: int) -> str:

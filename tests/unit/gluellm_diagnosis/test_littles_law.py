@@ -6,6 +6,9 @@ from fractions import Fraction
 import pytest
 
 from gluellm_diagnosis.littles_law import poisson_quantile
+from opentelemetry.instrumentation.gluellm.snapshots.parts import MOST_ALIKE
+
+from .building import a_request
 
 
 def exact_quantile(mean: int, share: Fraction) -> int:
@@ -25,3 +28,9 @@ def exact_quantile(mean: int, share: Fraction) -> int:
 def test_quantile_is_exact(mean, share):
     """It equals the one calculated with rational numbers."""
     assert poisson_quantile(mean, float(share)) == exact_quantile(mean, share)
+
+
+def test_a_number_that_no_pool_has_keeps_nothing_busy():
+    """A damaged snapshot can have any."""
+    assert poisson_quantile(1e308) == poisson_quantile(1e5) < 101_000
+    assert len(a_request("queued", 1.0, number=10**9).alike) == MOST_ALIKE

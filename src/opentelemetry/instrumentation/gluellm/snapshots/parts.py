@@ -54,6 +54,8 @@ _LOST_SINCE = ("unacknowledged", "unreachable")
 """States that began with the silence. It is unknown when the other states began."""
 
 
+MOST_ALIKE = 100_000
+"""Requests that one part may stand for where each of them is counted singly."""
 LISTED = 200
 """Requests of a pool that are listed. The others are counted."""
 LISTED_IN_ALL = 2_000
@@ -112,6 +114,11 @@ class RequestSnapshot:
     @property
     def group(self) -> Group:
         return self.model, self.call_site
+
+    @property
+    def alike(self) -> range:
+        """A step for each request that it stands for; bounded, since a file can have any number."""
+        return range(min(self.number, MOST_ALIKE))
 
     @property
     def lost_peer(self) -> str:
