@@ -23,7 +23,7 @@ _ON_CHANNELS = re.compile(
 
 
 CEILINGS = {
-    "code lines of src/library": 15_085,
+    "code lines of src/library": 15_090,
     "code lines of src/gluellm_diagnosis": 5_000,
     "code lines of src/gluellm_pools": 6_650,
     "code lines of dashboards": 5_000,

@@ -296,7 +296,8 @@ def urllib3(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
 
 
 def grpc(library: Any, servers: Servers, look: Look, noted: Noted) -> None:
-    importlib.import_module("grpc.aio")
+    with contextlib.suppress(Exception):
+        importlib.import_module("grpc.aio")
     with contextlib.suppress(Exception), library.insecure_channel(servers.grpc) as channel:
         noted("unary", lambda: channel.unary_unary("/")(b"", wait_for_ready=True))
         noted("future", lambda: channel.unary_unary("/").future(b"").result())

@@ -183,9 +183,12 @@ class Urllib3ConnectionHooks:
             with steps.within(record):
                 sock = original(self_)
             record.connect_ended_at = record.tls_started_at = now = clock()
-            following = TLS if getattr(self_, "default_port", None) == _HTTPS else OTHER_STEP
-            record.enter_step(PROXY if getattr(self_, "_tunnel_host", None) else following, now)
-            record.network_type = steps.NETWORK_TYPES.get(getattr(sock, "family", None))
+            try:
+                following = TLS if getattr(self_, "default_port", None) == _HTTPS else OTHER_STEP
+                record.enter_step(PROXY if getattr(self_, "_tunnel_host", None) else following, now)
+                record.network_type = steps.NETWORK_TYPES.get(getattr(sock, "family", None))
+            except Exception as error:
+                registry.failures.caught("urllib3.peer", error)
             return sock
 
         return _new_conn

@@ -78,7 +78,7 @@ class Urllib3RequestHooks:
                 if tracker is None:
                     return original(self_, timeout)
             try:
-                blocks = self_.block
+                blocks = bool(self_.block)
                 host, port, scheme = self_._gluellm_pool_origin or pool_origin(self_)
                 if self_.proxy is not None:
                     host, port, scheme = _FORWARDED.get() or (host, port, scheme)

@@ -108,7 +108,9 @@ class Urllib3ResponseHooks:
         registry = self._registry
         clock = registry.clock
         lease_of = self._lease_of
-        has_read1 = "read1" in inspect.signature(original).parameters  # since urllib3 2.1
+        parameters = inspect.signature(original).parameters.values()
+        # Since urllib3 2.1.
+        has_read1 = any(one.name == "read1" or one.kind is one.VAR_KEYWORD for one in parameters)
 
         # Runs for every chunk: ``*args`` and ``**kwargs`` would cost more than all the rest.
         def _fp_read(self_: Any, amt: int | None = None, *, read1: bool = False) -> Any:
